@@ -1,0 +1,1 @@
+"""Backends: the base class for providers, and structured output."""

@@ -1,0 +1,119 @@
+"""Structured output: a pydantic model or a JSON Schema in, text that satisfies it out."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import ConfigurationError, MissingDependencyError, SchemaError
+
+if TYPE_CHECKING:
+    from ..types import JSONSchema
+
+OutputSchema: TypeAlias = "type[BaseModel] | JSONSchema"
+
+_THINKING = re.compile(r"<think>.*?</think>|^.*?</think>", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+
+
+def json_schema_of(schema: Any) -> JSONSchema | None:
+    """The JSON Schema of a pydantic model, of a JSON Schema, or of its JSON text.
+
+    Raises:
+        ConfigurationError: it is none of these, or not a valid schema.
+        MissingDependencyError: a plain JSON Schema needs `jsonschema` to be checked.
+    """
+    if schema is None:
+        return None
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return _model_schema(schema)
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except ValueError as exc:
+            raise ConfigurationError(f"`output_schema` is text that is not JSON: {exc}.") from exc
+    if not isinstance(schema, dict):
+        raise ConfigurationError(f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}.")
+    _validator(json.dumps(schema, sort_keys=True))
+    return schema
+
+
+@lru_cache(maxsize=256)
+def _model_schema(model: type[BaseModel]) -> JSONSchema:
+    return model.model_json_schema()
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema_text: str) -> Any:
+    try:
+        from jsonschema import SchemaError as InvalidSchema
+        from jsonschema.validators import validator_for
+    except ImportError as exc:
+        raise MissingDependencyError("jsonschema", needed_by="A JSON Schema as `output_schema`", requirement="limbeck-core[jsonschema]") from exc
+    schema = json.loads(schema_text)
+    cls = validator_for(schema)
+    try:
+        cls.check_schema(schema)
+    except InvalidSchema as exc:
+        place = "/".join(map(str, exc.absolute_path)) or "its root"
+        raise ConfigurationError(f"`output_schema` is not a valid JSON Schema: at {place}: {exc.message}.") from exc
+    return cls(schema)
+
+
+def conform(text: str | None, schema: Any) -> str:
+    """The JSON text inside `text`, once it satisfies `schema`.
+
+    Models wrap JSON in thinking, fences or a sentence; these are taken off, the JSON itself
+    is never altered.
+
+    Raises:
+        SchemaError: there is no JSON in `text`, or it breaks the schema; `raw` is `text`.
+    """
+    if text is None or not text.strip():
+        raise SchemaError("The answer is empty, and a schema was asked for.", raw=text)
+    payload, value = _find_json(text)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        _check_model(payload, schema, text)
+    else:
+        _check_schema(value, schema, text)
+    return payload
+
+
+def _find_json(text: str) -> tuple[str, Any]:
+    for candidate in _candidates(text):
+        try:
+            return candidate, json.loads(candidate)
+        except ValueError:
+            continue
+    raise SchemaError("The answer holds no JSON, and a schema was asked for.", raw=text)
+
+
+def _candidates(text: str) -> list[str]:
+    """From the whole answer to the likeliest part of it, most literal reading first."""
+    plain = _THINKING.sub("", text).strip()
+    candidates = [text.strip(), plain, *(match.strip() for match in _FENCE.findall(plain))]
+    starts = [place for place in (plain.find("{"), plain.find("[")) if place >= 0]
+    ends = max(plain.rfind("}"), plain.rfind("]"))
+    if starts and ends > min(starts):
+        candidates.append(plain[min(starts) : ends + 1])
+    return candidates
+
+
+def _check_model(payload: str, model: type[BaseModel], raw: str) -> None:
+    try:
+        model.model_validate_json(payload)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "its root"
+        raise SchemaError(f"The answer breaks the schema of `{model.__name__}` at {place}: {first['msg']}.", raw=raw) from exc
+
+
+def _check_schema(value: Any, schema: Any, raw: str) -> None:
+    text = schema if isinstance(schema, str) else json.dumps(schema, sort_keys=True)
+    for error in _validator(text).iter_errors(value):
+        place = error.json_path
+        raise SchemaError(f"The answer breaks the schema at {place}: {error.message}.", raw=raw)

@@ -1,0 +1,342 @@
+"""Every error Limbeck raises, as one tree.
+
+    LimbeckError
+    ├── ConfigurationError            a field, file or argument is wrong; nothing has run
+    │   ├── MissingDependencyError    an SDK is not installed (also an ImportError)
+    │   ├── MissingCredentialError    no API key was given or found
+    │   └── MissingColumnError        no row has a required column
+    ├── RegistryError                 anything about names and plugins
+    │   ├── UnknownNameError          nothing has that name (also a LookupError and an ImportError)
+    │   ├── AmbiguousNameError        several distributions offer it (also a LookupError)
+    │   ├── RegistrationError         a name cannot be registered
+    │   ├── PluginLoadError           a plugin failed to import (also an ImportError)
+    │   └── PluginContractError       a plugin's object lacks what its kind must have
+    ├── GenerationError               one generation failed; it becomes data in its row
+    │   ├── RateLimitError            refused for now; asked again, does not use up an attempt
+    │   ├── TransientError            server, network or time-out; asked again
+    │   ├── AuthenticationError       the key is refused; stops the run
+    │   ├── BadRequestError           the server will never accept this request
+    │   │   ├── ContextLengthError    the prompt does not fit the model
+    │   │   └── ContentFilteredError  refused by the provider's content policy
+    │   ├── SchemaError               the answer breaks the output schema; `raw` keeps it
+    │   ├── OutputError               `format_output` raised; `raw` keeps the answer
+    │   ├── IncompleteResponseError   fewer answers than asked for, repeatedly
+    │   ├── RowError                  the row lacks a column, or `format_input` raised
+    │   └── BackendError              the backend raised something untyped
+    └── RunStoppedError               the run ended before its rows did
+        ├── BreakerError              too many failures in a row
+        └── RowFailedError            a row failed and the task says `on_error="raise"`
+
+Facts are attributes; the wording lives here. Catch by meaning: the two families most
+programs need are `ConfigurationError` (mend and start again) and `GenerationError`
+(one answer).
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "AmbiguousNameError",
+    "AuthenticationError",
+    "BackendError",
+    "BadRequestError",
+    "BreakerError",
+    "ConfigurationError",
+    "ContentFilteredError",
+    "ContextLengthError",
+    "GenerationError",
+    "IncompleteResponseError",
+    "LimbeckError",
+    "LimbeckWarning",
+    "MissingColumnError",
+    "MissingCredentialError",
+    "MissingDependencyError",
+    "OutputError",
+    "PluginContractError",
+    "PluginLoadError",
+    "RateLimitError",
+    "RegistrationError",
+    "RegistryError",
+    "RowError",
+    "RowFailedError",
+    "RunStoppedError",
+    "SchemaError",
+    "TransientError",
+    "UnknownNameError",
+]
+
+
+class LimbeckWarning(UserWarning):
+    """What a user should know but need not stop for."""
+
+
+class LimbeckError(Exception):
+    """The root of the tree."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only constructors break the default pickling of exceptions; the
+        # arguments and the attributes are all there is to one.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(cls: type[LimbeckError], args: tuple[Any, ...], facts: dict[str, Any]) -> LimbeckError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean ...?` for a near miss, else an empty string."""
+    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
+
+
+class ConfigurationError(LimbeckError):
+    """A field, a file or an argument is wrong; nothing has run."""
+
+
+class MissingDependencyError(ConfigurationError, ImportError):
+    """A package that a backend needs is not installed.
+
+    Attributes:
+        package: what cannot be imported.
+        requirement: what to give to `pip install`.
+    """
+
+    def __init__(self, package: str, *, needed_by: str, requirement: str) -> None:
+        self.package = package
+        self.requirement = requirement
+        super().__init__(f"{needed_by} needs the package `{package}`, which is not installed. Run: pip install '{requirement}'")
+
+
+class MissingCredentialError(ConfigurationError):
+    """No API key was given and none was found.
+
+    Attributes:
+        variable: the environment variable that would have held it.
+    """
+
+    def __init__(self, *, needed_by: str, variable: str, field: str = "api_key") -> None:
+        self.variable = variable
+        super().__init__(f"{needed_by} has no credentials. Set the environment variable `{variable}`, or pass `{field}=`.")
+
+
+class MissingColumnError(ConfigurationError):
+    """No row has a column that a task requires.
+
+    Attributes:
+        columns: the missing columns. present: the columns that the rows do have.
+        task: the name of the task.
+    """
+
+    def __init__(self, columns: Sequence[str], *, task: str, present: Sequence[str]) -> None:
+        self.columns = list(columns)
+        self.present = list(present)
+        self.task = task
+        one = len(self.columns) == 1
+        near = "".join(did_you_mean(column, present) for column in columns)
+        super().__init__(
+            f"Task {task!r} needs the column{'' if one else 's'} {_ticked(columns)}, which no row has. "
+            f"The columns present are {_ticked(present) or 'none'}.{near} "
+            f"Rename a column for the task with `input_mappings={{{columns[0]!r}: '<your column>'}}`."
+        )
+
+
+def _ticked(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+class RegistryError(LimbeckError):
+    """Anything about names and plugins."""
+
+
+class UnknownNameError(RegistryError, LookupError, ImportError):
+    """Nothing installed or registered has that name.
+
+    Attributes:
+        kind: "task", "llm" or "step". name: what was asked for.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        *,
+        known: Sequence[str] = (),
+        suspects: Sequence[str] = (),
+        install: str | None = None,
+        disabled_by: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        parts = [f"There is no {kind} named {name!r}.{did_you_mean(name, known)}"]
+        if disabled_by:
+            parts.append(f"It is disabled by {disabled_by}.")
+        if install:
+            parts.append(f"It comes with `{install}`. Run: pip install {install}")
+        if suspects:
+            parts.append(f"These plugins failed to load and might have had it: {', '.join(suspects)}. See: limbeck plugins check")
+        if known and not install:
+            parts.append(f"Known: {', '.join(sorted(known))}.")
+        super().__init__(" ".join(parts))
+
+
+class AmbiguousNameError(RegistryError, LookupError):
+    """Several distributions offer the name, and none has precedence.
+
+    Attributes:
+        kind, name: what was asked for. candidates: the qualified names that are unambiguous.
+    """
+
+    def __init__(self, kind: str, name: str, *, candidates: Sequence[tuple[str, str, str]]) -> None:
+        self.kind = kind
+        self.name = name
+        self.candidates = [qualified for qualified, _, _ in candidates]
+        offered = "; ".join(f"{dist} {version} (`{qualified}`)" for qualified, dist, version in candidates)
+        pin = f'LIMBECK_PIN="{name}={candidates[0][1]}"'
+        super().__init__(
+            f"Several distributions offer the {kind} {name!r}: {offered}. Use a qualified name, or choose one for good with {pin}."
+        )
+
+
+class RegistrationError(RegistryError):
+    """A name is malformed or taken."""
+
+
+class PluginLoadError(RegistryError, ImportError):
+    """A plugin could not be imported; the fault is attributed to its distribution.
+
+    Attributes:
+        distribution, version: whose fault it is. target: the `module:object` that failed.
+    """
+
+    def __init__(self, *, distribution: str, version: str, target: str, cause: str, hint: str | None = None) -> None:
+        self.distribution = distribution
+        self.version = version
+        self.target = target
+        extra = f" {hint}" if hint else ""
+        super().__init__(
+            f"The plugin {distribution} {version} failed to load `{target}`: {cause}.{extra} "
+            f'To run without it, set LIMBECK_DISABLE_PLUGINS="{distribution}" or: pip uninstall {distribution}'
+        )
+
+
+class PluginContractError(RegistryError, TypeError):
+    """An object lacks what its kind must have, or has it with the wrong signature.
+
+    Attributes:
+        faults: one sentence for each thing that is missing or wrong.
+    """
+
+    def __init__(self, subject: str, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        super().__init__(f"{subject}: {'; '.join(faults)}.")
+
+
+class GenerationError(LimbeckError):
+    """One generation failed; it becomes data in its row.
+
+    Attributes:
+        raw: the text of the answer, where there was one.
+        attempts: how often the request was sent, set by the engine.
+    """
+
+    attempts: int = 0
+
+    def __init__(self, message: str = "", *, raw: str | None = None) -> None:
+        self.raw = raw
+        super().__init__(message or type(self).__name__)
+
+
+class RateLimitError(GenerationError):
+    """The provider refuses for now.
+
+    Attributes:
+        retry_after: seconds the provider asks to wait, or None.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class TransientError(GenerationError):
+    """A server fault, a dropped connection or a time-out; worth another attempt.
+
+    Attributes:
+        retry_after: seconds the provider asks to wait, or None.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class AuthenticationError(GenerationError):
+    """The provider refuses the credentials; every further call would fail too."""
+
+
+class BadRequestError(GenerationError):
+    """The provider will never accept this request."""
+
+
+class ContextLengthError(BadRequestError):
+    """The prompt does not fit the model's context."""
+
+
+class ContentFilteredError(BadRequestError):
+    """The provider's content policy refused the prompt or the answer."""
+
+
+class SchemaError(GenerationError):
+    """The answer breaks the output schema; `raw` keeps its text."""
+
+
+class OutputError(GenerationError):
+    """`format_output` could not read the answer; `raw` keeps its text."""
+
+
+class IncompleteResponseError(GenerationError):
+    """The server gave fewer answers than asked for, and asking again did not help."""
+
+
+class RowError(GenerationError):
+    """The row lacks a required column, or `format_input` raised; nothing was sent."""
+
+
+class BackendError(GenerationError):
+    """The backend raised something that is not one of these types; it is not asked again."""
+
+
+class RunStoppedError(LimbeckError):
+    """The run ended before its rows did; the rows already yielded are good."""
+
+
+class BreakerError(RunStoppedError):
+    """Too many generations failed one after another; the first cause is chained.
+
+    Attributes:
+        failures: how many failed in a row.
+    """
+
+    def __init__(self, failures: int, first: GenerationError) -> None:
+        self.failures = failures
+        super().__init__(
+            f"{failures} generations in a row failed, so the run was stopped. The first cause was "
+            f"{type(first).__name__}: {first}. Mend it and run again; `breaker_threshold` on the LLM sets the limit."
+        )
+
+
+class RowFailedError(RunStoppedError):
+    """A row failed and its task says `on_error="raise"`; the cause is chained."""
+
+    def __init__(self, *, task: str, index: int, error: GenerationError) -> None:
+        self.task = task
+        self.index = index
+        super().__init__(f"Task {task!r} failed on row {index}: {type(error).__name__}: {error}")

@@ -1,0 +1,160 @@
+"""The values that tasks, backends and the engine exchange.
+
+All are plain: rows and messages are dicts, the rest are frozen dataclasses that are
+constructed by keyword.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "Capabilities",
+    "ChatMessage",
+    "ChatType",
+    "Example",
+    "Generation",
+    "GenerationRequest",
+    "GenerationResponse",
+    "JSONSchema",
+    "OnError",
+    "Row",
+    "Usage",
+]
+
+Row: TypeAlias = dict[str, Any]
+"""One row of data: column name to value."""
+
+JSONSchema: TypeAlias = dict[str, Any]
+"""A JSON Schema document, draft 2020-12."""
+
+OnError: TypeAlias = Literal["keep", "drop", "raise"]
+"""What a task does with a generation that failed."""
+
+
+class ChatMessage(TypedDict, total=False):
+    """One message of a chat, in the form of OpenAI's chat-completions API."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None
+    name: str
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+
+
+ChatType: TypeAlias = list[ChatMessage]
+"""A chat: messages in order, the last one normally the user's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One question to a model.
+
+    Attributes:
+        messages: the chat.
+        num_generations: how many answers are wanted. More than one reaches only a backend
+            that declares `native_n`.
+        parameters: the provider's own sampling parameters.
+        output_schema: a JSON Schema the answer's text must satisfy, or None.
+    """
+
+    messages: ChatType
+    num_generations: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    output_schema: JSONSchema | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one whole response.
+
+    Attributes:
+        input_tokens: tokens of the prompt, cached ones included.
+        output_tokens: tokens generated, reasoning included.
+        cached_tokens: the part of `input_tokens` read from the provider's cache.
+        reasoning_tokens: the part of `output_tokens` spent on reasoning.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One answer.
+
+    Attributes:
+        text: the answer without its reasoning; None where the model gave none (tool calls).
+        finish_reason: the provider's word for why it ended ("stop", "length", …).
+        reasoning: the model's thinking, where the provider shows it.
+        tool_calls: in OpenAI's form, as dicts.
+        logprobs: as the provider gives them, as plain JSON values.
+    """
+
+    text: str | None
+    finish_reason: str | None = None
+    reasoning: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] | None = None
+    logprobs: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationResponse:
+    """A backend's answer to one request.
+
+    Attributes:
+        generations: at most as many as were asked for; the engine asks for the rest.
+        usage: tokens of the whole response, or None where the provider does not say.
+        model: what the server calls itself, which may be more exact than the name asked for.
+    """
+
+    generations: Sequence[Generation]
+    usage: Usage | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do, declared as data.
+
+    Attributes:
+        native_n: one request can return several answers.
+        native_json_schema: the provider constrains its answer to a JSON Schema.
+        tools: tool calls. vision: image parts in messages.
+        logprobs: token log-probabilities. batches: a provider-side batch API.
+    """
+
+    native_n: bool = False
+    native_json_schema: bool = False
+    tools: bool = False
+    vision: bool = False
+    logprobs: bool = False
+    batches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A worked example of a task: for the docs, the contract suite and the offline model.
+
+    Attributes:
+        row: an input row. raw_output: what a model might answer.
+        output: what `format_output` makes of it.
+    """
+
+    row: Row
+    raw_output: str
+    output: Row

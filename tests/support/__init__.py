@@ -1,0 +1,1 @@
+"""Loopback servers and other real parts for the tests."""
