@@ -1,0 +1,87 @@
+"""Limbeck: LLM tasks over rows of data, from plugins found at run time.
+
+Every name here is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._llm.llm import LLM
+    from ._registry.hooks import hookimpl, register_plugin
+    from ._registry.registry import (
+        get_llm,
+        get_step,
+        get_task,
+        list_llms,
+        list_steps,
+        list_tasks,
+        refresh,
+        register_llm,
+        register_step,
+        register_task,
+    )
+    from ._step import GeneratorStep, GlobalStep, Step
+    from ._task.decorator import task
+    from ._task.task import GeneratorTask, Task
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "LLM": "._llm.llm",
+    "GeneratorStep": "._step",
+    "GeneratorTask": "._task.task",
+    "GlobalStep": "._step",
+    "Step": "._step",
+    "Task": "._task.task",
+    "get_llm": "._registry.registry",
+    "get_step": "._registry.registry",
+    "get_task": "._registry.registry",
+    "hookimpl": "._registry.hooks",
+    "list_llms": "._registry.registry",
+    "list_steps": "._registry.registry",
+    "list_tasks": "._registry.registry",
+    "refresh": "._registry.registry",
+    "register_llm": "._registry.registry",
+    "register_plugin": "._registry.hooks",
+    "register_step": "._registry.registry",
+    "register_task": "._registry.registry",
+    "task": "._task.decorator",
+}
+
+__all__ = [
+    "LLM",
+    "GeneratorStep",
+    "GeneratorTask",
+    "GlobalStep",
+    "Step",
+    "Task",
+    "get_llm",
+    "get_step",
+    "get_task",
+    "hookimpl",
+    "list_llms",
+    "list_steps",
+    "list_tasks",
+    "refresh",
+    "register_llm",
+    "register_plugin",
+    "register_step",
+    "register_task",
+    "task",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'limbeck' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

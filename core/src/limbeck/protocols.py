@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .types import ChatType, GenerationRequest, GenerationResponse, Row
 
-__all__ = ["BatchLLMProtocol", "LLMProtocol", "StepProtocol", "SyncLLMProtocol", "TaskProtocol", "check_llm", "check_task"]
+__all__ = ["BatchLLMProtocol", "LLMProtocol", "StepProtocol", "SyncLLMProtocol", "TaskProtocol", "check_llm"]
 
 
 class LLMProtocol(Protocol):
@@ -107,20 +107,27 @@ def check_llm(llm: object) -> None:
         raise PluginContractError(f"{_describe(llm)} cannot be used as an LLM", faults)
 
 
-def check_task(cls: type) -> None:
-    """Raise `PluginContractError`, naming all that is wrong, unless `cls` is a usable task class."""
+def class_faults(kind: str, cls: type) -> list[str]:
+    """What `cls` lacks to be a class of `kind` ("task", "llm", "step"), one sentence each."""
+    if kind == "llm":
+        offered = any(callable(getattr(cls, name, None)) for name in ("agenerate", "generate", "generate_batch"))
+        return [] if offered else ["it must define `agenerate`, `generate` or `generate_batch`"]
     faults = [
         f"it must define `{name}({', '.join(arguments)})`"
-        for name, arguments in (("format_input", ("self", "input")), ("format_output", ("self", "output", "input")))
+        for name, arguments in _METHODS[kind]
         if not callable(getattr(cls, name, None)) or not _accepts(getattr(cls, name), positional=len(arguments))
     ]
-    faults += [
+    return faults + [
         f"`{name}` must be a property that returns a list of column names"
         for name in ("inputs", "outputs")
         if getattr(cls, name, None) is None
     ]
-    if faults:
-        raise PluginContractError(f"`{cls.__module__}.{cls.__qualname__}` cannot be used as a task", faults)
+
+
+_METHODS = {
+    "task": (("format_input", ("self", "input")), ("format_output", ("self", "output", "input"))),
+    "step": (("process", ()),),
+}
 
 
 def _describe(instance: object) -> str:

@@ -1,0 +1,185 @@
+"""Hook plugins: names known only at run time, and observers of a run.
+
+pluggy defines and validates the hooks. Observers are called one by one, each behind its own
+guard, because one raising implementation would discard its peers' results.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from ..errors import LimbeckWarning, PluginLoadError, RegistryError
+from .problems import LoadReport, Problem, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .index import Entry
+    from .registry import Registry
+
+hookspec = pluggy.HookspecMarker("limbeck")
+hookimpl = pluggy.HookimplMarker("limbeck")
+
+
+class HookSpecs:
+    """Every hook. An implementation may take any subset of the arguments, by name."""
+
+    @hookspec
+    def limbeck_register(self, registry: Registrar) -> None:
+        """Register names that are known only at run time, through `registry.task(name, cls)`, `.llm` and `.step`."""
+
+    @hookspec
+    def limbeck_run_started(self, run: Any) -> None:
+        """A task begins to take rows. `run` has `id`, `task` (its name) and `model_name`."""
+
+    @hookspec
+    def limbeck_run_finished(self, run: Any, stats: Any, error: Any) -> None:
+        """A run ended; `stats` are its counters, `error` what stopped it or None."""
+
+    @hookspec
+    def limbeck_request_started(self, run: Any, request: Any) -> None:
+        """A request is about to be sent; called for every attempt."""
+
+    @hookspec
+    def limbeck_request_finished(self, run: Any, request: Any, response: Any, latency: float) -> None:
+        """A request was answered, after `latency` seconds."""
+
+    @hookspec
+    def limbeck_request_failed(self, run: Any, request: Any, error: Any, attempt: int, will_retry: bool) -> None:
+        """An attempt failed with a typed `error`."""
+
+    @hookspec
+    def limbeck_rows_written(self, run: Any, rows: Any) -> None:
+        """Rows left the run, in order."""
+
+
+class Registrar:
+    """What `limbeck_register` is given: registers names on behalf of the plugin's distribution."""
+
+    def __init__(self, registry: Registry, *, distribution: str, version: str) -> None:
+        self._registry = registry
+        self._owner = {"distribution": distribution, "version": version}
+
+    def task(self, name: str, cls: type) -> None:
+        """Register a task class."""
+        self._registry.register_dynamic("task", name, cls, **self._owner)
+
+    def llm(self, name: str, cls: type) -> None:
+        """Register an LLM class."""
+        self._registry.register_dynamic("llm", name, cls, **self._owner)
+
+    def step(self, name: str, cls: type) -> None:
+        """Register a step class."""
+        self._registry.register_dynamic("step", name, cls, **self._owner)
+
+
+class Observer:
+    """All implementations of one observing hook."""
+
+    __slots__ = ("_hooks", "_impls")
+
+    def __init__(self, impls: Sequence[Any], hooks: Hooks) -> None:
+        self._impls = impls
+        self._hooks = hooks
+
+    def __call__(self, **facts: Any) -> None:
+        for impl in self._impls:
+            try:
+                impl.function(*[facts[name] for name in impl.argnames])
+            except Exception as exc:  # noqa: BLE001 - the isolation boundary of observers: one implementation
+                self._hooks.observer_failed(impl, exc)
+
+
+class Hooks:
+    """The plugins that implement hooks, and the report of those that do it wrong."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._owners: dict[str, tuple[str, str]] = {}
+        self._manager = pluggy.PluginManager("limbeck")
+        self._manager.add_hookspecs(HookSpecs)
+
+    @property
+    def _report(self) -> LoadReport:
+        return self._registry.report
+
+    def load(self, entries: Sequence[Entry]) -> None:
+        """Import and register the plugins that `entries` name; each failure costs only its plugin."""
+        for entry in entries:
+            try:
+                plugin = self._registry.load(entry)
+            except PluginLoadError:
+                continue  # in the report already
+            self.register(plugin, name=entry.qualified, distribution=entry.distribution, version=entry.version)
+
+    def register(self, plugin: object, *, name: str, distribution: str, version: str) -> None:
+        """Take in the hook implementations of `plugin` and let it register its names."""
+        self._owners[name] = (distribution, version)
+        try:
+            self._manager.register(plugin, name=name)
+        except (pluggy.PluginValidationError, ValueError) as exc:
+            self._blame(name, "its hooks cannot be registered", describe(exc), error=exc)
+            return
+        self._report_misspelt(plugin, name)
+        self._let_register(plugin, name)
+
+    def _report_misspelt(self, plugin: object, name: str) -> None:
+        from ..errors import did_you_mean
+
+        known = [attribute for attribute in vars(HookSpecs) if attribute.startswith("limbeck_")]
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            if caller.spec is None:
+                self._blame(name, caller.name, f"there is no such hook.{did_you_mean(caller.name, known)}")
+        for attribute in dir(plugin):
+            if attribute.startswith("limbeck_") and attribute in known and not self._implements(plugin, attribute):
+                self._blame(name, attribute, "it is not marked; put `@hookimpl` (from limbeck) above it")
+
+    def _implements(self, plugin: object, attribute: str) -> bool:
+        caller = getattr(self._manager.hook, attribute)
+        return any(impl.plugin is plugin for impl in caller.get_hookimpls())
+
+    def _let_register(self, plugin: object, name: str) -> None:
+        distribution, version = self._owners[name]
+        registrar = Registrar(self._registry, distribution=distribution, version=version)
+        for impl in self._manager.hook.limbeck_register.get_hookimpls():
+            if impl.plugin is plugin:
+                try:
+                    impl.function(*([registrar] if impl.argnames else []))
+                except Exception as exc:  # noqa: BLE001 - the isolation boundary of registration: one plugin
+                    self._blame(name, "limbeck_register", describe(exc), error=exc)
+
+    def observer(self, hook: str) -> Observer | None:
+        """The implementations of `hook`, or None: who has no observer pays nothing."""
+        impls = list(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
+        return Observer(impls, self) if impls else None
+
+    def observer_failed(self, impl: Any, exc: Exception) -> None:
+        """Report a failing observer, once for each kind of failure; the run goes on."""
+        distribution, version = self._owners.get(impl.plugin_name, (impl.plugin_name, ""))
+        problem = Problem("observer", distribution, version, impl.function.__name__, describe(exc))
+        if problem not in self._report.all():
+            warnings.warn(f"An observer failed and was ignored: {problem}", LimbeckWarning, stacklevel=2)
+            self._report.note(problem)
+
+    def _blame(self, name: str, subject: str, message: str, *, error: BaseException | None = None) -> None:
+        distribution, version = self._owners[name]
+        self._report.record(
+            Problem("hook", distribution, version, subject, message),
+            error=error if isinstance(error, RegistryError) else None,
+        )
+
+
+def register_plugin(plugin: object, *, name: str | None = None) -> None:
+    """Register an object or module with hook implementations in this process.
+
+    Args:
+        plugin: has functions marked with `limbeck.hookimpl`.
+        name: how reports call it; its class or module name by default.
+    """
+    from .registry import default_registry
+
+    label = name or getattr(plugin, "__name__", type(plugin).__name__)
+    default_registry().hooks.register(plugin, name=f"{label}#{id(plugin)}", distribution=label, version="")

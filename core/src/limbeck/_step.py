@@ -1,0 +1,138 @@
+"""Steps: what turns rows into rows."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from ._configured import Configured
+from .errors import ConfigurationError, PluginContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .types import Row
+
+
+class _StepType(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass is not public by name
+    """Refuses `inputs = [...]` in a class body with our words; pydantic's speak of annotations."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
+        for attribute in ("inputs", "outputs"):
+            value = namespace.get(attribute)
+            if isinstance(value, list | tuple | set | frozenset | dict):
+                raise PluginContractError(
+                    f"`{namespace.get('__module__', '?')}.{name}`",
+                    [
+                        f"`{attribute} = {value!r}` must be a property: "
+                        f"`@property` above `def {attribute}(self): return {value!r}`"
+                    ],
+                )
+        return super().__new__(mcs, name, bases, namespace, **kwargs)
+
+
+class Step(Configured, metaclass=_StepType):
+    """Turns rows into rows.
+
+    A subclass defines `process` and says with `inputs` and `outputs` which columns it reads
+    and adds: a list of names, or `{name: required}`.
+
+    Attributes:
+        name: unique in a pipeline; by default the registered name, else the class name in kebab-case.
+        input_mappings: the step's column name to the rows' name for it.
+        output_mappings: the step's column name to the name it gets in the rows.
+    """
+
+    name: str = ""
+    input_mappings: dict[str, str] = Field(default_factory=dict)
+    output_mappings: dict[str, str] = Field(default_factory=dict)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        if not self.name:
+            self.__dict__["name"] = self._default_name()  # not counted as set by the user
+        self._check_mappings()
+
+    def _default_name(self) -> str:
+        from ._registry.registry import default_registry
+
+        cls = type(self)
+        registered = default_registry().name_of(self._kind(), cls)
+        return registered or re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
+
+    def _kind(self) -> Any:
+        return "step"
+
+    def _check_mappings(self) -> None:
+        for field, mapping, columns in (
+            ("input_mappings", self.input_mappings, self.inputs),
+            ("output_mappings", self.output_mappings, [*self.outputs, "model_name"]),
+        ):
+            for column in mapping:
+                if column not in columns:
+                    known = ", ".join(f"`{name}`" for name in columns) or "none"
+                    raise ConfigurationError(
+                        f"`{field}` of {self.name!r} renames the column {column!r}, which it does not have; its columns are {known}. "
+                        "A mapping goes from the step's own name to the name in the rows."
+                    )
+
+    @property
+    def inputs(self) -> Sequence[str] | Mapping[str, bool]:
+        """The columns it reads: names, or `{name: required}`."""
+        return []
+
+    @property
+    def outputs(self) -> Sequence[str] | Mapping[str, bool]:
+        """The columns it adds: names, or `{name: required}`."""
+        return []
+
+    def load(self) -> None:
+        """Acquire what processing needs. A pipeline calls it once."""
+
+    def unload(self) -> None:
+        """Release what `load` acquired; called even after a failure."""
+
+    @abstractmethod
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        """Yield lists of rows for a list of rows."""
+
+
+class GlobalStep(Step):
+    """A step whose `process` must see all rows at once (sorting, clustering)."""
+
+
+class GeneratorStep(Step):
+    """A step that makes rows from nothing: a source. Its `process` takes no rows."""
+
+    @abstractmethod
+    def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:
+        """Yield lists of rows; `inputs` is always None."""
+
+
+class LoadDataFromDicts(GeneratorStep):
+    """A source of rows held in memory.
+
+    Attributes:
+        data: the rows.
+        batch_size: rows in each list that `process` yields.
+    """
+
+    data: list[dict[str, Any]]
+    batch_size: int = Field(default=50, ge=1)
+
+    @property
+    def outputs(self) -> list[str]:
+        return list(self.data[0]) if self.data else []
+
+    def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
+        for start in range(0, len(self.data), self.batch_size):
+            yield [dict(row) for row in self.data[start : start + self.batch_size]]
+
+
+def required_columns(columns: Sequence[str] | Mapping[str, bool]) -> list[str]:
+    """The names that must be there, of either form of `inputs` and `outputs`."""
+    if isinstance(columns, dict):
+        return [name for name, required in columns.items() if required]
+    return list(columns)

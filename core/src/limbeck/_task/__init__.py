@@ -1,0 +1,1 @@
+"""Tasks, and what turns their generations into rows."""

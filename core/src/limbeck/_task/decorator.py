@@ -1,0 +1,90 @@
+"""`@task`: a task from a function."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PluginContractError
+from .task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..types import ChatType, Row
+
+
+def task(
+    *,
+    inputs: Sequence[str] | Mapping[str, bool],
+    outputs: Sequence[str] | Mapping[str, bool],
+    parse: Callable[..., Row] | None = None,
+    output_schema: Any = None,
+) -> Callable[[Callable[[Row], Any]], type[Task]]:
+    """Make a task class of a function that turns a row into a chat.
+
+    The function returns the messages, or a string, which becomes the user's only message.
+
+        @task(inputs=["text"], outputs=["summary"])
+        def summarise(row):
+            return f"Summarise: {row['text']}"
+
+        summarise(llm="openai/gpt-5-mini").process([{"text": "…"}])
+
+    Args:
+        inputs: the columns it reads. outputs: the columns it adds.
+        parse: `parse(text)` or `parse(text, row)`, the output columns; without it the text
+            goes into the only output, or JSON is read when there is an `output_schema`.
+        output_schema: a pydantic model or JSON Schema that the answer must satisfy.
+
+    Raises:
+        PluginContractError: several outputs, and nothing says how to fill them.
+    """
+
+    def decorate(function: Callable[[Row], Any]) -> type[Task]:
+        if parse is None and output_schema is None and len([name for name in outputs if name != "model_name"]) != 1:
+            raise PluginContractError(
+                f"`@task` on `{function.__name__}`",
+                ["it has several outputs, so give it `parse=` (text to columns) or `output_schema=`"],
+            )
+        namespace: dict[str, Any] = {
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+            "inputs": property(lambda _self: inputs),
+            "outputs": property(lambda _self: outputs),
+            "format_input": lambda _self, input: _messages(function(input)),
+            "format_output": _parser(parse, outputs, structured=output_schema is not None),
+        }
+        if output_schema is not None:
+            namespace["output_schema"] = output_schema
+        return type(Task)(_class_name(function.__name__), (Task,), namespace)  # type: ignore[no-any-return]  # a metaclass call
+
+    return decorate
+
+
+def _class_name(function_name: str) -> str:
+    return "".join(word.capitalize() for word in function_name.split("_"))
+
+
+def _messages(asked: Any) -> ChatType:
+    return [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+
+
+def _parser(parse: Callable[..., Row] | None, outputs: Any, *, structured: bool) -> Callable[..., Row]:
+    if parse is None:
+        (only, *_) = [name for name in outputs if name != "model_name"]
+        return _from_json(outputs) if structured else lambda _self, output, input: {only: output}  # noqa: ARG005
+    if len(inspect.signature(parse).parameters) == 1:
+        return lambda _self, output, input: parse(output)  # noqa: ARG005 - the engine gives both
+    return lambda _self, output, input: parse(output, input)
+
+
+def _from_json(outputs: Any) -> Callable[..., Row]:
+    import json
+
+    def read(_self: Any, output: str | None, input: Row) -> Row:  # noqa: ARG001 - the engine gives both
+        value = json.loads(output or "null")
+        return {name: value.get(name) for name in outputs if name != "model_name"}
+
+    return read

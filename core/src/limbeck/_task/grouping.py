@@ -1,0 +1,101 @@
+"""Generations to rows: several rows in sample order, or one row with lists.
+
+Keys come out in this order: the input's own, the outputs as declared, the metadata, the
+model's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..types import Row
+
+# The name distilabel gave it: data sets and scripts made for distilabel keep working.
+METADATA = "distilabel_metadata"
+MODEL_NAME = "model_name"
+
+
+@dataclass(slots=True)
+class Sample:
+    """One generation as columns.
+
+    Attributes:
+        values: one for each output, in declared order. metadata: what is kept beside them.
+        failed: whether there is an error among the metadata.
+    """
+
+    values: Sequence[Any]
+    metadata: Row
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Shape:
+    """Which columns a task's rows have.
+
+    Attributes:
+        outputs: the output columns, as they are named in the rows. model_column: where the model's name goes.
+        model_name: that name. grouped: one row a row of input.
+        drop_failed: leave failed generations out (of a group, only when all failed).
+    """
+
+    outputs: tuple[str, ...]
+    model_name: str
+    model_column: str = MODEL_NAME
+    grouped: bool = False
+    drop_failed: bool = False
+    _owned: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._owned = frozenset({*self.outputs, METADATA, self.model_column})
+
+    def rows(self, row: Row, samples: list[Sample]) -> list[Row]:
+        """The rows that come of `row`; the input's values are carried over, not copied."""
+        if self.grouped:
+            if self.drop_failed and all(sample.failed for sample in samples):
+                return []
+            return [self._grouped(row, samples)]
+        return [self._single(row, sample) for sample in samples if not (self.drop_failed and sample.failed)]
+
+    def overwritten(self, row: Row) -> list[str]:
+        """The output columns in which `row` holds a value already."""
+        return [column for column in self.outputs if row.get(column) is not None]
+
+    def _single(self, row: Row, sample: Sample) -> Row:
+        result = self._inputs(row)
+        for column, value in zip(self.outputs, sample.values, strict=True):
+            result[column] = value
+        metadata = _merged(row.get(METADATA), sample.metadata)
+        if metadata:
+            result[METADATA] = metadata
+        result[self.model_column] = self.model_name
+        return result
+
+    def _grouped(self, row: Row, samples: list[Sample]) -> Row:
+        result = self._inputs(row)
+        for place, column in enumerate(self.outputs):
+            result[column] = [sample.values[place] for sample in samples]
+        metadata = [_merged(row.get(METADATA), sample.metadata) for sample in samples]
+        if any(metadata):
+            result[METADATA] = metadata
+        result[self.model_column] = self.model_name
+        return result
+
+    def _inputs(self, row: Row) -> Row:
+        if self._owned.isdisjoint(row):
+            return dict(row)
+        return {column: value for column, value in row.items() if column not in self._owned}
+
+
+def _merged(earlier: Any, own: Row) -> Row:
+    """Earlier tasks' metadata with this task's; a grouped task's list becomes one list under each of its keys."""
+    if not earlier:
+        return own
+    if isinstance(earlier, list):
+        keys = dict.fromkeys(key for each in earlier for key in each or ())
+        earlier = {key: [(each or {}).get(key) for each in earlier] for key in keys}
+    return {**earlier, **own}

@@ -1,0 +1,209 @@
+"""Tasks: steps that ask a model about every row."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, PrivateAttr
+
+from .._step import Step, required_columns
+from ..errors import MissingColumnError
+from ..types import OnError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
+
+    from .._engine.run import AsyncRowStream, RowStream
+    from .._engine.window import Window
+    from .._registry.registry import Registry
+    from ..types import ChatType, Example, Row
+    from .work import TaskWork
+
+# A required column may first be seen this late in a stream.
+_LOOK_AHEAD_ROWS = 256
+
+
+def _resolve(value: Any) -> Any:
+    from .._llm.llm import resolve_llm
+
+    return resolve_llm(value)
+
+
+def _config(value: Any) -> Any:
+    from .._llm.llm import config_of
+
+    return config_of(value)
+
+
+class Task(Step):
+    """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
+
+    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples`
+    and `output_schema` are optional.
+
+    Attributes:
+        llm: an object with the methods of a backend, `"provider/model"`, or the mapping
+            `{"provider": …, **fields}`.
+        num_generations: answers for each row.
+        group_generations: one row with lists instead of one row an answer.
+        on_error: "keep" a failed generation as nulls with its error, "drop" it, or "raise".
+        add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
+        add_statistics: tokens, latency and finish reason too, with reasoning, tool calls and
+            logprobs where the model gave them.
+    """
+
+    llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
+    num_generations: PositiveInt = 1
+    group_generations: bool = False
+    on_error: OnError = "keep"
+    add_raw_output: bool = True
+    add_raw_input: bool = False
+    add_statistics: bool = False
+
+    _window: Any = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:
+        output_schema: ClassVar[Any]
+
+    def _kind(self) -> Any:
+        return "task"
+
+    @abstractmethod
+    def format_input(self, input: Row) -> ChatType:
+        """The chat that asks the model about `input`, whose columns have the task's own names."""
+
+    @abstractmethod
+    def format_output(self, output: str | None, input: Row) -> Row:
+        """The output columns, from the model's text (None or "" where it gave none)."""
+
+    def examples(self) -> Sequence[Example]:
+        """Worked examples: for the docs, the contract suite and the offline model."""
+        return ()
+
+    def schema_for(self, input: Row) -> Any:  # noqa: ARG002 - a task whose schema is in a column overrides this
+        """The pydantic model or JSON Schema the answer must satisfy, or None. By default `output_schema`."""
+        return getattr(self, "output_schema", None)
+
+    # Running
+
+    def load(self) -> None:
+        """Check the LLM, its SDK and its credentials. Idempotent; `process` does it when it was not done.
+
+        Raises:
+            ConfigurationError: what is missing, and the remedy. No row has been read.
+        """
+        if self._window is not None:
+            return
+        from .._engine.window import window_of
+
+        load = getattr(self.llm, "load", None)
+        if load is not None:
+            load()
+        prime = getattr(self.llm, "prime", None)
+        if prime is not None:
+            prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
+        self._window = window_of(self.llm)
+
+    def unload(self) -> None:
+        """Let go of the LLM; its client is closed when no other task holds it."""
+        self._window = None
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        """Yield one list with all that comes of `inputs`, in input order.
+
+        Works in any thread, also inside a running event loop, which waits meanwhile
+        (`aprocess` does not make it wait). Answers are kept in memory only.
+
+        Raises:
+            MissingColumnError: no row has a required column; nothing was sent.
+            AuthenticationError: the provider refuses the key.
+            RowFailedError: a row failed, and `on_error` is "raise".
+        """
+        from .._engine.portal import portal
+        from .._engine.run import gather_rows
+
+        work, window, registry = self._begin(inputs)
+        yield portal().wait(gather_rows(work, inputs, window, registry))
+
+    async def aprocess(self, inputs: list[Row]) -> list[Row]:
+        """As `process`, for an event loop: all that comes of `inputs`, in input order."""
+        import asyncio
+
+        from .._engine.portal import portal
+        from .._engine.run import gather_rows
+
+        work, window, registry = self._begin(inputs)
+        return await asyncio.wrap_future(portal().submit(gather_rows(work, inputs, window, registry)))
+
+    def run(self, rows: Iterable[Row], *, ordered: bool = True) -> RowStream:
+        """Stream `rows` through the task; iterate over the result for the rows that come of them.
+
+        Memory does not grow with the number of rows. A long run of failures stops it
+        (`breaker_threshold` on the LLM).
+
+        Args:
+            rows: any iterable of rows; it is read in a thread of its own.
+            ordered: give rows in input order; otherwise as they are done.
+
+        Raises:
+            MissingColumnError: none of the first rows has a required column; nothing was sent.
+            AuthenticationError: the provider refuses the key. The rows done before are given first.
+            BreakerError: as above, for a run of failures.
+        """
+        from .._engine.run import RowStream
+
+        work, window, registry = self._begin(None)
+        return RowStream(work, rows, window, registry, check_columns=self._columns_seen, ordered=ordered)
+
+    def arun(self, rows: Iterable[Row] | AsyncIterable[Row], *, ordered: bool = True) -> AsyncRowStream:
+        """As `run`, for an event loop: iterate over the result with `async for`."""
+        from .._engine.run import AsyncRowStream
+
+        work, window, registry = self._begin(None)
+        return AsyncRowStream(work, rows, window, registry, check_columns=self._columns_seen, ordered=ordered)
+
+    def _begin(self, rows: list[Row] | None) -> tuple[TaskWork, Window, Registry]:
+        from .._registry.registry import default_registry
+        from .work import TaskWork
+
+        self.load()
+        work = TaskWork(self)
+        if rows is not None:
+            self._columns_seen(rows, True)
+        return work, self._window, default_registry()
+
+    def _columns_seen(self, rows: Sequence[Row], complete: bool) -> bool:
+        """Whether every required column is in some row; raises once it is clear that one is in none."""
+        missing = [
+            source
+            for source in (self.input_mappings.get(name, name) for name in required_columns(self.inputs))
+            if not any(source in row for row in rows)
+        ]
+        if missing and rows and (complete or len(rows) >= _LOOK_AHEAD_ROWS):
+            present = dict.fromkeys(column for row in rows for column in row)
+            raise MissingColumnError(missing, task=self.name, present=list(present))
+        return not missing or complete
+
+
+# A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not
+# for a field without an annotation), make it a property, or declare it as a field.
+Task.__class_vars__.add("output_schema")
+
+
+class GeneratorTask(Task):
+    """A task that needs no input rows: each of its seeds asks the model once.
+
+    Attributes:
+        num_rows: how many seeds `seeds` makes by default.
+    """
+
+    num_rows: PositiveInt = Field(default=1)
+
+    def seeds(self) -> Iterable[Row]:
+        """The rows to start from; by default `num_rows` empty ones."""
+        return ({} for _ in range(self.num_rows))
+
+    def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:
+        """As `Task.process`, over the seeds where no rows are given."""
+        return super().process(list(self.seeds()) if inputs is None else inputs)

@@ -1,0 +1,196 @@
+"""A task as the engine sees it: a row in, a request out; outcomes in, rows out."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from .._engine.stream import Outcome
+from .._llm.structured import conform, json_schema_of
+from .._step import required_columns
+from ..errors import GenerationError, LimbeckWarning, OutputError, RowError, RowFailedError
+from ..types import GenerationRequest
+from .grouping import MODEL_NAME, Sample, Shape
+
+if TYPE_CHECKING:
+    from ..types import Generation, Row
+    from .task import Task
+
+
+class TaskWork:
+    """One run's view of a task: everything that is the same for all rows is computed once here."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.name = task.name
+        self.num_generations = task.num_generations
+        self._parameters: dict[str, Any] = dict(getattr(task.llm, "generation_kwargs", None) or {})
+        self._required = [(name, task.input_mappings.get(name, name)) for name in required_columns(task.inputs)]
+        self._renamed = [(name, source) for name, source in task.input_mappings.items() if name != source]
+        self._columns = tuple(name for name in task.outputs if name != MODEL_NAME)
+        self._column_set = frozenset(self._columns)
+        self._optional = self._column_set - frozenset(required_columns(task.outputs))
+        self._nulls = (None,) * len(self._columns)
+        self._shape = Shape(
+            outputs=tuple(task.output_mappings.get(name, name) for name in self._columns),
+            model_name=task.llm.model_name,
+            model_column=task.output_mappings.get(MODEL_NAME, MODEL_NAME),
+            grouped=task.group_generations,
+            drop_failed=task.on_error == "drop",
+        )
+        self._raises = task.on_error == "raise"
+        self._raw_output = f"raw_output_{task.name}" if task.add_raw_output else None
+        self._raw_input = f"raw_input_{task.name}" if task.add_raw_input else None
+        self._statistics = f"statistics_{task.name}" if task.add_statistics else None
+        self._error = f"error_{task.name}"
+        self._warned = False
+
+    # A row to a request
+
+    def prepare(self, row: Row) -> GenerationRequest:
+        """The request for `row`.
+
+        Raises:
+            RowError: the row lacks a required column, or the task cannot make a chat of it.
+        """
+        input = self._input(row)
+        try:
+            messages = self._task.format_input(input)
+            schema = self._task.schema_for(input)
+            return GenerationRequest(
+                messages=messages,
+                parameters=self._parameters,
+                output_schema=None if schema is None else json_schema_of(schema),
+            )
+        except Exception as exc:  # noqa: BLE001 - the isolation boundary of rows: one row
+            raise RowError(f"`format_input` of task {self.name!r} raised {type(exc).__name__}: {exc}") from exc
+
+    def _input(self, row: Row) -> Row:
+        """The row with the task's own names for its columns."""
+        if not isinstance(row, dict):
+            raise RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
+        for name, source in self._required:
+            if source not in row:
+                raise RowError(f"The row lacks the column `{source}`, which task {self.name!r} needs as `{name}`.")
+        if not self._renamed:
+            return row
+        return {**row, **{name: row[source] for name, source in self._renamed if source in row}}
+
+    # Outcomes to rows
+
+    def finish(self, index: int, row: Row, outcomes: list[Outcome]) -> list[Row]:
+        """The rows that come of `row`; an outcome whose text cannot be read becomes a failed one, in place.
+
+        Raises:
+            RowFailedError: a generation failed, and the task says to raise.
+        """
+        if not isinstance(row, dict):
+            row = {}
+        if not self._warned:
+            self._warn_of_overwriting(row)
+        samples = []
+        for place, outcome in enumerate(outcomes):
+            values = self._nulls
+            if outcome.generation is not None:
+                try:
+                    values = self._values(outcome.generation, row)
+                except GenerationError as exc:
+                    exc.attempts = outcome.attempts
+                    outcome.error = exc
+            if outcome.error is not None and self._raises:
+                raise RowFailedError(task=self.name, index=index, error=outcome.error) from outcome.error
+            samples.append(Sample(values, self._metadata(row, outcomes[place]), outcome.error is not None))
+        return self._shape.rows(row, samples)
+
+    def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
+        input = self._input(row)
+        text = generation.text
+        schema = self._task.schema_for(input)
+        if schema is not None:
+            text = conform(text, schema)
+        try:
+            columns = self._task.format_output(text, input)
+        except GenerationError as exc:
+            exc.raw = generation.text
+            raise
+        except Exception as exc:  # noqa: BLE001 - the isolation boundary of parsing: one answer
+            message = f"`format_output` of task {self.name!r} raised {type(exc).__name__}: {exc}"
+            raise OutputError(message, raw=generation.text) from exc
+        return self._in_order(columns, generation)
+
+    def _in_order(self, columns: Any, generation: Generation) -> tuple[Any, ...]:
+        try:
+            if len(columns) == len(self._columns):
+                return tuple([columns[name] for name in self._columns])
+        except (KeyError, TypeError):
+            pass
+        return self._in_order_checked(columns, generation)
+
+    def _in_order_checked(self, columns: Any, generation: Generation) -> tuple[Any, ...]:
+        if not isinstance(columns, dict):
+            message = f"`format_output` of task {self.name!r} returned {type(columns).__name__}, not a dict of columns."
+            raise OutputError(message, raw=generation.text)
+        absent = [name for name in self._columns if name not in columns and name not in self._optional]
+        undeclared = [name for name in columns if name not in self._column_set and name != MODEL_NAME]
+        if absent or undeclared:
+            faults = [f"did not return `{name}`, which is among its outputs" for name in absent]
+            faults += [f"returned `{name}`, which is not among its outputs" for name in undeclared]
+            raise OutputError(f"`format_output` of task {self.name!r} {'; '.join(faults)}.", raw=generation.text)
+        return tuple([columns.get(name) for name in self._columns])
+
+    # What stands beside the columns
+
+    def _metadata(self, row: Row, outcome: Outcome) -> Row:
+        metadata: Row = {}
+        generation = outcome.generation
+        if self._raw_output is not None:
+            metadata[self._raw_output] = outcome.error.raw if generation is None and outcome.error else _text(generation)
+        if self._raw_input is not None:
+            metadata[self._raw_input] = self._messages(row)
+        if self._statistics is not None:
+            metadata[self._statistics] = _statistics(outcome)
+        if outcome.error is not None:
+            metadata[self._error] = {
+                "type": type(outcome.error).__name__,
+                "message": str(outcome.error),
+                "attempts": outcome.attempts,
+            }
+        return metadata
+
+    def _messages(self, row: Row) -> Any:
+        try:
+            return self.prepare(row).messages
+        except RowError:
+            return None
+
+    def _warn_of_overwriting(self, row: Row) -> None:
+        overwritten = self._shape.overwritten(row)
+        if overwritten:
+            self._warned = True
+            warnings.warn(
+                f"Task {self.name!r} overwrites the input column {', '.join(f'`{name}`' for name in overwritten)}. "
+                f"Keep both with `output_mappings={{{overwritten[0]!r}: '<another name>'}}`.",
+                LimbeckWarning,
+                stacklevel=2,
+            )
+
+
+def _text(generation: Generation | None) -> str | None:
+    return None if generation is None else generation.text
+
+
+def _statistics(outcome: Outcome) -> Row:
+    usage, generation = outcome.usage, outcome.generation
+    statistics: Row = {
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "cached_tokens": usage.cached_tokens if usage else None,
+        "reasoning_tokens": usage.reasoning_tokens if usage else None,
+        "latency": outcome.latency,
+        "finish_reason": generation.finish_reason if generation else None,
+    }
+    for name in ("reasoning", "tool_calls", "logprobs"):
+        value = getattr(generation, name, None)
+        if value is not None:
+            statistics[name] = value
+    return statistics
