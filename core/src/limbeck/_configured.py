@@ -23,6 +23,7 @@ class Configured(BaseModel):
             for name in values:
                 if name not in known:
                     raise ConfigurationError(
-                        f"`{cls.__name__}` has no field {name!r}.{did_you_mean(str(name), known)} Its fields are {', '.join(sorted(known))}."
+                        f"`{cls.__name__}` has no field {name!r}.{did_you_mean(str(name), known)} "
+                        f"Its fields are {', '.join(sorted(known))}."
                     )
         return values

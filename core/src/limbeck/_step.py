@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from .types import Row
 
 
-class _StepType(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass is not public by name
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # not public by name
+
+
+class _StepType(ModelMetaclass):
     """Refuses `inputs = [...]` in a class body with our words; pydantic's speak of annotations."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
         for attribute in ("inputs", "outputs"):
             value = namespace.get(attribute)
             if isinstance(value, list | tuple | set | frozenset | dict):
+                remedy = f"`@property` above `def {attribute}(self): return {value!r}`"
                 raise PluginContractError(
                     f"`{namespace.get('__module__', '?')}.{name}`",
-                    [
-                        f"`{attribute} = {value!r}` must be a property: "
-                        f"`@property` above `def {attribute}(self): return {value!r}`"
-                    ],
+                    [f"`{attribute} = {value!r}` must be a property: {remedy}"],
                 )
         return super().__new__(mcs, name, bases, namespace, **kwargs)
 
@@ -74,8 +78,8 @@ class Step(Configured, metaclass=_StepType):
                 if column not in columns:
                     known = ", ".join(f"`{name}`" for name in columns) or "none"
                     raise ConfigurationError(
-                        f"`{field}` of {self.name!r} renames the column {column!r}, which it does not have; its columns are {known}. "
-                        "A mapping goes from the step's own name to the name in the rows."
+                        f"`{field}` of {self.name!r} renames the column {column!r}, which it does not have; "
+                        f"its columns are {known}. A mapping goes from the step's own name to the name in the rows."
                     )
 
     @property

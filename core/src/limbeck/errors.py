@@ -112,7 +112,9 @@ class MissingDependencyError(ConfigurationError, ImportError):
     def __init__(self, package: str, *, needed_by: str, requirement: str) -> None:
         self.package = package
         self.requirement = requirement
-        super().__init__(f"{needed_by} needs the package `{package}`, which is not installed. Run: pip install '{requirement}'")
+        super().__init__(
+            f"{needed_by} needs the package `{package}`, which is not installed. Run: pip install '{requirement}'"
+        )
 
 
 class MissingCredentialError(ConfigurationError):
@@ -124,7 +126,9 @@ class MissingCredentialError(ConfigurationError):
 
     def __init__(self, *, needed_by: str, variable: str, field: str = "api_key") -> None:
         self.variable = variable
-        super().__init__(f"{needed_by} has no credentials. Set the environment variable `{variable}`, or pass `{field}=`.")
+        super().__init__(
+            f"{needed_by} has no credentials. Set the environment variable `{variable}`, or pass `{field}=`."
+        )
 
 
 class MissingColumnError(ConfigurationError):
@@ -181,7 +185,9 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
         if install:
             parts.append(f"It comes with `{install}`. Run: pip install {install}")
         if suspects:
-            parts.append(f"These plugins failed to load and might have had it: {', '.join(suspects)}. See: limbeck plugins check")
+            parts.append(
+                f"These plugins failed to load and might have had it: {', '.join(suspects)}. See: limbeck plugins check"
+            )
         if known and not install:
             parts.append(f"Known: {', '.join(sorted(known))}.")
         super().__init__(" ".join(parts))

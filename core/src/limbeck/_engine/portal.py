@@ -65,8 +65,8 @@ class Portal:
             if coroutine is not None:
                 coroutine.close()
             raise ConfigurationError(
-                "A blocking call (`process`, `run`) was made inside a backend's coroutine, where it would wait for itself. "
-                "Use `aprocess` or `arun` there."
+                "A blocking call (`process`, `run`) was made inside a backend's coroutine, where it would wait "
+                "for itself. Use `aprocess` or `arun` there."
             )
 
     def on_shutdown(self, key: int, closer: Callable[[], Coroutine[Any, Any, None]] | None) -> None:

@@ -26,6 +26,7 @@ from .retry import backoff
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ..types import GenerationRequest
     from .portal import Portal
     from .stream import Stream, Unit
 
@@ -164,12 +165,12 @@ class Window:
 
     async def _send(self, units: list[Unit]) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine on a loop has one
+        assert task is not None  # a coroutine on a loop has one
         for unit in units:
             self._started(unit, task)
         started = self._loop.time()
         try:
-            results = await (self._attempt_batch(units) if self._batch_size > 1 else self._attempt(units[0]))
+            results = await self.ask_once([_for_samples(unit) for unit in units])
         except asyncio.CancelledError:
             if not all(unit.stream.ended for unit in units):
                 raise
@@ -194,24 +195,24 @@ class Window:
         if stream.observers.request_started is not None:
             stream.observers.request_started(run=stream.info, request=unit.request)
 
-    async def _attempt(self, unit: Unit) -> tuple[GenerationResponse | GenerationError]:
-        request = unit.request
-        if self.native_n and len(unit.samples) != request.num_generations:
-            request = _for_samples(unit)
+    async def ask_once(self, requests: list[GenerationRequest]) -> list[GenerationResponse | GenerationError]:
+        """Send requests together (one, unless the backend takes batches), once: each one's response or typed error."""
+        return await (self._ask_batch(requests) if self._batch_size > 1 else self._ask_one(requests[0]))
+
+    async def _ask_one(self, request: GenerationRequest) -> list[GenerationResponse | GenerationError]:
         try:
             async with asyncio.timeout(self._timeout):
-                return (_checked(await self._ask(request)),)
+                return [_checked(await self._ask(request))]
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
-            return (_typed(exc, self._timeout),)
+            return [_typed(exc, self._timeout)]
 
-    async def _attempt_batch(self, units: list[Unit]) -> list[GenerationResponse | GenerationError]:
-        requests = [_for_samples(unit) for unit in units]
+    async def _ask_batch(self, requests: list[GenerationRequest]) -> list[GenerationResponse | GenerationError]:
         try:
             results = list(await self._in_thread(self.llm.generate_batch, requests))
             if len(results) != len(requests):
                 raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
-            return [_typed(exc, self._timeout)] * len(units)
+            return [_typed(exc, self._timeout)] * len(requests)
         return [
             _typed(result, self._timeout) if isinstance(result, Exception) else _checked_or_error(result)
             for result in results
@@ -259,7 +260,7 @@ class Window:
             delay = backoff(unit.attempts, self._rng, retry_after=error.retry_after)
         else:
             return None
-        assert unit.deadline is not None  # noqa: S101 - set when it was first sent
+        assert unit.deadline is not None  # set when it was first sent
         return delay if self._loop.time() + delay < unit.deadline else None
 
     def _retry(self, unit: Unit, delay: float) -> None:
@@ -277,7 +278,7 @@ class Window:
             await aclose()
 
 
-def _for_samples(unit: Unit) -> Any:
+def _for_samples(unit: Unit) -> GenerationRequest:
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
 

@@ -13,10 +13,11 @@ from ..types import Capabilities
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..types import GenerationRequest, GenerationResponse
 
 # How a request travels, never what it answers: left out of `LLM.identity`.
-_TRANSPORT_FIELDS = frozenset({"max_concurrency", "timeout", "deadline", "max_attempts", "breaker_threshold", "generation_kwargs"})
+_TRANSPORT_FIELDS = frozenset(
+    {"max_concurrency", "timeout", "deadline", "max_attempts", "breaker_threshold", "generation_kwargs"}
+)
 
 
 class LLM(Configured):
@@ -68,7 +69,8 @@ class LLM(Configured):
             if field in cls.model_fields:
                 return cls.model_validate({field: model})
         raise ConfigurationError(
-            f"`{cls.__name__}` cannot be built from the model name {model!r}: it has neither a field `model` nor `model_id`. Pass an instance."
+            f"`{cls.__name__}` cannot be built from the model name {model!r}: it has neither a field `model` "
+            "nor `model_id`. Pass an instance."
         )
 
     def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
@@ -85,7 +87,11 @@ class LLM(Configured):
         """What identifies the answers: provider, model, and every field that can change one."""
         excluded = _TRANSPORT_FIELDS | self.transport_fields | _secret_fields(self)
         fields = self.model_dump(mode="json", exclude=set(excluded))
-        return {"provider": f"{type(self).__module__}:{type(self).__qualname__}", "model_name": self.model_name, **fields}
+        return {
+            "provider": f"{type(self).__module__}:{type(self).__qualname__}",
+            "model_name": self.model_name,
+            **fields,
+        }
 
 
 def _secret_fields(llm: Configured) -> frozenset[str]:
@@ -93,7 +99,7 @@ def _secret_fields(llm: Configured) -> frozenset[str]:
 
 
 def config_of(llm: Any) -> dict[str, Any]:
-    """The configuration of `llm` as plain JSON values: its registered name and the fields that were set, never a secret."""
+    """The configuration of `llm` as plain JSON: its registered name and the fields that were set, never a secret."""
     from .._registry.registry import default_registry
 
     name = default_registry().name_of("llm", type(llm)) or f"{type(llm).__module__}:{type(llm).__qualname__}"
@@ -121,7 +127,9 @@ def resolve_llm(value: Any) -> Any:
     elif isinstance(value, dict):
         value = _from_mapping(value)
     if isinstance(value, type):
-        raise ConfigurationError(f"`llm` was given the class `{value.__name__}`; give it an instance, `{value.__name__}(…)`.")
+        raise ConfigurationError(
+            f"`llm` was given the class `{value.__name__}`; give it an instance, `{value.__name__}(…)`."
+        )
     check_llm(value)
     return value
 
@@ -153,9 +161,10 @@ def _from_mapping(config: dict[str, Any]) -> Any:
     provider = fields.pop("provider", None)
     if not isinstance(provider, str):
         raise ConfigurationError(
-            f"An `llm` given as a mapping needs the key `provider`, the name of the backend; it has {', '.join(map(repr, config)) or 'no keys'}."
+            "An `llm` given as a mapping needs the key `provider`, the name of the backend; "
+            f"it has {', '.join(map(repr, config)) or 'no keys'}."
         )
-    name, slash, model = provider.partition("/")
+    _, slash, model = provider.partition("/")
     if slash and not default_registry().declares("llm", provider):
         built = _from_string(provider)
         given = built.model_dump(exclude_unset=True) if isinstance(built, Configured) else {"model": model}

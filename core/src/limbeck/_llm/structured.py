@@ -37,7 +37,9 @@ def json_schema_of(schema: Any) -> JSONSchema | None:
         except ValueError as exc:
             raise ConfigurationError(f"`output_schema` is text that is not JSON: {exc}.") from exc
     if not isinstance(schema, dict):
-        raise ConfigurationError(f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}.")
+        raise ConfigurationError(
+            f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}."
+        )
     _validator(json.dumps(schema, sort_keys=True))
     return schema
 
@@ -53,7 +55,9 @@ def _validator(schema_text: str) -> Any:
         from jsonschema import SchemaError as InvalidSchema
         from jsonschema.validators import validator_for
     except ImportError as exc:
-        raise MissingDependencyError("jsonschema", needed_by="A JSON Schema as `output_schema`", requirement="limbeck-core[jsonschema]") from exc
+        raise MissingDependencyError(
+            "jsonschema", needed_by="A JSON Schema as `output_schema`", requirement="limbeck-core[jsonschema]"
+        ) from exc
     schema = json.loads(schema_text)
     cls = validator_for(schema)
     try:
@@ -109,7 +113,9 @@ def _check_model(payload: str, model: type[BaseModel], raw: str) -> None:
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "its root"
-        raise SchemaError(f"The answer breaks the schema of `{model.__name__}` at {place}: {first['msg']}.", raw=raw) from exc
+        raise SchemaError(
+            f"The answer breaks the schema of `{model.__name__}` at {place}: {first['msg']}.", raw=raw
+        ) from exc
 
 
 def _check_schema(value: Any, schema: Any, raw: str) -> None:

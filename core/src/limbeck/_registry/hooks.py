@@ -181,5 +181,5 @@ def register_plugin(plugin: object, *, name: str | None = None) -> None:
     """
     from .registry import default_registry
 
-    label = name or getattr(plugin, "__name__", type(plugin).__name__)
+    label = name or str(getattr(plugin, "__name__", type(plugin).__name__))
     default_registry().hooks.register(plugin, name=f"{label}#{id(plugin)}", distribution=label, version="")

@@ -30,7 +30,15 @@ NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
 
 # The packs whose names a stranger's package can never take over.
 OFFICIAL = frozenset(
-    {"limbeck-core", "limbeck-tasks", "limbeck-openai", "limbeck-anthropic", "limbeck-huggingface", "limbeck-cli", "limbeck-data"}
+    {
+        "limbeck-core",
+        "limbeck-tasks",
+        "limbeck-openai",
+        "limbeck-anthropic",
+        "limbeck-huggingface",
+        "limbeck-cli",
+        "limbeck-data",
+    }
 )
 
 # Where a name that is not installed comes from.
@@ -201,7 +209,9 @@ def _parse(text: str, distribution: Any, name: str, version: str, report: LoadRe
             yield group, key, value
         else:
             where = f"{_location(distribution)} line {number}"
-            report.record(Problem("metadata", name, version, where, f"{line!r} is not of the form `name = module:object`"))
+            report.record(
+                Problem("metadata", name, version, where, f"{line!r} is not of the form `name = module:object`")
+            )
 
 
 def _location(distribution: Any) -> str:

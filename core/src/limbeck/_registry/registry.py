@@ -115,7 +115,8 @@ class Registry:
         old = self._local.get((kind, name))
         if old is not None and not replace and not _same_definition(old, target):
             raise RegistrationError(
-                f"The {kind} {name!r} is registered already, as `{_path_of(old)}`. Choose another name, or pass `replace=True`."
+                f"The {kind} {name!r} is registered already, as `{_path_of(old)}`. "
+                "Choose another name, or pass `replace=True`."
             )
         self._local[kind, name] = target
 
@@ -202,7 +203,9 @@ class Registry:
         pack = KNOWN_PACKS.get((kind, name))
         disabled = [reason for entry, reason in self.index.disabled if self._means(entry, kind, name)]
         installed = {entry.distribution for entries in self.index.entries.values() for entry in entries}
-        suspects = {f"{p.distribution} {p.version}" for p in self.report.all() if p.distribution and p.kind != "observer"}
+        suspects = {
+            f"{p.distribution} {p.version}" for p in self.report.all() if p.distribution and p.kind != "observer"
+        }
         return UnknownNameError(
             kind,
             name,
@@ -306,7 +309,9 @@ class Registry:
         entry = self._choose(kind, class_name, list(entries.values()))
         if entry is not None:
             return self.load(entry)
-        pack = next((p for (of, name), p in KNOWN_PACKS.items() if of == kind and _camel(name) == class_name.lower()), None)
+        pack = next(
+            (p for (of, name), p in KNOWN_PACKS.items() if of == kind and _camel(name) == class_name.lower()), None
+        )
         raise UnknownNameError(kind, class_name, known=self.class_names(kind), install=pack)
 
     def class_names(self, kind: Kind) -> list[str]:
@@ -376,9 +381,10 @@ def _check_contract(kind: str, target: Any, subject: str) -> None:
 
 
 def _check_name(kind: str, name: str) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise RegistrationError(
-            f"{name!r} cannot name a {kind}: a name is lower-case words of letters and digits joined by '-' or '.', such as 'pairwise-judge'."
+            f"{name!r} cannot name a {kind}: a name is lower-case words of letters and digits "
+            "joined by '-' or '.', such as 'pairwise-judge'."
         )
 
 

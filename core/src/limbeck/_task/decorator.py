@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginContractError
@@ -58,7 +59,7 @@ def task(
         }
         if output_schema is not None:
             namespace["output_schema"] = output_schema
-        return type(Task)(_class_name(function.__name__), (Task,), namespace)  # type: ignore[no-any-return]  # a metaclass call
+        return types.new_class(_class_name(function.__name__), (Task,), exec_body=lambda body: body.update(namespace))
 
     return decorate
 

@@ -62,10 +62,10 @@ class TaskWork:
                 parameters=self._parameters,
                 output_schema=None if schema is None else json_schema_of(schema),
             )
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of rows: one row
+        except Exception as exc:
             raise RowError(f"`format_input` of task {self.name!r} raised {type(exc).__name__}: {exc}") from exc
 
-    def _input(self, row: Row) -> Row:
+    def _input(self, row: Any) -> Row:
         """The row with the task's own names for its columns."""
         if not isinstance(row, dict):
             raise RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
@@ -78,7 +78,7 @@ class TaskWork:
 
     # Outcomes to rows
 
-    def finish(self, index: int, row: Row, outcomes: list[Outcome]) -> list[Row]:
+    def finish(self, index: int, row: Any, outcomes: list[Outcome]) -> list[Row]:
         """The rows that come of `row`; an outcome whose text cannot be read becomes a failed one, in place.
 
         Raises:
@@ -99,7 +99,7 @@ class TaskWork:
                     outcome.error = exc
             if outcome.error is not None and self._raises:
                 raise RowFailedError(task=self.name, index=index, error=outcome.error) from outcome.error
-            samples.append(Sample(values, self._metadata(row, outcomes[place]), outcome.error is not None))
+            samples.append(Sample(values, self._metadata(row, outcome), outcome.error is not None))
         return self._shape.rows(row, samples)
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
@@ -113,7 +113,7 @@ class TaskWork:
         except GenerationError as exc:
             exc.raw = generation.text
             raise
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of parsing: one answer
+        except Exception as exc:
             message = f"`format_output` of task {self.name!r} raised {type(exc).__name__}: {exc}"
             raise OutputError(message, raw=generation.text) from exc
         return self._in_order(columns, generation)
@@ -144,7 +144,9 @@ class TaskWork:
         metadata: Row = {}
         generation = outcome.generation
         if self._raw_output is not None:
-            metadata[self._raw_output] = outcome.error.raw if generation is None and outcome.error else _text(generation)
+            metadata[self._raw_output] = (
+                outcome.error.raw if generation is None and outcome.error else _text(generation)
+            )
         if self._raw_input is not None:
             metadata[self._raw_input] = self._messages(row)
         if self._statistics is not None:

@@ -1,0 +1,20 @@
+"""Fakes and suites for the tests of tasks, backends and the apps that use them.
+
+Everything here goes through the same scan, checks and engine as the real thing.
+"""
+
+from __future__ import annotations
+
+from .contracts import LLMContract, TaskContract
+from .distributions import check_distribution, fake_distribution, registry
+from .llms import EchoLLM, ScriptedLLM
+
+__all__ = [
+    "EchoLLM",
+    "LLMContract",
+    "ScriptedLLM",
+    "TaskContract",
+    "check_distribution",
+    "fake_distribution",
+    "registry",
+]
