@@ -207,7 +207,8 @@ class AmbiguousNameError(RegistryError, LookupError):
         offered = "; ".join(f"{dist} {version} (`{qualified}`)" for qualified, dist, version in candidates)
         pin = f'LIMBECK_PIN="{name}={candidates[0][1]}"'
         super().__init__(
-            f"Several distributions offer the {kind} {name!r}: {offered}. Use a qualified name, or choose one for good with {pin}."
+            f"Several distributions offer the {kind} {name!r}: {offered}. "
+            f"Use a qualified name, or choose one for good with {pin}."
         )
 
 

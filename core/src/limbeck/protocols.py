@@ -94,13 +94,16 @@ def check_llm(llm: object) -> None:
         faults.append("it has none of `agenerate`, `generate` and `generate_batch`")
     if callable(agenerate) and not _is_async(agenerate):
         faults.append("`agenerate` must be `async def` (a blocking method is named `generate`)")
-    for name, method in offered.items():
-        argument = "requests" if name == "generate_batch" else "request"
-        if not _accepts(method, positional=1):
-            faults.append(f"`{name}` must accept one argument, `{argument}`")
-    for name in ("generate", "generate_batch"):
-        if name in offered and _is_async(offered[name]):
-            faults.append(f"`{name}` must be a plain `def`; it runs in a thread")
+    faults += [
+        f"`{name}` must accept one argument, `{'requests' if name == 'generate_batch' else 'request'}`"
+        for name, method in offered.items()
+        if not _accepts(method, positional=1)
+    ]
+    faults += [
+        f"`{name}` must be a plain `def`; it runs in a thread"
+        for name in ("generate", "generate_batch")
+        if name in offered and _is_async(offered[name])
+    ]
     if not isinstance(getattr(llm, "model_name", None), str):
         faults.append("`model_name` must be a property that returns a string")
     if faults:

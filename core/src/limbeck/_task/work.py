@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._engine.stream import Outcome
 from .._llm.structured import conform, json_schema_of
 from .._step import required_columns
 from ..errors import GenerationError, LimbeckWarning, OutputError, RowError, RowFailedError
@@ -13,6 +12,7 @@ from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
+    from .._engine.stream import Outcome
     from ..types import Generation, Row
     from .task import Task
 
@@ -89,7 +89,7 @@ class TaskWork:
         if not self._warned:
             self._warn_of_overwriting(row)
         samples = []
-        for place, outcome in enumerate(outcomes):
+        for outcome in outcomes:
             values = self._nulls
             if outcome.generation is not None:
                 try:

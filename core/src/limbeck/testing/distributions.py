@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .._registry.index import GROUPS
-from .._registry.problems import Problem
 from .._registry.registry import Registry, _override
 from ..errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from .._registry.problems import Problem
 
 
 @contextmanager

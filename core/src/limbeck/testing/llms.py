@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr
 from .._llm.llm import LLM
 from ..types import Generation, GenerationRequest, GenerationResponse, Usage
 
-Answer: TypeAlias = str | None | Generation | GenerationResponse | BaseException
+Answer: TypeAlias = str | Generation | GenerationResponse | BaseException | None
 """What a script may say: a text, a whole generation or response, or an error to raise."""
 
 Script: TypeAlias = Sequence[Answer] | Callable[[GenerationRequest], Answer]
