@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
-from .errors import ConfigurationError, did_you_mean
+from .errors import ConfigurationError, LimbeckWarning, did_you_mean
+
+
+def _let_pydantic_look_for_plugins() -> None:
+    """Have pydantic read the entry points of every distribution now, as it does once, unguarded, at its first class.
+
+    A malformed file, of whatever package, makes that raise; the next time it goes on without
+    its plugins. So here it costs a warning, and not whoever makes the first task.
+    """
+    try:
+        create_model("Probe")
+    except Exception as exc:  # malformed metadata raises anything
+        from ._registry.index import malformed_metadata
+
+        problems = malformed_metadata()
+        if not problems:
+            raise
+        found = "; ".join(map(str, problems))
+        try:
+            create_model("Probe")
+        except Exception:
+            raise ConfigurationError(
+                f"pydantic cannot be used, because it trips over malformed package metadata: {found}. "
+                "Mend or uninstall that, or set PYDANTIC_DISABLE_PLUGINS=1."
+            ) from exc
+        warnings.warn(
+            f"pydantic goes on without its plugins, because it tripped over malformed package metadata: {found}. "
+            "Mend or uninstall that; PYDANTIC_DISABLE_PLUGINS=1 silences this.",
+            LimbeckWarning,
+            stacklevel=2,
+        )
+
+
+_let_pydantic_look_for_plugins()
 
 
 class Configured(BaseModel):

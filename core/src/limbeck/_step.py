@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from ._configured import Configured
 from .errors import ConfigurationError, PluginContractError
@@ -23,6 +23,8 @@ else:
     ModelMetaclass = type(BaseModel)  # not public by name
 
 
+# A subclass of pydantic's metaclass must say again that fields make the constructor, for type checkers.
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class _StepType(ModelMetaclass):
     """Refuses `inputs = [...]` in a class body with our words; pydantic's speak of annotations."""
 

@@ -23,8 +23,10 @@
     │   ├── IncompleteResponseError   fewer answers than asked for, repeatedly
     │   ├── RowError                  the row lacks a column, or `format_input` raised
     │   └── BackendError              the backend raised something untyped
+    ├── LedgerError                   a run directory cannot be used, or not be written any more
     └── RunStoppedError               the run ended before its rows did
         ├── BreakerError              too many failures in a row
+        ├── FailureLimitError         more rows failed than `max_failed` allows
         └── RowFailedError            a row failed and the task says `on_error="raise"`
 
 Facts are attributes; the wording lives here. Catch by meaning: the two families most
@@ -40,6 +42,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .types import Quota
+
 __all__ = [
     "AmbiguousNameError",
     "AuthenticationError",
@@ -49,8 +53,10 @@ __all__ = [
     "ConfigurationError",
     "ContentFilteredError",
     "ContextLengthError",
+    "FailureLimitError",
     "GenerationError",
     "IncompleteResponseError",
+    "LedgerError",
     "LimbeckError",
     "LimbeckWarning",
     "MissingColumnError",
@@ -81,13 +87,17 @@ class LimbeckError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only constructors break the default pickling of exceptions; the
         # arguments and the attributes are all there is to one.
-        return (_rebuild, (type(self), self.args, self.__dict__))
+        facts = dict(self.__dict__)
+        if isinstance(self, ImportError):  # which keeps this one outside of its `__dict__`
+            facts["name"] = self.name
+        return (_rebuild, (type(self), self.args, facts))
 
 
 def _rebuild(cls: type[LimbeckError], args: tuple[Any, ...], facts: dict[str, Any]) -> LimbeckError:
     error = cls.__new__(cls, *args)
     error.args = args
-    error.__dict__.update(facts)
+    for name, value in facts.items():
+        setattr(error, name, value)
     return error
 
 
@@ -221,12 +231,14 @@ class PluginLoadError(RegistryError, ImportError):
 
     Attributes:
         distribution, version: whose fault it is. target: the `module:object` that failed.
+        cause: what it raised, as `Type: message`.
     """
 
     def __init__(self, *, distribution: str, version: str, target: str, cause: str, hint: str | None = None) -> None:
         self.distribution = distribution
         self.version = version
         self.target = target
+        self.cause = cause
         extra = f" {hint}" if hint else ""
         super().__init__(
             f"The plugin {distribution} {version} failed to load `{target}`: {cause}.{extra} "
@@ -252,9 +264,11 @@ class GenerationError(LimbeckError):
     Attributes:
         raw: the text of the answer, where there was one.
         attempts: how often the request was sent, set by the engine.
+        quota: what the provider says is left of the caller's allowance, set by a backend.
     """
 
     attempts: int = 0
+    quota: Quota | None = None
 
     def __init__(self, message: str = "", *, raw: str | None = None) -> None:
         self.raw = raw
@@ -321,6 +335,10 @@ class BackendError(GenerationError):
     """The backend raised something that is not one of these types; it is not asked again."""
 
 
+class LedgerError(LimbeckError):
+    """A run directory cannot be used, or its ledger cannot be written any more; what it holds is safe."""
+
+
 class RunStoppedError(LimbeckError):
     """The run ended before its rows did; the rows already yielded are good."""
 
@@ -337,6 +355,22 @@ class BreakerError(RunStoppedError):
         super().__init__(
             f"{failures} generations in a row failed, so the run was stopped. The first cause was "
             f"{type(first).__name__}: {first}. Mend it and run again; `breaker_threshold` on the LLM sets the limit."
+        )
+
+
+class FailureLimitError(RunStoppedError):
+    """More rows failed than the run's `max_failed` allows.
+
+    Attributes:
+        failed: rows that failed. done: rows finished by then.
+    """
+
+    def __init__(self, *, failed: int, done: int, max_failed: float, last: GenerationError) -> None:
+        self.failed = failed
+        self.done = done
+        super().__init__(
+            f"{failed} of {done} rows failed, more than `max_failed={max_failed:g}` allows, so the run was stopped. "
+            f"The last cause was {type(last).__name__}: {last}"
         )
 
 

@@ -68,9 +68,65 @@ class TaskProtocol(StepProtocol, Protocol):
     def format_output(self, output: str | None, input: Row) -> Row: ...
 
 
-def _accepts(method: Any, *, positional: int) -> bool:
+def check_llm(llm: object) -> None:
+    """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
+    faults = _backend_faults(llm)
+    if not isinstance(getattr(llm, "model_name", None), str):
+        faults.append("`model_name` must be a property that returns a string")
+    if faults:
+        raise PluginContractError(f"{_describe(llm)} cannot be used as an LLM", faults)
+
+
+def class_faults(kind: str, cls: type) -> list[str]:
+    """What `cls` lacks to be a class of `kind` ("task", "llm", "step"), one sentence each."""
+    return _backend_faults(cls) if kind == "llm" else _step_faults(cls, _METHODS[kind])
+
+
+_METHODS: dict[str, dict[str, tuple[str, ...]]] = {
+    "task": {"format_input": ("input",), "format_output": ("output", "input")},
+    "step": {"process": ("inputs",)},
+}
+_BACKEND_METHODS = {"agenerate": "request", "generate": "request", "generate_batch": "requests"}
+
+
+def _backend_faults(holder: object) -> list[str]:
+    """What is wrong with the methods of a backend, or of its class."""
+    offered = [name for name in _BACKEND_METHODS if callable(getattr(holder, name, None))]
+    if not offered:
+        return ["it must define `agenerate`, `generate` or `generate_batch`"]
+    faults = []
+    for name in offered:
+        if not _accepts(holder, name, 1):
+            faults.append(f"`{name}` must accept one argument, `{_BACKEND_METHODS[name]}`")
+        if _is_async(getattr(holder, name)) != (name == "agenerate"):
+            faults.append(
+                "`agenerate` must be `async def` (a blocking method is named `generate`)"
+                if name == "agenerate"
+                else f"`{name}` must be a plain `def`; it runs in a thread"
+            )
+    return faults
+
+
+def _step_faults(cls: type, methods: Mapping[str, tuple[str, ...]]) -> list[str]:
+    abstract: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
+    faults = [
+        f"it must define `{name}({', '.join(('self', *arguments))})`"
+        for name, arguments in methods.items()
+        if name in abstract or not callable(getattr(cls, name, None)) or not _accepts(cls, name, len(arguments))
+    ]
+    return faults + [
+        f"`{name}` must be a property that returns a list of column names"
+        for name in ("inputs", "outputs")
+        if getattr(cls, name, None) is None
+    ]
+
+
+def _accepts(holder: object, name: str, positional: int) -> bool:
+    """Whether the method, called on an instance, takes that many arguments."""
+    if isinstance(holder, type) and _binds(inspect.getattr_static(holder, name)):
+        positional += 1  # `self`
     try:
-        signature = inspect.signature(method)
+        signature = inspect.signature(getattr(holder, name))
     except (TypeError, ValueError):
         return True  # built without a readable signature: the call itself will tell
     try:
@@ -80,57 +136,12 @@ def _accepts(method: Any, *, positional: int) -> bool:
     return True
 
 
+def _binds(attribute: object) -> bool:
+    return hasattr(attribute, "__get__") and not isinstance(attribute, staticmethod | classmethod)
+
+
 def _is_async(method: Any) -> bool:
     return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(method, "__call__", None))  # noqa: B004
-
-
-def check_llm(llm: object) -> None:
-    """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
-    faults: list[str] = []
-    agenerate = getattr(llm, "agenerate", None)
-    methods = {name: getattr(llm, name, None) for name in ("agenerate", "generate", "generate_batch")}
-    offered = {name: method for name, method in methods.items() if callable(method)}
-    if not offered:
-        faults.append("it has none of `agenerate`, `generate` and `generate_batch`")
-    if callable(agenerate) and not _is_async(agenerate):
-        faults.append("`agenerate` must be `async def` (a blocking method is named `generate`)")
-    faults += [
-        f"`{name}` must accept one argument, `{'requests' if name == 'generate_batch' else 'request'}`"
-        for name, method in offered.items()
-        if not _accepts(method, positional=1)
-    ]
-    faults += [
-        f"`{name}` must be a plain `def`; it runs in a thread"
-        for name in ("generate", "generate_batch")
-        if name in offered and _is_async(offered[name])
-    ]
-    if not isinstance(getattr(llm, "model_name", None), str):
-        faults.append("`model_name` must be a property that returns a string")
-    if faults:
-        raise PluginContractError(f"{_describe(llm)} cannot be used as an LLM", faults)
-
-
-def class_faults(kind: str, cls: type) -> list[str]:
-    """What `cls` lacks to be a class of `kind` ("task", "llm", "step"), one sentence each."""
-    if kind == "llm":
-        offered = any(callable(getattr(cls, name, None)) for name in ("agenerate", "generate", "generate_batch"))
-        return [] if offered else ["it must define `agenerate`, `generate` or `generate_batch`"]
-    faults = [
-        f"it must define `{name}({', '.join(arguments)})`"
-        for name, arguments in _METHODS[kind]
-        if not callable(getattr(cls, name, None)) or not _accepts(getattr(cls, name), positional=len(arguments))
-    ]
-    return faults + [
-        f"`{name}` must be a property that returns a list of column names"
-        for name in ("inputs", "outputs")
-        if getattr(cls, name, None) is None
-    ]
-
-
-_METHODS = {
-    "task": (("format_input", ("self", "input")), ("format_output", ("self", "output", "input"))),
-    "step": (("process", ()),),
-}
 
 
 def _describe(instance: object) -> str:

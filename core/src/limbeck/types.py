@@ -22,6 +22,7 @@ __all__ = [
     "GenerationResponse",
     "JSONSchema",
     "OnError",
+    "Quota",
     "Row",
     "Usage",
 ]
@@ -94,6 +95,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a provider says is left of the caller's allowance.
+
+    Attributes:
+        requests_remaining, tokens_remaining: what may still be spent, or None where it is not said.
+        requests_reset, tokens_reset: seconds until that allowance is full again.
+    """
+
+    requests_remaining: int | None = None
+    requests_reset: float | None = None
+    tokens_remaining: int | None = None
+    tokens_reset: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One answer.
 
@@ -120,11 +136,13 @@ class GenerationResponse:
         generations: at most as many as were asked for; the engine asks for the rest.
         usage: tokens of the whole response, or None where the provider does not say.
         model: what the server calls itself, which may be more exact than the name asked for.
+        quota: what is left of the caller's allowance, where the provider says so.
     """
 
     generations: Sequence[Generation]
     usage: Usage | None = None
     model: str | None = None
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

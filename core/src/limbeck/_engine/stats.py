@@ -17,6 +17,7 @@ class RunStats:
         rows_failed: rows with at least one failed generation.
         rows_out: rows that left, after grouping and drops.
         requests: attempts sent. in_flight: attempts without an answer yet.
+        reused: generations taken from the ledger.
         retries: attempts repeated after a fault. rate_limited: attempts refused for rate.
         waiting: requests that wait for their next attempt.
         failures: generations failed, by the name of the error's type.
@@ -29,6 +30,7 @@ class RunStats:
     rows_out: int = 0
     requests: int = 0
     in_flight: int = 0
+    reused: int = 0
     retries: int = 0
     rate_limited: int = 0
     waiting: int = 0

@@ -10,16 +10,22 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import BreakerError, GenerationError, IncompleteResponseError, LimbeckError, RowError
+from ..errors import BreakerError, FailureLimitError, GenerationError, IncompleteResponseError, RowError
 from .handoff import EMPTY, END
+from .reorder import ReorderBuffer
 from .stats import RunStats
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .._registry.hooks import Hooks, Observer
     from ..types import Generation, GenerationRequest, GenerationResponse, Row, Usage
+    from .backend import Backend
+    from .ledger import StepLedger
+
+# With a fraction as `max_failed`, the first rows must not decide.
+_LEAST_ROWS_FOR_FRACTION = 100
 
 
 @dataclass(slots=True)
@@ -37,6 +43,14 @@ class Outcome:
     usage: Usage | None = None
     latency: float | None = None
     attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A row that brings its id along: the path of positions and samples it came by."""
+
+    id: str
+    row: Row
 
 
 class Work(Protocol):
@@ -98,14 +112,35 @@ class Observers:
     run_started: Observer | None
 
 
+@dataclass(slots=True)
+class Policy:
+    """How a run treats failures and order.
+
+    Attributes:
+        ordered: release rows in input order.
+        breaker: failed rows one after another that stop the run; None for never.
+        max_failed: failed rows that stop it: a count, or a fraction below 1 of the rows done.
+        max_untaken: rows released but not yet taken, so that a slow taker is not run away from.
+        ask: False to take stored answers only.
+    """
+
+    ordered: bool = True
+    breaker: int | None = None
+    max_failed: float | None = None
+    max_untaken: int | None = None
+    ask: bool = True
+
+
 class Job:
     """One admitted row and what is still missing of it."""
 
-    __slots__ = ("index", "missing", "outcomes", "row")
+    __slots__ = ("id", "index", "key", "missing", "outcomes", "row")
 
-    def __init__(self, index: int, row: Row, num_generations: int) -> None:
+    def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
         self.index = index
+        self.id = id
         self.row = row
+        self.key = b""
         self.outcomes: list[Outcome] = [Outcome()] * num_generations
         self.missing = num_generations
 
@@ -113,9 +148,9 @@ class Job:
 class Unit:
     """One request to send, for some samples of a row."""
 
-    __slots__ = ("attempts", "deadline", "fruitless", "job", "refusals", "request", "samples", "stream")
+    __slots__ = ("attempts", "deadline", "fruitless", "job", "refusals", "request", "samples", "sent_at", "stream")
 
-    def __init__(self, stream: Stream, job: Job, request: GenerationRequest, samples: range) -> None:
+    def __init__(self, stream: Stream, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
         self.stream = stream
         self.job = job
         self.request = request
@@ -123,6 +158,7 @@ class Unit:
         self.attempts = 0
         self.refusals = 0  # for rate: these are not attempts
         self.fruitless = 0  # answers that held no generation
+        self.sent_at = 0.0
         self.deadline: float | None = None
 
 
@@ -130,47 +166,47 @@ class Stream:
     """Admits rows, hands out their requests, and releases what came of them.
 
     Args:
-        work: the task. source: its rows.
-        emit: takes the rows that came of one row.
+        work: the task. source: its rows. backend: who answers.
+        emit: takes a row's id and the rows that came of it.
         finished: called once at the end, with what stopped the run or None.
-        native_n: whether one request may ask for several generations.
-        breaker: failed rows in a row that stop the run; None for never.
-        max_ahead: rows admitted but not yet taken at most, so that memory is bounded.
-        ordered: release rows in input order.
+        ledger: where answers are kept and looked for.
+        failed: takes the rows that failed, with their errors.
     """
 
     def __init__(
         self,
         work: Work,
         source: Source,
+        backend: Backend,
         *,
-        emit: Callable[[list[Row]], object],
+        emit: Callable[[str, list[Row]], object],
         finished: Callable[[BaseException | None], object],
-        native_n: bool,
-        model_name: str,
         observers: Observers,
-        breaker: int | None = None,
-        max_ahead: int | None = None,
-        ordered: bool = True,
+        policy: Policy,
+        ledger: StepLedger | None = None,
+        failed: Callable[[Job], object] | None = None,
     ) -> None:
         self.stats = RunStats()
+        self.backend = backend
         self.observers = observers
-        self.info = RunInfo(uuid.uuid4().hex, work.name, model_name)
+        self.ledger = ledger
+        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name)
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work
         self._source = source
         self._emit = emit
         self._finished = finished
+        self._policy = policy
+        self._on_failed = failed
         self._n = work.num_generations
-        self._share = self._n if native_n else 1
-        self._breaker = breaker
-        self._max_ahead = max_ahead
-        self._ordered = ordered
+        self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
         self._exhausted = False
         self._head = 0
-        self._ready: dict[int, list[Row]] = {}
+        self._ids: dict[int, str] = {}
+        self._ready = ReorderBuffer()
+        self._released = 0
         self._taken = 0
         self._failed_in_a_row = 0
         self._first_failure: GenerationError | None = None
@@ -180,7 +216,7 @@ class Stream:
     def next_unit(self) -> Unit | None:
         """The next request to send, or None while there is none."""
         while not self._units:
-            if self._exhausted or self.ended or self._is_far_ahead():
+            if self._exhausted or self.ended or self._outruns_taker():
                 return None
             row = self._take_row()
             if row is EMPTY or row is END:
@@ -188,12 +224,14 @@ class Stream:
             self._admit(row)
         return self._units.popleft()
 
-    def taken(self, count: int = 1) -> None:
-        """The consumer took `count` emitted lists: there is room for as many rows."""
+    def taken(self, count: int) -> None:
+        """The taker took what came of `count` rows: there is room for as many."""
         self._taken += count
+        self._drain()
 
-    def _is_far_ahead(self) -> bool:
-        return self._max_ahead is not None and self.stats.rows_in - self._taken >= self._max_ahead
+    def _outruns_taker(self) -> bool:
+        limit = self._policy.max_untaken
+        return limit is not None and self._released - self._taken >= limit
 
     def _take_row(self) -> Any:
         try:
@@ -206,17 +244,39 @@ class Stream:
             self._end_if_done()
         return row
 
-    def _admit(self, row: Row) -> None:
+    def _admit(self, row: Any) -> None:
         index = self.stats.rows_in
         self.stats.rows_in += 1
-        job = Job(index, row, self._n)
+        id, row = (row.id, row.row) if type(row) is Identified else (str(index), row)
+        job = Job(index, id, row, self._n)
         try:
-            request = self._work.prepare(row)
+            request = self._work.prepare(job.row)
+            samples: Sequence[int] = range(self._n) if self.ledger is None else self._not_stored(job, request)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
-        for first in range(0, self._n, self._share):
-            self._units.append(Unit(self, job, request, range(first, min(first + self._share, self._n))))
+        for first in range(0, len(samples), self._share):
+            self._units.append(Unit(self, job, request, samples[first : first + self._share]))
+
+    def _not_stored(self, job: Job, request: GenerationRequest) -> Sequence[int]:
+        """Fill in what the ledger has of a row; the samples that it has not."""
+        assert self.ledger is not None
+        job.key = self.backend.keyring.key(request)
+        rest = []
+        for sample, answer in enumerate(self.ledger.find(job.id, job.key, self._n)):
+            if answer is None:
+                rest.append(sample)
+                continue
+            job.outcomes[sample] = Outcome(answer.generation, None, answer.usage, answer.latency, answer.attempts)
+            job.missing -= 1
+            self.stats.reused += 1
+        if not self._policy.ask and rest:
+            error = RowError("The ledger has no answer for this row, and no model is asked.")
+            self._settle(job, rest, Outcome(error=error))
+            return ()
+        if job.missing == 0:
+            self._complete(job)
+        return rest
 
     # Taking in answers
 
@@ -250,9 +310,11 @@ class Stream:
     def failed(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""
         error.attempts = unit.attempts
+        if self.ledger is not None:
+            self.ledger.keep_failure(unit.job.id, unit.samples, unit.job.key, error)
         self._settle(unit.job, unit.samples, Outcome(error=error, attempts=unit.attempts))
 
-    def _settle(self, job: Job, samples: range, outcome: Outcome) -> None:
+    def _settle(self, job: Job, samples: Sequence[int], outcome: Outcome) -> None:
         for sample in samples:
             job.outcomes[sample] = outcome
         job.missing -= len(samples)
@@ -263,14 +325,12 @@ class Stream:
         if self.ended:
             return
         try:
-            rows = self._work.finish(job.index, job.row, job.outcomes)
-        except LimbeckError as exc:
+            self._release(job, self._work.finish(job.index, job.row, job.outcomes))
+            self._count(job)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.stop(exc)
-            return
-        self._count(job)
-        self._release(job.index, rows)
-        self._trip_breaker()
-        self._end_if_done()
+        else:
+            self._end_if_done()
 
     def _count(self, job: Job) -> None:
         stats = self.stats
@@ -281,60 +341,89 @@ class Stream:
             return
         stats.rows_failed += 1
         stats.failures.update(type(error).__name__ for error in errors)
-        if len(errors) < len(job.outcomes):
+        if self._on_failed is not None:
+            self._on_failed(job)
+        self._judge(errors, whole=len(errors) == len(job.outcomes))
+
+    def _judge(self, errors: list[GenerationError], *, whole: bool) -> None:
+        """Stop the run if this failure is one too many."""
+        stats, policy = self.stats, self._policy
+        if not whole:
             self._failed_in_a_row = 0
         elif not isinstance(errors[0], RowError):  # a bad row costs nothing, and says nothing of the server
             self._first_failure = self._first_failure if self._failed_in_a_row else errors[0]
             self._failed_in_a_row += 1
-
-    def _trip_breaker(self) -> None:
-        if self._breaker is not None and self._failed_in_a_row >= self._breaker and self._first_failure is not None:
+        if policy.breaker is not None and self._failed_in_a_row >= policy.breaker:
+            assert self._first_failure is not None  # the first of them
             error = BreakerError(self._failed_in_a_row, self._first_failure)
             error.__cause__ = self._first_failure
             self.stop(error)
+        elif policy.max_failed is not None and stats.rows_failed > self._allowed(policy.max_failed):
+            self.stop(
+                FailureLimitError(
+                    failed=stats.rows_failed, done=stats.rows_done, max_failed=policy.max_failed, last=errors[-1]
+                )
+            )
+
+    def _allowed(self, max_failed: float) -> float:
+        if max_failed >= 1 or max_failed == 0:
+            return max_failed
+        return max_failed * max(self.stats.rows_done, _LEAST_ROWS_FOR_FRACTION)
 
     # Releasing rows
 
-    def _release(self, index: int, rows: list[Row]) -> None:
-        if not self._ordered:
-            self._give(rows)
+    def _release(self, job: Job, rows: list[Row]) -> None:
+        if not self._policy.ordered or (job.index == self._head and not self._outruns_taker()):
+            self._give(job.id, rows)
+            if self._policy.ordered:
+                self._head += 1
+                self._drain()
             return
-        if index != self._head:
-            self._ready[index] = rows
-            return
-        self._give(rows)
-        self._head += 1
-        while self._ready and self._head in self._ready:
-            self._give(self._ready.pop(self._head))
-            self._head += 1
+        self._ready.put(job.index, rows)
+        if job.id != str(job.index):
+            self._ids[job.index] = job.id
 
-    def _give(self, rows: list[Row]) -> None:
+    def _drain(self) -> None:
+        """Release what has come to its turn, as far as there is room."""
+        while self._head in self._ready and not self._outruns_taker():
+            self._give_ready(self._head)
+            self._head += 1
+        if not self.ended:
+            self._end_if_done()
+
+    def _give_ready(self, index: int) -> None:
+        self._give(self._ids.pop(index, str(index)), self._ready.pop(index))
+
+    def _give(self, id: str, rows: list[Row]) -> None:
         self.stats.rows_out += len(rows)
-        self._emit(rows)
+        self._released += 1
+        self._emit(id, rows)
         if self.observers.rows_written is not None and rows:
             self.observers.rows_written(run=self.info, rows=rows)
 
     # Ending
 
     def _end_if_done(self) -> None:
-        if self._exhausted and self.stats.rows_done == self.stats.rows_in:
+        if self._exhausted and self.stats.rows_done == self.stats.rows_in and not len(self._ready):
             self._end(None)
 
     def stop(self, error: BaseException | None = None) -> None:
         """End now: in-flight requests are cancelled, and rows that are done leave, in order, past the gaps."""
         if self.ended:
             return
-        for index in sorted(self._ready):
-            self._give(self._ready[index])
-        self._ready.clear()
+        for index in self._ready:
+            self._give_ready(index)
         self._units.clear()
         self._end(error)
         for task in self.running:
             task.cancel()
 
     def _end(self, error: BaseException | None) -> None:
-        if not self.ended:
-            self.ended = True
-            self._finished(error)
-            if self.observers.run_finished is not None:
-                self.observers.run_finished(run=self.info, stats=self.stats, error=error)
+        if self.ended:
+            return
+        self.ended = True
+        if self.ledger is not None:
+            self.ledger.close()
+        self._finished(error)
+        if self.observers.run_finished is not None:
+            self.observers.run_finished(run=self.info, stats=self.stats, error=error)

@@ -1,9 +1,10 @@
-"""The sliding window of one LLM: at most W requests in flight, whichever streams they come from.
+"""The sliding window of one endpoint: requests in flight up to its limits, whichever streams they come from.
 
 Everything here runs on the portal's loop, so nothing is locked. A worker is a permit: it
-sends one request after another and ends when there is none to send. A request that must
-wait before its next attempt leaves its worker and waits in a heap, so no permit is held
-across a pause.
+sends one request after another and ends when there is none to send, or no room. A request
+that must wait before its next attempt leaves its worker and waits in a heap, so no permit is
+held across a pause. A worker takes the next request only when the answer of the last one is
+committed, where there is a ledger.
 """
 
 from __future__ import annotations
@@ -12,21 +13,18 @@ import asyncio
 import heapq
 import random
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AuthenticationError, BackendError, GenerationError, RateLimitError, TransientError
-from ..protocols import check_llm
-from ..types import Capabilities, GenerationResponse
-from .portal import portal
+from ..errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
+from ..types import GenerationResponse
+from .limits import Controller
 from .retry import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from ..types import GenerationRequest
+    from .backend import Result
     from .portal import Portal
     from .stream import Stream, Unit
 
@@ -35,45 +33,23 @@ _BREATHE_EVERY = 64
 
 
 class Window:
-    """Sends the requests of its streams to one LLM, in turn.
+    """Sends the requests of its streams to one endpoint, in turn.
 
     Args:
-        llm: anything `check_llm` accepts. home: where it runs.
-        rng: the source of jitter.
+        home: where it runs. controller: its limits. rng: the source of jitter.
     """
 
-    def __init__(self, llm: Any, home: Portal, *, rng: random.Random | None = None) -> None:
-        self.llm = llm
-        self._home = home
+    def __init__(self, home: Portal, controller: Controller, *, rng: random.Random | None = None) -> None:
+        self.home = home
+        self.controller = controller
         self._loop = home.loop
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self.limit: int = getattr(llm, "max_concurrency", 64)
-        self._timeout: float = getattr(llm, "timeout", 600.0)
-        self._deadline: float = getattr(llm, "deadline", 3600.0)
-        self._max_attempts: int = getattr(llm, "max_attempts", 5)
-        capabilities = getattr(llm, "capabilities", None)
-        self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
         self._streams: list[Stream] = []
         self._turn = 0
         self._workers = 0
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
-        self._paused_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._threads: ThreadPoolExecutor | None = None
-        self._batch_size = int(getattr(llm, "batch_size", 16)) if callable(getattr(llm, "generate_batch", None)) else 1
-        self._ask = self._asker()
-
-    def _asker(self) -> Callable[[Any], Awaitable[Any]]:
-        agenerate = getattr(self.llm, "agenerate", None)
-        if agenerate is not None:
-            return agenerate  # type: ignore[no-any-return]  # checked by `check_llm`
-        return lambda request: self._in_thread(self.llm.generate, request)
-
-    def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self.limit, thread_name_prefix="limbeck-llm")
-        return self._loop.run_in_executor(self._threads, function, argument)
 
     # Admission
 
@@ -86,7 +62,7 @@ class Window:
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
-        while self._workers < self.limit:
+        while self._workers < self.controller.limit:
             units = self._next()
             if not units:
                 return
@@ -95,26 +71,24 @@ class Window:
 
     def _next(self) -> list[Unit]:
         """The next units to send together: one, or up to a batch for a backend that takes batches."""
-        if self._is_paused():
+        now = self._loop.time()
+        ready = self.controller.ready_at(now)
+        if ready > now:
+            self._wake_at(ready)
             return []
-        unit = self._next_unit()
-        units = [unit] if unit is not None else []
-        while units and len(units) < self._batch_size and (unit := self._next_unit()) is not None:
+        unit = self._next_unit(now)
+        if unit is None:
+            return []
+        units = [unit]
+        self.controller.sent(now)
+        size = unit.stream.backend.batch_size
+        while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
             units.append(unit)
         return units
 
-    def _is_paused(self) -> bool:
-        if self._paused_until == 0.0:
-            return False
-        if self._loop.time() < self._paused_until:
-            self._wake_at(self._paused_until)
-            return True
-        self._paused_until = 0.0
-        return False
-
-    def _next_unit(self) -> Unit | None:
+    def _next_unit(self, now: float) -> Unit | None:
         if self._later:
-            unit = self._due()
+            unit = self._due(now)
             if unit is not None:
                 return unit
         for _ in range(len(self._streams)):
@@ -125,15 +99,15 @@ class Window:
                 return unit
             if stream.ended:
                 self._streams = [other for other in self._streams if not other.ended]
-                return self._next_unit()
+                return self._next_unit(now)
         return None
 
-    def _due(self) -> Unit | None:
+    def _due(self, now: float) -> Unit | None:
         while self._later:
             due, _, unit = self._later[0]
             if unit.stream.ended:
                 heapq.heappop(self._later)
-            elif due <= self._loop.time():
+            elif due <= now:
                 heapq.heappop(self._later)
                 unit.stream.stats.waiting -= 1
                 return unit
@@ -159,18 +133,22 @@ class Window:
                 sent += 1
                 if sent % _BREATHE_EVERY == 0:
                     await asyncio.sleep(0)
-                units = self._next() if self._workers <= self.limit else []
+                units = self._next() if self._workers <= self.controller.limit else []
         finally:
             self._workers -= 1
+            if self._workers < self.controller.limit:
+                self.wake()
 
     async def _send(self, units: list[Unit]) -> None:
         task = asyncio.current_task()
         assert task is not None  # a coroutine on a loop has one
+        now = self._loop.time()
         for unit in units:
-            self._started(unit, task)
-        started = self._loop.time()
+            self._started(unit, task, now)
         try:
-            results = await self.ask_once([_for_samples(unit) for unit in units])
+            results = await units[0].stream.backend.ask([_for_samples(unit) for unit in units])
+            latency = self._loop.time() - now
+            results = await self._kept(units, results, latency)
         except asyncio.CancelledError:
             if not all(unit.stream.ended for unit in units):
                 raise
@@ -180,14 +158,14 @@ class Window:
             for unit in units:
                 unit.stream.stats.in_flight -= 1
                 unit.stream.running.discard(task)
-        latency = self._loop.time() - started
         for unit, result in zip(units, results, strict=True):
             self._ended(unit, result, latency)
 
-    def _started(self, unit: Unit, task: asyncio.Task[Any]) -> None:
+    def _started(self, unit: Unit, task: asyncio.Task[Any], now: float) -> None:
         unit.attempts += 1
+        unit.sent_at = now
         if unit.deadline is None:
-            unit.deadline = self._loop.time() + self._deadline
+            unit.deadline = now + unit.stream.backend.deadline
         stream = unit.stream
         stream.running.add(task)
         stream.stats.requests += 1
@@ -195,115 +173,105 @@ class Window:
         if stream.observers.request_started is not None:
             stream.observers.request_started(run=stream.info, request=unit.request)
 
-    async def ask_once(self, requests: list[GenerationRequest]) -> list[GenerationResponse | GenerationError]:
-        """Send requests together (one, unless the backend takes batches), once: each one's response or typed error."""
-        return await (self._ask_batch(requests) if self._batch_size > 1 else self._ask_one(requests[0]))
-
-    async def _ask_one(self, request: GenerationRequest) -> list[GenerationResponse | GenerationError]:
+    async def _kept(self, units: list[Unit], results: list[Result], latency: float) -> list[Result]:
+        """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
+        commits: list[asyncio.Future[None]] = []
+        for unit, result in zip(units, results, strict=True):
+            ledger = unit.stream.ledger
+            if ledger is not None and isinstance(result, GenerationResponse):
+                done = self._loop.create_future()
+                commits.append(done)
+                ledger.keep(
+                    *(unit.job.id, unit.samples, unit.job.key, unit.request, result),
+                    latency=latency,
+                    attempts=unit.attempts,
+                    done=done,
+                )
         try:
-            async with asyncio.timeout(self._timeout):
-                return [_checked(await self._ask(request))]
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
-            return [_typed(exc, self._timeout)]
-
-    async def _ask_batch(self, requests: list[GenerationRequest]) -> list[GenerationResponse | GenerationError]:
-        try:
-            results = list(await self._in_thread(self.llm.generate_batch, requests))
-            if len(results) != len(requests):
-                raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
-            return [_typed(exc, self._timeout)] * len(requests)
-        return [
-            _typed(result, self._timeout) if isinstance(result, Exception) else _checked_or_error(result)
-            for result in results
-        ]
+            for commit in commits:
+                await commit
+        except LedgerError as exc:
+            return [exc] * len(units)
+        return results
 
     # Taking in the result
 
-    def _ended(self, unit: Unit, result: GenerationResponse | GenerationError, latency: float) -> None:
-        stream = unit.stream
+    def _ended(self, unit: Unit, result: Result, latency: float) -> None:
         if isinstance(result, GenerationResponse):
-            if stream.observers.request_finished is not None:
-                stream.observers.request_finished(
-                    run=stream.info, request=unit.request, response=result, latency=latency
-                )
-            again = stream.answered(unit, result, latency)
-            if again is not None:
-                self._retry(again, 0.0)
-            return
-        delay = self._delay(unit, result)
+            self._answered(unit, result, latency)
+        elif isinstance(result, LedgerError):
+            unit.stream.stop(result)
+        else:
+            self._failed(unit, result)
+
+    def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
+        stream, usage = unit.stream, response.usage
+        self.controller.answered(
+            self._loop.time(),
+            latency=latency,
+            sent_at=unit.sent_at,
+            in_flight=self._workers,
+            tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
+            quota=response.quota,
+        )
+        if stream.observers.request_finished is not None:
+            stream.observers.request_finished(run=stream.info, request=unit.request, response=response, latency=latency)
+        again = stream.answered(unit, response, latency)
+        if again is not None:
+            self._retry(again, 0.0)
+        if self._workers < self.controller.limit:
+            self.wake()
+
+    def _failed(self, unit: Unit, error: GenerationError) -> None:
+        stream = unit.stream
+        delay = self._delay(unit, error)
         if stream.observers.request_failed is not None:
             stream.observers.request_failed(
                 run=stream.info,
                 request=unit.request,
-                error=result,
+                error=error,
                 attempt=unit.attempts,
                 will_retry=delay is not None,
             )
-        if isinstance(result, AuthenticationError):
-            stream.stop(result)
+        if isinstance(error, AuthenticationError):
+            stream.stop(error)
         elif delay is None:
-            stream.failed(unit, result)
+            stream.failed(unit, error)
         else:
             self._retry(unit, delay)
 
     def _delay(self, unit: Unit, error: GenerationError) -> float | None:
         """Seconds to wait before another attempt, or None when there is to be none."""
+        now = self._loop.time()
         if isinstance(error, RateLimitError):
             unit.attempts -= 1
             unit.refusals += 1
             unit.stream.stats.rate_limited += 1
-            delay = backoff(unit.refusals, self._rng, retry_after=error.retry_after)
-            self._paused_until = max(self._paused_until, self._loop.time() + (error.retry_after or delay))
-        elif isinstance(error, TransientError) and unit.attempts < self._max_attempts:
+            wait = backoff(unit.refusals, self._rng) if error.retry_after is None else error.retry_after
+            self.controller.refused(now, sent_at=unit.sent_at, wait=wait, quota=error.quota)
+            delay = wait  # the gate spaces those that wait out
+        elif isinstance(error, TransientError):
+            self.controller.faulted(now)
+            if unit.attempts >= unit.stream.backend.max_attempts:
+                return None
             unit.stream.stats.retries += 1
             delay = backoff(unit.attempts, self._rng, retry_after=error.retry_after)
         else:
             return None
         assert unit.deadline is not None  # set when it was first sent
-        return delay if self._loop.time() + delay < unit.deadline else None
+        return delay if now + delay < unit.deadline else None
 
     def _retry(self, unit: Unit, delay: float) -> None:
         if not unit.stream.ended:
+            when = self._loop.time() + delay
             unit.stream.stats.waiting += 1
-            heapq.heappush(self._later, (self._loop.time() + delay, next(self._sequence), unit))
-            self._wake_at(self._loop.time() + delay)
-
-    async def aclose(self) -> None:
-        """Close the LLM's client and threads."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-        aclose = getattr(self.llm, "aclose", None)
-        if aclose is not None:
-            await aclose()
+            heapq.heappush(self._later, (when, next(self._sequence), unit))
+            self._wake_at(when)
 
 
 def _for_samples(unit: Unit) -> GenerationRequest:
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
-
-
-def _checked(response: Any) -> GenerationResponse:
-    if not isinstance(response, GenerationResponse):
-        raise BackendError(f"The backend returned {type(response).__name__}, not a GenerationResponse.")
-    return response
-
-
-def _checked_or_error(response: Any) -> GenerationResponse | GenerationError:
-    try:
-        return _checked(response)
-    except BackendError as exc:
-        return exc
-
-
-def _typed(error: Exception, timeout: float) -> GenerationError:
-    if isinstance(error, GenerationError):
-        return error
-    if isinstance(error, TimeoutError):
-        return TransientError(f"No answer within {timeout:g} seconds.")
-    typed = BackendError(f"{type(error).__name__}: {error}")
-    typed.__cause__ = error
-    return typed
 
 
 def _surface(task: asyncio.Task[None]) -> None:
@@ -312,34 +280,14 @@ def _surface(task: asyncio.Task[None]) -> None:
         task.get_loop().call_exception_handler({"message": "A Limbeck worker failed", "exception": error, "task": task})
 
 
-_windows: weakref.WeakValueDictionary[int, Window] = weakref.WeakValueDictionary()
+_windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()
 
 
-def window_of(llm: Any) -> Window:
-    """The window of this LLM object, shared by every task that holds it.
-
-    It lives as long as somebody holds it; then the LLM's client is closed on the loop that made it.
-    """
-    home = portal()
-    window = _windows.get(id(llm))
-    if window is None or window._home is not home:  # noqa: SLF001 - its own module
-        check_llm(llm)
-        window = _windows[id(llm)] = Window(llm, home)
-        home.on_shutdown(id(window), _closer(llm))
-        weakref.finalize(window, _close_later, home, id(window), llm).atexit = False
+def window_at(endpoint: str, home: Portal, *, ceiling: int, rpm: float | None, tpm: float | None) -> Window:
+    """The window of an endpoint, shared by every backend that reaches it; the latest word on its limits counts."""
+    window = _windows.get(endpoint)
+    if window is None or window.home is not home:
+        window = _windows[endpoint] = Window(home, Controller(ceiling=ceiling, rpm=rpm, tpm=tpm))
+    else:
+        window.controller.configure(ceiling=ceiling, rpm=rpm, tpm=tpm)
     return window
-
-
-def _closer(llm: Any) -> Callable[[], Any]:
-    async def close() -> None:
-        aclose = getattr(llm, "aclose", None)
-        if aclose is not None:
-            await aclose()
-
-    return close
-
-
-def _close_later(home: Portal, key: int, llm: Any) -> None:
-    home.on_shutdown(key, None)
-    if home.usable and not home.loop.is_closed():
-        home.submit(_closer(llm)())

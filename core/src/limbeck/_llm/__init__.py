@@ -1,1 +1,1 @@
-"""Backends: the base class for providers, and structured output."""
+"""Backends: the base class for providers, and the embedded stand-in."""

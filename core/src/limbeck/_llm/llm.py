@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # How a request travels, never what it answers: left out of `LLM.identity`.
 _TRANSPORT_FIELDS = frozenset(
-    {"max_concurrency", "timeout", "deadline", "max_attempts", "breaker_threshold", "generation_kwargs"}
+    {"max_concurrency", "rpm", "tpm", "timeout", "deadline", "max_attempts", "breaker_threshold", "generation_kwargs"}
 )
 
 
@@ -35,7 +35,8 @@ class LLM(Configured):
 
     Attributes:
         generation_kwargs: the provider's own sampling parameters, sent with every request.
-        max_concurrency: requests in flight at most.
+        max_concurrency: requests in flight at most; the engine finds what the server bears below it.
+        rpm, tpm: requests and tokens a minute at most, where you know your allowance.
         timeout: seconds for one attempt.
         deadline: seconds for one request with all its attempts and waits.
         max_attempts: attempts for one request; refusals for rate do not count.
@@ -48,6 +49,8 @@ class LLM(Configured):
 
     generation_kwargs: dict[str, Any] = Field(default_factory=dict)
     max_concurrency: PositiveInt = 64
+    rpm: PositiveFloat | None = None
+    tpm: PositiveFloat | None = None
     timeout: PositiveFloat = 600.0
     deadline: PositiveFloat = 3600.0
     max_attempts: PositiveInt = 5

@@ -7,15 +7,16 @@ guard, because one raising implementation would discard its peers' results.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ..errors import LimbeckWarning, PluginLoadError, RegistryError
+from ..errors import LimbeckWarning, RegistryError, did_you_mean
 from .problems import LoadReport, Problem, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .index import Entry
     from .registry import Registry
@@ -89,7 +90,7 @@ class Observer:
         for impl in self._impls:
             try:
                 impl.function(*[facts[name] for name in impl.argnames])
-            except Exception as exc:  # noqa: BLE001 - the isolation boundary of observers: one implementation
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of observers: one of them
                 self._hooks.observer_failed(impl, exc)
 
 
@@ -99,47 +100,42 @@ class Hooks:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._owners: dict[str, tuple[str, str]] = {}
-        self._manager = pluggy.PluginManager("limbeck")
-        self._manager.add_hookspecs(HookSpecs)
+        self._manager = _manager()
 
     @property
     def _report(self) -> LoadReport:
         return self._registry.report
 
     def load(self, entries: Sequence[Entry]) -> None:
-        """Import and register the plugins that `entries` name; each failure costs only its plugin."""
+        """Import and register the plugins that `entries` name; each failure costs only its plugin.
+
+        Raises:
+            RegistryError: the environment asks for strictness.
+        """
         for entry in entries:
             try:
                 plugin = self._registry.load(entry)
-            except PluginLoadError:
-                continue  # in the report already
-            self.register(plugin, name=entry.qualified, distribution=entry.distribution, version=entry.version)
+            except RegistryError as exc:
+                if self._report.strict:
+                    raise
+                _warn(f"A hook plugin is not used: {exc}")
+                continue
+            self._register(plugin, name=entry.qualified, distribution=entry.distribution, version=entry.version)
 
-    def register(self, plugin: object, *, name: str, distribution: str, version: str) -> None:
-        """Take in the hook implementations of `plugin` and let it register its names."""
+    def register_local(self, plugin: object, label: str) -> None:
+        """Take in a plugin that was registered in this process, and that is known to fit the hooks."""
+        self._register(plugin, name=f"{label}#{id(plugin)}", distribution=label, version="")
+
+    def _register(self, plugin: object, *, name: str, distribution: str, version: str) -> None:
         self._owners[name] = (distribution, version)
         try:
             self._manager.register(plugin, name=name)
-        except (pluggy.PluginValidationError, ValueError) as exc:
-            self._blame(name, "its hooks cannot be registered", describe(exc), error=exc)
+        except Exception as exc:  # noqa: BLE001 - the isolation boundary of hook plugins: one of them
+            self._blame(name, "its hooks cannot be registered", describe(exc))
             return
-        self._report_misspelt(plugin, name)
+        for hook, fault in _unheard(self._manager, plugin):
+            self._blame(name, hook, fault)
         self._let_register(plugin, name)
-
-    def _report_misspelt(self, plugin: object, name: str) -> None:
-        from ..errors import did_you_mean
-
-        known = [attribute for attribute in vars(HookSpecs) if attribute.startswith("limbeck_")]
-        for caller in self._manager.get_hookcallers(plugin) or ():
-            if caller.spec is None:
-                self._blame(name, caller.name, f"there is no such hook.{did_you_mean(caller.name, known)}")
-        for attribute in dir(plugin):
-            if attribute.startswith("limbeck_") and attribute in known and not self._implements(plugin, attribute):
-                self._blame(name, attribute, "it is not marked; put `@hookimpl` (from limbeck) above it")
-
-    def _implements(self, plugin: object, attribute: str) -> bool:
-        caller = getattr(self._manager.hook, attribute)
-        return any(impl.plugin is plugin for impl in caller.get_hookimpls())
 
     def _let_register(self, plugin: object, name: str) -> None:
         distribution, version = self._owners[name]
@@ -148,7 +144,7 @@ class Hooks:
             if impl.plugin is plugin:
                 try:
                     impl.function(*([registrar] if impl.argnames else []))
-                except Exception as exc:  # noqa: BLE001 - the isolation boundary of registration: one plugin
+                except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of registration: one plugin
                     self._blame(name, "limbeck_register", describe(exc), error=exc)
 
     def observer(self, hook: str) -> Observer | None:
@@ -156,20 +152,52 @@ class Hooks:
         impls = list(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
         return Observer(impls, self) if impls else None
 
-    def observer_failed(self, impl: Any, exc: Exception) -> None:
-        """Report a failing observer, once for each kind of failure; the run goes on."""
-        distribution, version = self._owners.get(impl.plugin_name, (impl.plugin_name, ""))
+    def observer_failed(self, impl: Any, exc: BaseException) -> None:
+        """Report a failing observer, once for each kind of failure; the run goes on, even where warnings are errors."""
+        distribution, version = self._owners[impl.plugin_name]
         problem = Problem("observer", distribution, version, impl.function.__name__, describe(exc))
         if problem not in self._report.all():
-            warnings.warn(f"An observer failed and was ignored: {problem}", LimbeckWarning, stacklevel=2)
             self._report.note(problem)
+            with suppress(LimbeckWarning):
+                _warn(f"An observer failed and was ignored: {problem}")
 
     def _blame(self, name: str, subject: str, message: str, *, error: BaseException | None = None) -> None:
         distribution, version = self._owners[name]
-        self._report.record(
-            Problem("hook", distribution, version, subject, message),
-            error=error if isinstance(error, RegistryError) else None,
-        )
+        problem = Problem("hook", distribution, version, subject, message)
+        self._report.record(problem, error=error if isinstance(error, RegistryError) else None)
+        _warn(f"A hook of a plugin is not used: {problem}")
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("limbeck")
+    manager.add_hookspecs(HookSpecs)
+    return manager
+
+
+def plugin_faults(plugin: object) -> list[tuple[str, str]]:
+    """The hook and the fault, for each implementation of `plugin` that does not fit a hook."""
+    manager = _manager()
+    try:
+        manager.register(plugin)
+    except (pluggy.PluginValidationError, ValueError) as exc:
+        return [("hookimpl", describe(exc))]
+    return list(_unheard(manager, plugin))
+
+
+def _unheard(manager: pluggy.PluginManager, plugin: object) -> Iterator[tuple[str, str]]:
+    """Implementations that pluggy takes and never calls: misspelt, or not marked."""
+    hooks = [name for name in vars(HookSpecs) if name.startswith("limbeck_")]
+    for caller in manager.get_hookcallers(plugin) or ():
+        if caller.spec is None:
+            yield caller.name, f"there is no such hook.{did_you_mean(caller.name, hooks)}"
+    for hook in hooks:
+        implementations = getattr(manager.hook, hook).get_hookimpls()
+        if hasattr(plugin, hook) and not any(impl.plugin is plugin for impl in implementations):
+            yield hook, "it is not marked; put `@hookimpl` (from limbeck) above it"
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, LimbeckWarning, stacklevel=2)
 
 
 def register_plugin(plugin: object, *, name: str | None = None) -> None:
@@ -178,8 +206,11 @@ def register_plugin(plugin: object, *, name: str | None = None) -> None:
     Args:
         plugin: has functions marked with `limbeck.hookimpl`.
         name: how reports call it; its class or module name by default.
+
+    Raises:
+        PluginContractError: an implementation is misspelt, not marked, or has arguments that its hook lacks.
     """
     from .registry import default_registry
 
     label = name or str(getattr(plugin, "__name__", type(plugin).__name__))
-    default_registry().hooks.register(plugin, name=f"{label}#{id(plugin)}", distribution=label, version="")
+    default_registry().register_plugin(plugin, label)

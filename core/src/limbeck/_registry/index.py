@@ -1,7 +1,8 @@
 """One guarded pass over the installed distributions: which names they declare, as data.
 
-This is the only module that reads package metadata. Nothing is imported from a plugin
-here, and what one distribution does wrong costs only that distribution.
+This is the only module that reads package metadata, and the only one that imports
+`importlib_metadata`. Nothing is imported from a plugin here, and what one distribution does
+wrong costs only that distribution.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 
-from ..errors import LimbeckWarning
+from ..errors import LimbeckWarning, RegistryError
 from .problems import LoadReport, Problem, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 GROUPS = {"task": "limbeck.tasks", "llm": "limbeck.llms", "step": "limbeck.steps"}
 HOOKS_GROUP = "limbeck.plugins"
@@ -41,18 +42,26 @@ OFFICIAL = frozenset(
     }
 )
 
-# Where a name that is not installed comes from.
-KNOWN_PACKS = {
-    ("task", "text-generation"): "limbeck-tasks",
-    ("task", "chat-generation"): "limbeck-tasks",
-    ("task", "text-classification"): "limbeck-tasks",
-    ("task", "structured-generation"): "limbeck-tasks",
-    ("llm", "openai"): "limbeck-openai",
-    ("llm", "azure-openai"): "limbeck-openai",
-    ("llm", "anthropic"): "limbeck-anthropic",
-    ("llm", "huggingface"): "limbeck-huggingface",
-    ("llm", "transformers"): "limbeck-huggingface",
-}
+# What the official packs offer: what a user is told to install who asks for one of these names.
+_KNOWN_NAMES = (
+    ("task", "text-generation", "TextGeneration", "limbeck-tasks"),
+    ("task", "chat-generation", "ChatGeneration", "limbeck-tasks"),
+    ("task", "text-classification", "TextClassification", "limbeck-tasks"),
+    ("task", "structured-generation", "StructuredGeneration", "limbeck-tasks"),
+    ("llm", "openai", "OpenAILLM", "limbeck-openai"),
+    ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
+    ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),
+    ("llm", "huggingface", "InferenceEndpointsLLM", "limbeck-huggingface"),
+    ("llm", "transformers", "TransformersLLM", "limbeck-huggingface"),
+)
+
+
+def known_pack(kind: str, name: str) -> str | None:
+    """The official pack that has `name`, a short or qualified one or that of a class, whether installed or not."""
+    for of, short, class_name, pack in _KNOWN_NAMES:
+        if of == kind and name in (short, class_name, f"{pack}/{short}"):
+            return pack
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,8 @@ class Entry:
 class Disabled:
     """Which declared names the environment keeps out, and by which variable.
 
-    A token is a distribution (`acme-judges`) or a qualified name (`acme-judges/pairwise-judge`).
+    A token is a distribution (`acme-judges`), a qualified name (`acme-judges/pairwise-judge`)
+    or a short one (`pairwise-judge`, whoever declares it).
     """
 
     deny: frozenset[str]
@@ -112,14 +122,19 @@ class Disabled:
         return cls(deny=_tokens(environ.get("LIMBECK_DISABLE_PLUGINS", "")), only=only or None)
 
     def reason(self, entry: Entry) -> str | None:
-        """The variable that disables `entry`, or None. The core itself cannot be disabled."""
-        tokens = {entry.distribution, entry.qualified}
+        """The variable that disables `entry`, or None. `LIMBECK_ONLY_PLUGINS` leaves the core's own names in."""
+        tokens = {normalise(token) for token in (entry.distribution, entry.qualified, entry.name)}
         self._met |= tokens
         if tokens & self.deny:
             return "LIMBECK_DISABLE_PLUGINS"
         if self.only is not None and not tokens & self.only and entry.distribution != "limbeck-core":
             return "LIMBECK_ONLY_PLUGINS"
         return None
+
+    def denies(self, distribution: str) -> bool:
+        """Whether everything of `distribution` is kept out; what is wrong with it is then no error."""
+        self._met.add(distribution)
+        return distribution in self.deny
 
     def warn_unknown(self) -> None:
         """Warn of tokens that name nothing installed: they are probably misspelt."""
@@ -133,7 +148,7 @@ class Disabled:
 
 
 def _tokens(text: str) -> frozenset[str]:
-    return frozenset(token for token in re.split(r"[,\s]+", text.strip().lower()) if token)
+    return frozenset(normalise(token) for token in re.split(r"[,\s]+", text) if token)
 
 
 class Index:
@@ -147,7 +162,7 @@ class Index:
         self.entries: dict[str, list[Entry]] = {group: [] for group in _ALL_GROUPS}
         self.disabled: list[tuple[Entry, str]] = []
         rules = Disabled.from_environment()
-        for entry in _scan(report, path):
+        for entry in _scan(report, rules, path):
             reason = rules.reason(entry)
             if reason:
                 self.disabled.append((entry, reason))
@@ -161,43 +176,71 @@ class Index:
         return [entry for entry in self.entries[group] if name in (entry.name, entry.qualified)]
 
 
-def _scan(report: LoadReport, path: list[str] | None) -> Iterator[Entry]:
+def _scan(report: LoadReport, rules: Disabled, path: list[str] | None) -> Iterator[Entry]:
     seen: set[str] = set()
-    distributions = importlib_metadata.distributions(path=path if path is not None else sys.path)
-    for distribution in distributions:
+    for distribution in _distributions(path):
         try:
-            text = distribution.read_text("entry_points.txt")
-            if not text or "limbeck." not in text:
+            if not _declares_names(distribution):
                 continue
-            facts = distribution.metadata  # parsed anew at each access
-            name = _normalise(facts["Name"])
-            if name in seen:  # an earlier place on the path shadows a later one
-                continue
-            seen.add(name)
-            yield from _declared(text, name, str(facts["Version"]), distribution, report)
+            name, _ = _name_and_version(distribution)
+            if name not in seen:
+                seen.add(name)
+                record = report.note if rules.denies(name) else report.record
+                yield from _declared(_first_of(name, path) or distribution, record)
+        except RegistryError:  # strictness
+            raise
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of discovery: one distribution
             report.record(_unreadable(distribution, exc))
 
 
-def _declared(text: str, name: str, version: str, distribution: Any, report: LoadReport) -> Iterator[Entry]:
+def _distributions(path: list[str] | None, **wanted: str) -> Iterator[Any]:
+    return iter(importlib_metadata.distributions(path=sys.path if path is None else path, **wanted))
+
+
+def _declares_names(distribution: Any) -> bool:
+    return "limbeck." in (distribution.read_text("entry_points.txt") or "")
+
+
+def _first_of(name: str, path: list[str] | None) -> Any:
+    """The distribution of that name that comes first on the path: it shadows the others, as it does in `import`."""
+    return next((found for found in _distributions(path, name=name) if "Name" in _facts(found)), None)
+
+
+_FACT = re.compile(r"^(Name|Version):[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
+
+
+def _facts(distribution: Any) -> dict[str, str]:
+    """The name and the version, read without `email`, whose import would cost more than the whole scan."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    headers, _, _ = text.partition("\n\n")
+    return {key.title(): value for key, value in _FACT.findall(headers)}
+
+
+def _name_and_version(distribution: Any) -> tuple[str, str]:
+    facts = _facts(distribution) or distribution.metadata
+    return normalise(facts["Name"]), str(facts["Version"])
+
+
+def _declared(distribution: Any, record: Callable[[Problem], None]) -> Iterator[Entry]:
+    name, version = _name_and_version(distribution)
     found: set[tuple[str, str]] = set()
-    for group, key, value in _parse(text, distribution, name, version, report):
+    for group, key, value in _parse(distribution, record):
         if group not in _ALL_GROUPS:
             continue
         if not NAME.fullmatch(key):
             message = "the name is not lower-case words joined by '-' or '.'"
-            report.record(Problem("name", name, version, f"{group}: {key!r}", message))
+            record(Problem("name", name, version, f"{group}: {key!r}", message))
         elif (group, key) in found:
-            report.record(Problem("duplicate", name, version, f"{group}: {key!r}", "declared twice; the first is used"))
+            record(Problem("duplicate", name, version, f"{group}: {key!r}", "declared twice; the first is used"))
         else:
             found.add((group, key))
             yield Entry(group, key, value, name, version, distribution)
 
 
-def _parse(text: str, distribution: Any, name: str, version: str, report: LoadReport) -> Iterator[tuple[str, str, str]]:
+def _parse(distribution: Any, record: Callable[[Problem], None]) -> Iterator[tuple[str, str, str]]:
     """The `(group, name, target)` of each well-formed line; a malformed line is reported and costs only itself."""
     group = ""
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate((distribution.read_text("entry_points.txt") or "").splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith(("#", ";")):
             continue
@@ -206,12 +249,11 @@ def _parse(text: str, distribution: Any, name: str, version: str, report: LoadRe
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
         if equals and key and value:
-            yield group, key, value
+            yield group, key, value.partition("[")[0].strip()  # `module:object [extra]` is an old form
         else:
             where = f"{_location(distribution)} line {number}"
-            report.record(
-                Problem("metadata", name, version, where, f"{line!r} is not of the form `name = module:object`")
-            )
+            message = f"{line!r} is not of the form `name = module:object`"
+            record(Problem("metadata", *_name_and_version(distribution), where, message))
 
 
 def _location(distribution: Any) -> str:
@@ -221,7 +263,7 @@ def _location(distribution: Any) -> str:
 
 def _unreadable(distribution: Any, exc: Exception) -> Problem:
     try:
-        name, version = _normalise(distribution.metadata["Name"]), str(distribution.version)
+        name, version = _name_and_version(distribution)
     except Exception:  # noqa: BLE001 - the metadata itself is what is broken
         name, version = "", ""
     return Problem("metadata", name, version, _location(distribution), f"its metadata cannot be read ({describe(exc)})")
@@ -230,16 +272,23 @@ def _unreadable(distribution: Any, exc: Exception) -> Problem:
 def malformed_metadata(path: list[str] | None = None) -> list[Problem]:
     """Every malformed `entry_points.txt` on the path, of any package: pydantic trips over each of them."""
     report = LoadReport()
-    for distribution in importlib_metadata.distributions(path=path if path is not None else sys.path):
+    for distribution in _distributions(path):
         try:
-            text = distribution.read_text("entry_points.txt") or ""
-            name, version = _normalise(distribution.metadata["Name"]), str(distribution.version)
-            for _ in _parse(text, distribution, name, version, report):
+            for _ in _parse(distribution, report.note):
                 pass
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of discovery: one distribution
-            report.record(_unreadable(distribution, exc))
+            report.note(_unreadable(distribution, exc))
     return report.all()
 
 
-def _normalise(name: str) -> str:
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution, or None."""
+    try:
+        return importlib_metadata.version(distribution)
+    except importlib_metadata.PackageNotFoundError:
+        return None
+
+
+def normalise(name: str) -> str:
+    """A distribution's name as indexes compare it: lower case, words joined by one hyphen."""
     return re.sub(r"[-_.]+", "-", name).lower()

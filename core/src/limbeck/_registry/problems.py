@@ -37,6 +37,11 @@ class LoadReport:
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
 
+    @property
+    def strict(self) -> bool:
+        """Whether the environment asks that every recorded problem be an error."""
+        return os.environ.get("LIMBECK_STRICT_PLUGINS", "") not in ("", "0")
+
     def all(self) -> list[Problem]:
         """Every problem so far, in the order they were found."""
         return list(self._problems)
@@ -52,7 +57,7 @@ class LoadReport:
             RegistryError: the environment asks for strictness.
         """
         self.note(problem)
-        if os.environ.get("LIMBECK_STRICT_PLUGINS", "") not in ("", "0"):
+        if self.strict:
             if isinstance(error, LimbeckError):
                 raise error
             raise RegistryError(f"{problem} (raised because LIMBECK_STRICT_PLUGINS is set)") from error

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from ..errors import (
     AmbiguousNameError,
     PluginContractError,
-    PluginLoadError,
     RegistrationError,
     RegistryError,
     UnknownNameError,
 )
-from .index import GROUPS, KNOWN_PACKS, NAME, OFFICIAL, Entry, Index
-from .problems import LoadReport, Problem, describe_failure
+from .index import GROUPS, HOOKS_GROUP, NAME, OFFICIAL, Entry, Index, known_pack, normalise
+from .loading import check_contract, check_loaded, import_entry, is_imported_as, path_of
+from .problems import LoadReport, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .hooks import Hooks
+
+Class = TypeVar("Class", bound=type)
 
 Kind: TypeAlias = Literal["task", "llm", "step"]
 
@@ -48,11 +49,32 @@ class Listing:
     status: str
 
 
+class _Offer(Protocol):
+    """A name that a distribution offers, declared or registered by a hook."""
+
+    @property
+    def distribution(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def qualified(self) -> str: ...
+
+
+Offer = TypeVar("Offer", bound=_Offer)
+
+
 @dataclass(frozen=True, slots=True)
-class _Registered:
+class _Dynamic:
+    """A name that a hook plugin registered."""
+
+    name: str
     target: Any
-    distribution: str = ""
-    version: str = ""
+    distribution: str
+    version: str
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.distribution}/{self.name}"
 
 
 class Registry:
@@ -66,6 +88,7 @@ class Registry:
         self._path = path
         self._lock = threading.RLock()
         self._local: dict[tuple[str, str], Any] = {}
+        self._plugins: list[tuple[object, str]] = []
         self._start()
 
     def _start(self) -> None:
@@ -74,7 +97,7 @@ class Registry:
         self._hooks: Hooks | None = None
         self._loaded: dict[Entry, Any] = {}
         self._failed: dict[Entry, RegistryError] = {}
-        self._dynamic: dict[tuple[str, str], list[_Registered]] = {}
+        self._dynamic: dict[tuple[str, str], dict[str, _Dynamic]] = {}
 
     def refresh(self) -> None:
         """Forget the scan and what was loaded, after an install in a running process. Registrations stay."""
@@ -97,8 +120,14 @@ class Registry:
             if self._hooks is None:
                 from .hooks import Hooks
 
-                self._hooks = Hooks(self)
-                self._hooks.load(self.index.entries["limbeck.plugins"])
+                hooks = self._hooks = Hooks(self)  # a plugin may look names up while it is loaded
+                try:
+                    hooks.load(self.index.entries[HOOKS_GROUP])
+                    for plugin, label in self._plugins:
+                        hooks.register_local(plugin, label)
+                except BaseException:  # strictness: not half of them, the next access tries again
+                    self._hooks = None
+                    raise
             return self._hooks
 
     # Registering
@@ -111,26 +140,54 @@ class Registry:
             PluginContractError: `target` lacks what its kind must have.
         """
         _check_name(kind, name)
-        _check_contract(kind, target, f"The {kind} registered as {name!r}")
+        check_contract(kind, target, f"The {kind} registered as {name!r}")
         old = self._local.get((kind, name))
         if old is not None and not replace and not _same_definition(old, target):
             raise RegistrationError(
-                f"The {kind} {name!r} is registered already, as `{_path_of(old)}`. "
+                f"The {kind} {name!r} is registered already, as `{path_of(old)}`. "
                 "Choose another name, or pass `replace=True`."
             )
         self._local[kind, name] = target
 
     def register_dynamic(self, kind: Kind, name: str, target: Any, *, distribution: str, version: str) -> None:
-        """Give `target` a name on behalf of a distribution, whose declared names it may not shadow."""
+        """Give `target` a name on behalf of a distribution, whose declared names it may not shadow.
+
+        Raises:
+            RegistrationError: the name is malformed, declared by a distribution, or taken by another class.
+            PluginContractError: `target` lacks what its kind must have.
+        """
         _check_name(kind, name)
-        _check_contract(kind, target, f"The {kind} {name!r} of {distribution} {version}")
+        check_contract(kind, target, f"The {kind} {name!r} of {distribution} {version}")
+        who = f"{distribution} {version} registers the {kind} {name!r} at run time"
         declared = self.index.find(kind, name)
         if declared:
             raise RegistrationError(
-                f"{distribution} {version} registers the {kind} {name!r} at run time, which {declared[0].distribution} "
-                f"{declared[0].version} declares. A declared name cannot be shadowed."
+                f"{who}, which {declared[0].distribution} {declared[0].version} declares. "
+                "A declared name cannot be shadowed."
             )
-        self._dynamic.setdefault((kind, name), []).append(_Registered(target, distribution, version))
+        offers = self._dynamic.setdefault((kind, name), {})
+        old = offers.get(distribution)
+        if old is not None and not _same_definition(old.target, target):
+            raise RegistrationError(f"{who} twice, as `{path_of(old.target)}` and as `{path_of(target)}`.")
+        offers[distribution] = _Dynamic(name, target, distribution, version)
+
+    def register_plugin(self, plugin: object, label: str) -> None:
+        """Take in an object with hook implementations; the same object again changes nothing.
+
+        Raises:
+            PluginContractError: its implementations do not fit the hooks.
+        """
+        from .hooks import plugin_faults
+
+        faults = plugin_faults(plugin)
+        if faults:
+            raise PluginContractError(f"The plugin {label!r}", [f"`{hook}`: {fault}" for hook, fault in faults])
+        with self._lock:
+            if any(known is plugin for known, _ in self._plugins):
+                return
+            self._plugins.append((plugin, label))
+            if self._hooks is not None:
+                self._hooks.register_local(plugin, label)
 
     # Looking up
 
@@ -160,64 +217,66 @@ class Registry:
         """Whether an installed distribution declares exactly this `distribution/name`."""
         return any(entry.qualified == qualified for entry in self.index.find(kind, qualified))
 
-    def _choose(self, kind: Kind, name: str, entries: list[Entry]) -> Entry | None:
+    def _choose(self, kind: Kind, name: str, offers: Sequence[Offer]) -> Offer | None:
+        """Who has precedence for `name` among those that offer it."""
         pinned = _pins().get(name)
-        if pinned is not None and "/" not in name:
-            return self._pinned(kind, name, pinned, entries)
-        if len(entries) <= 1:
-            return entries[0] if entries else None
-        official = [entry for entry in entries if entry.distribution in OFFICIAL]
+        if pinned is not None and offers and "/" not in name:
+            return self._pinned(kind, name, pinned, offers)
+        if len(offers) <= 1:
+            return offers[0] if offers else None
+        official = [offer for offer in offers if offer.distribution in OFFICIAL]
         if len(official) == 1:
             return official[0]
         raise AmbiguousNameError(
-            kind, name, candidates=[(entry.qualified, entry.distribution, entry.version) for entry in entries]
+            kind, name, candidates=[(offer.qualified, offer.distribution, offer.version) for offer in offers]
         )
 
-    def _pinned(self, kind: Kind, name: str, pinned: str, entries: list[Entry]) -> Entry | None:
-        for entry in entries:
-            if entry.distribution == pinned:
-                return entry
-        if not entries:
-            return None
+    def _pinned(self, kind: Kind, name: str, pinned: str, offers: Sequence[Offer]) -> Offer:
+        for offer in offers:
+            if offer.distribution == pinned:
+                return offer
         raise RegistryError(
             f"LIMBECK_PIN says that the {kind} {name!r} comes from {pinned!r}, which does not offer it. "
-            f"Offered by: {', '.join(entry.distribution for entry in entries)}."
+            f"Offered by: {', '.join(offer.distribution for offer in offers)}."
         )
 
     def _get_dynamic(self, kind: Kind, name: str) -> Any:
         _ = self.hooks  # a name miss is what hook plugins are imported for
-        short = name.rpartition("/")[2]
-        offers = [
-            offer for offer in self._dynamic.get((kind, short), ()) if name in (short, f"{offer.distribution}/{short}")
-        ]
-        if len(offers) > 1:
-            raise AmbiguousNameError(
-                kind, name, candidates=[(f"{o.distribution}/{short}", o.distribution, o.version) for o in offers]
-            )
-        if offers:
-            return offers[0].target
-        raise self._unknown(kind, name)
+        offer = self._choose(kind, name, self._dynamic_offers(kind, name))
+        if offer is None:
+            raise self._unknown(kind, name, known=self.names(kind))
+        return offer.target
 
-    def _unknown(self, kind: Kind, name: str) -> UnknownNameError:
-        known = {listing.name for listing in self.listings(kind) if not listing.status.startswith("disabled")}
-        pack = KNOWN_PACKS.get((kind, name))
+    def _dynamic_offers(self, kind: Kind, name: str) -> list[_Dynamic]:
+        offers = self._dynamic.get((kind, name.rpartition("/")[2]), {})
+        return [offer for offer in offers.values() if name in (offer.name, offer.qualified)]
+
+    def _unknown(self, kind: Kind, name: str, *, known: Sequence[str]) -> UnknownNameError:
         disabled = [reason for entry, reason in self.index.disabled if self._means(entry, kind, name)]
         installed = {entry.distribution for entries in self.index.entries.values() for entry in entries}
-        suspects = {
-            f"{p.distribution} {p.version}" for p in self.report.all() if p.distribution and p.kind != "observer"
-        }
+        pack = known_pack(kind, name)
         return UnknownNameError(
             kind,
             name,
-            known=sorted(known),
-            suspects=sorted(suspects),
-            install=pack if pack and pack not in installed and not disabled else None,
+            known=known,
+            suspects=self._suspects(),
+            install=pack if pack not in installed and not disabled else None,
             disabled_by=disabled[0] if disabled else None,
         )
 
     @staticmethod
     def _means(entry: Entry, kind: Kind, name: str) -> bool:
-        return entry.group == GROUPS[kind] and name in (entry.name, entry.qualified)
+        return entry.group == GROUPS[kind] and name in (entry.name, entry.qualified, _class_name(entry))
+
+    def _suspects(self) -> list[str]:
+        """Who might have had a name that is not found: those whose names could not all be read or registered."""
+        problems = {
+            f"{problem.distribution} {problem.version}".strip() or problem.subject
+            for problem in self.report.all()
+            if problem.kind in ("metadata", "name", "hook")
+        }
+        failed = {f"{entry.distribution} {entry.version}" for entry in self._failed if entry.group == HOOKS_GROUP}
+        return sorted(problems | failed)
 
     # Loading
 
@@ -226,10 +285,10 @@ class Registry:
         if entry in self._loaded:
             return self._loaded[entry]
         if entry in self._failed:
-            raise self._failed[entry]
+            raise self._failed[entry].with_traceback(None)  # or it would grow with each raise
         try:
             target = import_entry(entry)
-            _check_loaded(entry, target)
+            check_loaded(entry, target)
         except RegistryError as exc:
             self._failed[entry] = exc
             kind: Literal["contract", "import"] = "contract" if isinstance(exc, PluginContractError) else "import"
@@ -253,29 +312,37 @@ class Registry:
             if e.group == GROUPS[kind]
         ]
         rows += [
-            Listing(name, f"{o.distribution}/{name}", o.distribution, o.version, "", _path_of(o.target), "loaded")
-            for (of, name), offers in self._dynamic.items()
+            self._dynamic_listing(kind, offer)
+            for (of, _), offers in self._dynamic.items()
             if of == kind
-            for o in offers
+            for offer in offers.values()
         ]
         rows += [
-            Listing(name, name, "", "", "registered in this process", _path_of(target), "loaded")
+            Listing(name, name, "", "", "registered in this process", path_of(target), "loaded")
             for (of, name), target in self._local.items()
             if of == kind
         ]
         return sorted(rows, key=lambda row: (row.name, row.distribution))
 
     def _listing(self, kind: Kind, entry: Entry) -> Listing:
-        name, status = entry.name, self._status(entry)
-        try:
-            chosen = None if (kind, name) in self._local else self._choose(kind, name, self.index.find(kind, name))
-        except RegistryError:
-            name, status = entry.qualified, "ambiguous" if status == "available" else status
-        else:
-            if chosen != entry:
-                shadow = chosen.distribution if chosen else "a registration in this process"
-                name, status = entry.qualified, f"shadowed by {shadow}"
+        name, status = self._standing(kind, entry, self.index.find(kind, entry.name), self._status(entry))
         return Listing(name, entry.qualified, entry.distribution, entry.version, entry.summary, entry.target, status)
+
+    def _dynamic_listing(self, kind: Kind, offer: _Dynamic) -> Listing:
+        name, status = self._standing(kind, offer, self._dynamic_offers(kind, offer.name), "loaded")
+        return Listing(name, offer.qualified, offer.distribution, offer.version, "", path_of(offer.target), status)
+
+    def _standing(self, kind: Kind, offer: Entry | _Dynamic, offers: Sequence[_Offer], status: str) -> tuple[str, str]:
+        """The name to ask for, and the status, among all that offer the same short name."""
+        if (kind, offer.name) in self._local:
+            return offer.qualified, "shadowed by a registration in this process"
+        try:
+            chosen = self._choose(kind, offer.name, offers)
+        except RegistryError:
+            return offer.qualified, "ambiguous" if status == "available" else status
+        if chosen is None or chosen == offer:
+            return offer.name, status
+        return offer.qualified, f"shadowed by {chosen.distribution}"
 
     def _status(self, entry: Entry) -> str:
         if entry in self._failed:
@@ -288,10 +355,10 @@ class Registry:
             if of == kind and target is cls:
                 return name
         for entry in self.index.entries[GROUPS[kind]]:
-            if _already_imported(entry.target) is cls:
+            if is_imported_as(cls, entry.target):
                 return entry.name
         for (of, name), offers in self._dynamic.items():
-            if of == kind and any(offer.target is cls for offer in offers):
+            if of == kind and any(offer.target is cls for offer in offers.values()):
                 return name
         return None
 
@@ -305,83 +372,27 @@ class Registry:
         for (of, _), target in self._local.items():
             if of == kind and getattr(target, "__name__", None) == class_name:
                 return target
-        entries = {e.target: e for e in self.index.entries[GROUPS[kind]] if e.target.rpartition(":")[2] == class_name}
-        entry = self._choose(kind, class_name, list(entries.values()))
-        if entry is not None:
-            return self.load(entry)
-        pack = next(
-            (p for (of, name), p in KNOWN_PACKS.items() if of == kind and _camel(name) == class_name.lower()), None
-        )
-        raise UnknownNameError(kind, class_name, known=self.class_names(kind), install=pack)
+        entry = self._choose(kind, class_name, self._entries_of_class(kind, class_name))
+        if entry is None:
+            raise self._unknown(kind, class_name, known=self.class_names(kind))
+        return self.load(entry)
+
+    def _entries_of_class(self, kind: Kind, class_name: str) -> list[Entry]:
+        """The entries whose value ends in that class name, one a class; a pin on their own names decides."""
+        named = [entry for entry in self.index.entries[GROUPS[kind]] if _class_name(entry) == class_name]
+        pins = _pins()
+        pinned = [entry for entry in named if pins.get(entry.name) == entry.distribution]
+        return list({(entry.distribution, entry.target): entry for entry in pinned or named}.values())
 
     def class_names(self, kind: Kind) -> list[str]:
         """The class names that `find_class` knows, read from the entries' values."""
-        declared = {entry.target.rpartition(":")[2] for entry in self.index.entries[GROUPS[kind]]}
+        declared = {_class_name(entry) for entry in self.index.entries[GROUPS[kind]]}
         local = {target.__name__ for (of, _), target in self._local.items() if of == kind}
         return sorted(declared | local)
 
 
-def import_entry(entry: Entry) -> Any:
-    """Import the object an entry names, attributing any failure to its distribution.
-
-    Raises:
-        PluginLoadError: the module or the attribute cannot be had.
-    """
-    module_name, _, attributes = entry.target.partition(":")
-    try:
-        target: Any = importlib.import_module(module_name)
-        for attribute in filter(None, attributes.split(".")):
-            target = getattr(target, attribute)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # noqa: BLE001 - the isolation boundary of loading: one plugin, SystemExit included
-        cause = exc if isinstance(exc, Exception) else None
-        raise PluginLoadError(
-            distribution=entry.distribution,
-            version=entry.version,
-            target=entry.target,
-            cause=describe_failure(exc),
-            hint=_compatibility(entry),
-        ) from cause
-    return target
-
-
-def _compatibility(entry: Entry) -> str | None:
-    """What the plugin asks of the core, where that is not what is installed."""
-    from importlib_metadata import version
-
-    installed = version("limbeck-core")
-    wanted = [req for req in entry.requirements if req.replace("_", "-").lower().startswith("limbeck-core")]
-    for requirement in wanted:
-        try:
-            from packaging.requirements import Requirement
-
-            if Requirement(requirement).specifier.contains(installed, prereleases=True):
-                continue
-        except Exception:  # noqa: BLE001, S110 - without `packaging`, or with an odd requirement, say both and let the reader judge
-            pass
-        return f"It requires `{requirement}`, and limbeck-core {installed} is installed."
-    return None
-
-
-def _check_loaded(entry: Entry, target: Any) -> None:
-    kind = next((kind for kind, group in GROUPS.items() if group == entry.group), None)
-    if kind is not None:
-        _check_contract(kind, target, f"The {kind} {entry.name!r} of {entry.distribution} {entry.version}")
-
-
-def _check_contract(kind: str, target: Any, subject: str) -> None:
-    if not isinstance(target, type):
-        raise PluginContractError(subject, [f"it must be a class, and `{_path_of(target)}` is {type(target).__name__}"])
-    from ..protocols import class_faults
-
-    faults = class_faults(kind, target)
-    if faults:
-        raise PluginContractError(subject, faults)
-
-
-def _check_name(kind: str, name: str) -> None:
-    if not NAME.fullmatch(name):
+def _check_name(kind: str, name: object) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise RegistrationError(
             f"{name!r} cannot name a {kind}: a name is lower-case words of letters and digits "
             "joined by '-' or '.', such as 'pairwise-judge'."
@@ -390,25 +401,16 @@ def _check_name(kind: str, name: str) -> None:
 
 def _same_definition(old: Any, new: Any) -> bool:
     """Whether `new` is `old`, or its definition run once more (a notebook's cell)."""
-    return old is new or _path_of(old) == _path_of(new)
+    return old is new or path_of(old) == path_of(new)
 
 
-def _path_of(target: Any) -> str:
-    return f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', type(target).__qualname__)}"
-
-
-def _already_imported(target: str) -> Any:
-    module_name, _, attribute = target.partition(":")
-    return getattr(sys.modules.get(module_name), attribute, None)
-
-
-def _camel(name: str) -> str:
-    return name.replace("-", "").replace(".", "")
+def _class_name(entry: Entry) -> str:
+    return entry.target.rpartition(":")[2].rpartition(".")[2]
 
 
 def _pins() -> dict[str, str]:
     pairs = (item.partition("=") for item in os.environ.get("LIMBECK_PIN", "").replace(",", " ").split())
-    return {name.strip(): distribution.strip().lower() for name, _, distribution in pairs}
+    return {name: normalise(distribution) for name, _, distribution in pairs}
 
 
 _process_registry: Registry | None = None
@@ -460,16 +462,26 @@ def list_steps() -> list[str]:
     return default_registry().names("step")
 
 
-def _registrar(kind: Kind) -> Callable[..., Any]:
-    def register(name: str, cls: type | None = None, *, replace: bool = False) -> Any:
+class Registrar(Protocol):
+    """Names a class in this process, also as a decorator: `@register_task("my-name")`."""
+
+    @overload
+    def __call__(self, name: str, cls: Class, *, replace: bool = False) -> Class: ...
+    @overload
+    def __call__(self, name: str, *, replace: bool = False) -> Callable[[Class], Class]: ...
+
+
+def _registrar(kind: Kind) -> Registrar:
+    def register(name: str, cls: Any = None, *, replace: bool = False) -> Any:
+        _check_name(kind, name)
         if cls is None:
             return lambda decorated: register(name, decorated, replace=replace)
         default_registry().register(kind, name, cls, replace=replace)
         return cls
 
-    register.__name__ = f"register_{kind}"
+    register.__name__ = register.__qualname__ = f"register_{kind}"
     register.__doc__ = (
-        f"Name an {kind} class in this process; also a decorator, `@register_{kind}('my-name')`.\n\n"
+        f"Give a class its name among the {kind}s of this process; also a decorator, `@register_{kind}('my-name')`.\n\n"
         f"Raises:\n    RegistrationError: the name is malformed, or taken by another class.\n"
         f"    PluginContractError: the class lacks what a {kind} must have.\n"
     )

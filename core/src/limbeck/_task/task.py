@@ -13,9 +13,12 @@ from ..types import OnError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from .._engine.backend import Backend
+    from .._engine.ledger import Durability, StoredRequests
     from .._engine.run import AsyncRowStream, RowStream
-    from .._engine.window import Window
+    from .._engine.stream import Policy
     from .._registry.registry import Registry
     from ..types import ChatType, Example, Row
     from .work import TaskWork
@@ -61,7 +64,7 @@ class Task(Step):
     add_raw_input: bool = False
     add_statistics: bool = False
 
-    _window: Any = PrivateAttr(default=None)
+    _backend: Any = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
         output_schema: ClassVar[Any]
@@ -93,9 +96,9 @@ class Task(Step):
         Raises:
             ConfigurationError: what is missing, and the remedy. No row has been read.
         """
-        if self._window is not None:
+        if self._backend is not None:
             return
-        from .._engine.window import window_of
+        from .._engine.backend import backend_of
 
         load = getattr(self.llm, "load", None)
         if load is not None:
@@ -103,11 +106,11 @@ class Task(Step):
         prime = getattr(self.llm, "prime", None)
         if prime is not None:
             prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
-        self._window = window_of(self.llm)
+        self._backend = backend_of(self.llm)
 
     def unload(self) -> None:
         """Let go of the LLM; its client is closed when no other task holds it."""
-        self._window = None
+        self._backend = None
 
     def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
         """Yield one list with all that comes of `inputs`, in input order.
@@ -123,8 +126,8 @@ class Task(Step):
         from .._engine.portal import portal
         from .._engine.run import gather_rows
 
-        work, window, registry = self._begin(inputs)
-        yield portal().wait(gather_rows(work, inputs, window, registry))
+        work, backend, registry = self._begin(inputs)
+        yield portal().wait(gather_rows(work, inputs, backend, registry))
 
     async def aprocess(self, inputs: list[Row]) -> list[Row]:
         """As `process`, for an event loop: all that comes of `inputs`, in input order."""
@@ -133,55 +136,109 @@ class Task(Step):
         from .._engine.portal import portal
         from .._engine.run import gather_rows
 
-        work, window, registry = self._begin(inputs)
-        return await asyncio.wrap_future(portal().submit(gather_rows(work, inputs, window, registry)))
+        work, backend, registry = self._begin(inputs)
+        return await asyncio.wrap_future(portal().submit(gather_rows(work, inputs, backend, registry)))
 
-    def run(self, rows: Iterable[Row], *, ordered: bool = True) -> RowStream:
+    def run(
+        self,
+        rows: Iterable[Row],
+        *,
+        run_dir: str | Path | None = None,
+        ordered: bool = True,
+        max_failed: float | None = None,
+        durability: Durability = "normal",
+        ledger_requests: StoredRequests = "full",
+    ) -> RowStream:
         """Stream `rows` through the task; iterate over the result for the rows that come of them.
 
         Memory does not grow with the number of rows. A long run of failures stops it
-        (`breaker_threshold` on the LLM).
+        (`breaker_threshold` on the LLM). With a run directory every answer is on disk before
+        anything is made of it: the same call again takes what is there, and asks only for the
+        rest. Rows that failed are written to `failed.jsonl` there, with their errors.
 
         Args:
             rows: any iterable of rows; it is read in a thread of its own.
+            run_dir: where the ledger is kept. Without one, answers are in memory only.
             ordered: give rows in input order; otherwise as they are done.
+            max_failed: failed rows that stop the run: a count, or a fraction below 1 of the rows
+                done (judged as if at least 100 were).
+            durability: "full" survives a power cut too; "normal" may lose the last group of
+                answers to one. A kill costs neither more than the requests in flight.
+            ledger_requests: "hash" keeps only the digest of each prompt.
 
         Raises:
             MissingColumnError: none of the first rows has a required column; nothing was sent.
+            LedgerError: the run directory cannot be used, or not be written any more.
             AuthenticationError: the provider refuses the key. The rows done before are given first.
-            BreakerError: as above, for a run of failures.
+            BreakerError, FailureLimitError: as above, for too many failures.
         """
         from .._engine.run import RowStream
+        from .._engine.stream import Policy
 
-        work, window, registry = self._begin(None)
-        return RowStream(work, rows, window, registry, check_columns=self._columns_seen, ordered=ordered)
+        policy = Policy(ordered=ordered, max_failed=max_failed)
+        return RowStream(*self._streaming(rows, policy, run_dir, durability, ledger_requests))
 
-    def arun(self, rows: Iterable[Row] | AsyncIterable[Row], *, ordered: bool = True) -> AsyncRowStream:
+    def arun(
+        self,
+        rows: Iterable[Row] | AsyncIterable[Row],
+        *,
+        run_dir: str | Path | None = None,
+        ordered: bool = True,
+        max_failed: float | None = None,
+        durability: Durability = "normal",
+        ledger_requests: StoredRequests = "full",
+    ) -> AsyncRowStream:
         """As `run`, for an event loop: iterate over the result with `async for`."""
         from .._engine.run import AsyncRowStream
+        from .._engine.stream import Policy
 
-        work, window, registry = self._begin(None)
-        return AsyncRowStream(work, rows, window, registry, check_columns=self._columns_seen, ordered=ordered)
+        policy = Policy(ordered=ordered, max_failed=max_failed)
+        return AsyncRowStream(*self._streaming(rows, policy, run_dir, durability, ledger_requests))
 
-    def _begin(self, rows: list[Row] | None) -> tuple[TaskWork, Window, Registry]:
+    def reparse(self, rows: Iterable[Row], *, run_dir: str | Path) -> RowStream:
+        """Make the output columns anew from the answers of a run directory; no model is asked.
+
+        For a `format_output` that has changed. A row whose answer is not there fails, as data.
+        """
+        from .._engine.run import RowStream
+        from .._engine.stream import Policy
+
+        return RowStream(*self._streaming(rows, Policy(ask=False), run_dir, "normal", "full"))
+
+    def _streaming(
+        self, rows: Any, policy: Policy, run_dir: str | Path | None, durability: Durability, requests: StoredRequests
+    ) -> tuple[Any, ...]:
+        """The arguments of a stream."""
+        from .._engine.run import Options
+
+        work, backend, registry = self._begin(None)
+        policy.breaker = backend.breaker_threshold
+        config = self.model_dump(mode="json", fallback=str) if run_dir is not None else {}
+        options = Options(self._columns_seen, config, policy, run_dir, durability, requests)
+        return work, rows, backend, registry, options
+
+    def _begin(self, rows: list[Row] | None) -> tuple[TaskWork, Backend, Registry]:
+        from .._engine.replay import replaying
         from .._registry.registry import default_registry
         from .work import TaskWork
 
-        self.load()
+        replayed = replaying()
+        if replayed is None:
+            self.load()
         work = TaskWork(self)
         if rows is not None:
             self._columns_seen(rows, True)
-        return work, self._window, default_registry()
+        return work, self._backend if replayed is None else replayed.backend(self.llm), default_registry()
 
-    def _columns_seen(self, rows: Sequence[Row], complete: bool) -> bool:
+    def _columns_seen(self, rows: Sequence[Any], complete: bool) -> bool:
         """Whether every required column is in some row; raises once it is clear that one is in none."""
         missing = [
             source
             for source in (self.input_mappings.get(name, name) for name in required_columns(self.inputs))
-            if not any(source in row for row in rows)
+            if not any(source in row for row in rows if isinstance(row, dict))
         ]
         if missing and rows and (complete or len(rows) >= _LOOK_AHEAD_ROWS):
-            present = dict.fromkeys(column for row in rows for column in row)
+            present = dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row)
             raise MissingColumnError(missing, task=self.name, present=list(present))
         return not missing or complete
 

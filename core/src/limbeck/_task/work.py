@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._llm.structured import conform, json_schema_of
 from .._step import required_columns
-from ..errors import GenerationError, LimbeckWarning, OutputError, RowError, RowFailedError
+from ..errors import GenerationError, LimbeckWarning, OutputError, RowError, RowFailedError, RunStoppedError
+from ..structured import conform, json_schema_of
 from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
 
@@ -54,26 +54,25 @@ class TaskWork:
             RowError: the row lacks a required column, or the task cannot make a chat of it.
         """
         input = self._input(row)
+        method = "format_input"
         try:
             messages = self._task.format_input(input)
-            schema = self._task.schema_for(input)
-            return GenerationRequest(
-                messages=messages,
-                parameters=self._parameters,
-                output_schema=None if schema is None else json_schema_of(schema),
-            )
-        except Exception as exc:
-            raise RowError(f"`format_input` of task {self.name!r} raised {type(exc).__name__}: {exc}") from exc
+            method = "schema_for"
+            schema = json_schema_of(self._task.schema_for(input))
+        except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
+            raise RowError(f"`{method}` of task {self.name!r} raised {type(exc).__name__}: {exc}") from exc
+        if not isinstance(messages, list) or not messages:
+            what = "an empty list" if messages == [] else type(messages).__name__
+            raise RowError(f"`format_input` of task {self.name!r} returned {what}, not a list of messages.")
+        return GenerationRequest(messages=messages, parameters=self._parameters, output_schema=schema)
 
     def _input(self, row: Any) -> Row:
-        """The row with the task's own names for its columns."""
+        """The row with the task's own names for its columns: a copy, so that the task's methods may change it."""
         if not isinstance(row, dict):
             raise RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
         for name, source in self._required:
             if source not in row:
                 raise RowError(f"The row lacks the column `{source}`, which task {self.name!r} needs as `{name}`.")
-        if not self._renamed:
-            return row
         return {**row, **{name: row[source] for name, source in self._renamed if source in row}}
 
     # Outcomes to rows
@@ -105,16 +104,18 @@ class TaskWork:
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
         input = self._input(row)
         text = generation.text
-        schema = self._task.schema_for(input)
-        if schema is not None:
-            text = conform(text, schema)
+        method = "schema_for"
         try:
+            schema = self._task.schema_for(input)
+            if schema is not None:
+                text = conform(text, schema)
+            method = "format_output"
             columns = self._task.format_output(text, input)
         except GenerationError as exc:
             exc.raw = generation.text
             raise
-        except Exception as exc:
-            message = f"`format_output` of task {self.name!r} raised {type(exc).__name__}: {exc}"
+        except BaseException as exc:  # as in `prepare`
+            message = f"`{method}` of task {self.name!r} raised {type(exc).__name__}: {exc}"
             raise OutputError(message, raw=generation.text) from exc
         return self._in_order(columns, generation)
 
@@ -145,7 +146,7 @@ class TaskWork:
         generation = outcome.generation
         if self._raw_output is not None:
             metadata[self._raw_output] = (
-                outcome.error.raw if generation is None and outcome.error else _text(generation)
+                _raw_text(outcome.error) if generation is None else generation.text
             )
         if self._raw_input is not None:
             metadata[self._raw_input] = self._messages(row)
@@ -169,16 +170,22 @@ class TaskWork:
         overwritten = self._shape.overwritten(row)
         if overwritten:
             self._warned = True
-            warnings.warn(
+            message = (
                 f"Task {self.name!r} overwrites the input column {', '.join(f'`{name}`' for name in overwritten)}. "
-                f"Keep both with `output_mappings={{{overwritten[0]!r}: '<another name>'}}`.",
-                LimbeckWarning,
-                stacklevel=2,
+                f"Keep both with `output_mappings={{{self._own_name(overwritten[0])!r}: '<another name>'}}`."
             )
+            try:
+                warnings.warn(message, LimbeckWarning, stacklevel=2)
+            except LimbeckWarning as exc:  # the user has made warnings errors
+                raise RunStoppedError(message) from exc
+
+    def _own_name(self, column: str) -> str:
+        """The task's own name for an output column of its rows."""
+        return self._columns[self._shape.outputs.index(column)]
 
 
-def _text(generation: Generation | None) -> str | None:
-    return None if generation is None else generation.text
+def _raw_text(error: GenerationError | None) -> str | None:
+    return getattr(error, "raw", None)  # a backend's own error type may not have called our constructor
 
 
 def _statistics(outcome: Outcome) -> Row:

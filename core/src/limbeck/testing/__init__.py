@@ -8,6 +8,7 @@ from __future__ import annotations
 from .contracts import LLMContract, TaskContract
 from .distributions import check_distribution, fake_distribution, registry
 from .llms import EchoLLM, ScriptedLLM
+from .recordings import replay
 
 __all__ = [
     "EchoLLM",
@@ -17,4 +18,5 @@ __all__ = [
     "check_distribution",
     "fake_distribution",
     "registry",
+    "replay",
 ]

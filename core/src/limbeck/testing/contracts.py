@@ -88,14 +88,13 @@ class LLMContract:
         raise AssertionError("An LLMContract must define `make_llm(self)`.")
 
     def _ask(self, llm: Any) -> GenerationResponse:
-        from .._engine.window import window_of
+        from .._engine.backend import backend_of
 
         request = GenerationRequest(messages=[{"role": "user", "content": "Say hello."}])
         load = getattr(llm, "load", None)
         if load is not None:
             load()
-        window = window_of(llm)
-        (result,) = portal().wait(window.ask_once([request]))
+        (result,) = portal().wait(backend_of(llm).ask([request]))
         if isinstance(result, Exception):
             raise result
         return result

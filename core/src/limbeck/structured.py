@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ConfigurationError, MissingDependencyError, SchemaError
+from .errors import ConfigurationError, MissingDependencyError, SchemaError
 
 if TYPE_CHECKING:
-    from ..types import JSONSchema
-
-OutputSchema: TypeAlias = "type[BaseModel] | JSONSchema"
+    from .types import JSONSchema
 
 _THINKING = re.compile(r"<think>.*?</think>|^.*?</think>", re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -40,7 +38,7 @@ def json_schema_of(schema: Any) -> JSONSchema | None:
         raise ConfigurationError(
             f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}."
         )
-    _validator(json.dumps(schema, sort_keys=True))
+    _compiled(schema)
     return schema
 
 
@@ -49,11 +47,25 @@ def _model_schema(model: type[BaseModel]) -> JSONSchema:
     return model.model_json_schema()
 
 
+_last_compiled: tuple[Any, Any] = (None, None)
+
+
+def _compiled(schema: JSONSchema) -> Any:
+    """The validator of a schema; a task's own is the same object for every row, and is not digested again."""
+    global _last_compiled  # noqa: PLW0603 - a cache of one; two threads at worst compile once more
+    last, validator = _last_compiled
+    if last is not schema:
+        validator = _validator(json.dumps(schema, sort_keys=True))
+        _last_compiled = (schema, validator)
+    return validator
+
+
 @lru_cache(maxsize=1024)
 def _validator(schema_text: str) -> Any:
     try:
         from jsonschema import SchemaError as InvalidSchema
         from jsonschema.validators import validator_for
+        from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # it ships no types
     except ImportError as exc:
         raise MissingDependencyError(
             "jsonschema", needed_by="A JSON Schema as `output_schema`", requirement="limbeck-core[jsonschema]"
@@ -65,7 +77,7 @@ def _validator(schema_text: str) -> Any:
     except InvalidSchema as exc:
         place = "/".join(map(str, exc.absolute_path)) or "its root"
         raise ConfigurationError(f"`output_schema` is not a valid JSON Schema: at {place}: {exc.message}.") from exc
-    return cls(schema)
+    return cls(schema, registry=REGISTRY)  # by default jsonschema fetches a `$ref` to elsewhere over the network
 
 
 def conform(text: str | None, schema: Any) -> str:
@@ -79,6 +91,16 @@ def conform(text: str | None, schema: Any) -> str:
     """
     if text is None or not text.strip():
         raise SchemaError("The answer is empty, and a schema was asked for.", raw=text)
+    try:
+        return _conforming(text, schema)
+    except SchemaError:
+        raise
+    except Exception as exc:  # answers nested without end, a model's own validators, a schema's `$ref` to nowhere
+        message = f"The answer cannot be checked against the schema: {type(exc).__name__}: {exc}"
+        raise SchemaError(message, raw=text) from exc
+
+
+def _conforming(text: str, schema: Any) -> str:
     payload, value = _find_json(text)
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         _check_model(payload, schema, text)
@@ -90,10 +112,14 @@ def conform(text: str | None, schema: Any) -> str:
 def _find_json(text: str) -> tuple[str, Any]:
     for candidate in _candidates(text):
         try:
-            return candidate, json.loads(candidate)
+            return candidate, json.loads(candidate, parse_constant=_refuse_constant)
         except ValueError:
             continue
     raise SchemaError("The answer holds no JSON, and a schema was asked for.", raw=text)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _candidates(text: str) -> list[str]:
@@ -119,7 +145,7 @@ def _check_model(payload: str, model: type[BaseModel], raw: str) -> None:
 
 
 def _check_schema(value: Any, schema: Any, raw: str) -> None:
-    text = schema if isinstance(schema, str) else json.dumps(schema, sort_keys=True)
-    for error in _validator(text).iter_errors(value):
+    validator = _validator(schema) if isinstance(schema, str) else _compiled(schema)
+    for error in validator.iter_errors(value):
         place = error.json_path
         raise SchemaError(f"The answer breaks the schema at {place}: {error.message}.", raw=raw)

@@ -1,0 +1,137 @@
+"""One LLM object as the engine uses it: whatever form its methods have, requests in and typed results out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import BackendError, GenerationError, LedgerError, TransientError
+from ..protocols import check_llm
+from ..types import Capabilities, GenerationResponse
+from .keys import Keyring, identity_of
+from .portal import portal
+from .window import window_at
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..types import GenerationRequest
+    from .portal import Portal
+
+Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
+
+
+class Backend:
+    """An LLM with its window, its threads and what it says about itself."""
+
+    def __init__(self, llm: Any, home: Portal) -> None:
+        check_llm(llm)
+        self.llm = llm
+        self.home = home
+        self.timeout: float = getattr(llm, "timeout", 600.0)
+        self.deadline: float = getattr(llm, "deadline", 3600.0)
+        self.max_attempts: int = getattr(llm, "max_attempts", 5)
+        self.breaker_threshold: int = getattr(llm, "breaker_threshold", 50)
+        self.max_concurrency: int = getattr(llm, "max_concurrency", 64)
+        capabilities = getattr(llm, "capabilities", None)
+        self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
+        self.batch_size = int(getattr(llm, "batch_size", 16)) if callable(getattr(llm, "generate_batch", None)) else 1
+        self._identity = identity_of(llm)
+        self.keyring = Keyring(self._identity)
+        self.window = window_at(
+            self._endpoint(),
+            home,
+            ceiling=self.max_concurrency,
+            rpm=getattr(llm, "rpm", None),
+            tpm=getattr(llm, "tpm", None),
+        )
+        self._threads: ThreadPoolExecutor | None = None
+        self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
+
+    def _endpoint(self) -> str:
+        """What shares one server's limits: provider, base URL and model. Weights in the process share with nobody."""
+        if not hasattr(self.llm, "identity") or self.batch_size > 1:
+            return f"object {id(self.llm)}"
+        return json.dumps([self._identity.get(name) for name in ("provider", "base_url", "model_name")])
+
+    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+        """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
+        if self.batch_size > 1:
+            return await self._ask_batch(requests)
+        try:
+            async with asyncio.timeout(self.timeout):
+                if self._agenerate is not None:
+                    return [_checked(await self._agenerate(requests[0]))]
+                return [_checked(await self._in_thread(self.llm.generate, requests[0]))]
+        except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
+            return [self._typed(exc)]
+
+    async def _ask_batch(self, requests: list[GenerationRequest]) -> list[Result]:
+        try:
+            results = list(await self._in_thread(self.llm.generate_batch, requests))
+            if len(results) != len(requests):
+                raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
+        except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
+            return [self._typed(exc) for _ in requests]
+        return [self._typed(result) if isinstance(result, Exception) else self._judged(result) for result in results]
+
+    def _judged(self, result: Any) -> Result:
+        try:
+            return _checked(result)
+        except BackendError as exc:
+            return exc
+
+    def _typed(self, error: Exception) -> Result:
+        if isinstance(error, GenerationError | LedgerError):
+            return error
+        if isinstance(error, TimeoutError):
+            return TransientError(f"No answer within {self.timeout:g} seconds.")
+        typed = BackendError(f"{type(error).__name__}: {error}")
+        typed.__cause__ = error
+        return typed
+
+    def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self.max_concurrency, thread_name_prefix="limbeck-llm")
+        return asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
+
+
+def _checked(response: Any) -> GenerationResponse:
+    if not isinstance(response, GenerationResponse):
+        raise BackendError(f"The backend returned {type(response).__name__}, not a GenerationResponse.")
+    return response
+
+
+_backends: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()
+
+
+def backend_of(llm: Any) -> Backend:
+    """The backend of this LLM object, shared by every task that holds it.
+
+    It lives as long as somebody holds it; then the LLM's client is closed on the loop that made it.
+    """
+    home = portal()
+    backend = _backends.get(id(llm))
+    if backend is None or backend.home is not home:
+        backend = _backends[id(llm)] = Backend(llm, home)
+        home.on_shutdown(id(backend), _closer(llm))
+        weakref.finalize(backend, _close_later, home, id(backend), llm).atexit = False
+    return backend
+
+
+def _closer(llm: Any) -> Callable[[], Any]:
+    async def close() -> None:
+        aclose = getattr(llm, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    return close
+
+
+def _close_later(home: Portal, key: int, llm: Any) -> None:
+    home.on_shutdown(key, None)
+    if home.usable and not home.loop.is_closed():
+        home.submit(_closer(llm)())

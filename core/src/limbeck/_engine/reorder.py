@@ -1,0 +1,86 @@
+"""Rows that are done before their turn: kept in memory up to a budget, beyond it in a temporary file."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..types import Row
+
+_BUDGET_BYTES = 16 * 1024 * 1024
+
+
+class ReorderBuffer:
+    """Takes what came of a row under the row's index, in any order, and gives it back by index.
+
+    A slow row at the head holds back all that is done behind it: that may be any number of
+    rows, and must neither stall admission nor grow memory.
+
+    Args:
+        budget: bytes to keep in memory, as estimated from the lengths of the texts.
+    """
+
+    def __init__(self, budget: int = _BUDGET_BYTES) -> None:
+        self._budget = budget
+        self._held: dict[int, tuple[int, list[Row]]] = {}
+        self._bytes = 0
+        self._spilled: dict[int, tuple[int, int]] = {}  # index to place and length in the file
+        self._file: IO[bytes] | None = None
+
+    def __len__(self) -> int:
+        return len(self._held) + len(self._spilled)
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._held or index in self._spilled
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted([*self._held, *self._spilled]))
+
+    @property
+    def spilled(self) -> int:
+        """How many rows lie in the file right now."""
+        return len(self._spilled)
+
+    def put(self, index: int, rows: list[Row]) -> None:
+        """Keep `rows` under `index`."""
+        size = _size(rows)
+        if self._bytes + size <= self._budget:
+            self._held[index] = (size, rows)
+            self._bytes += size
+        else:
+            self._spill(index, rows)
+
+    def pop(self, index: int) -> list[Row]:
+        """What is kept under `index`, which is then forgotten."""
+        if index in self._held:
+            size, rows = self._held.pop(index)
+            self._bytes -= size
+            return rows
+        place, length = self._spilled.pop(index)
+        assert self._file is not None  # something was spilled to it
+        self._file.seek(place)
+        spilled: list[Row] = pickle.loads(self._file.read(length))  # noqa: S301 - our own bytes, in a file without a name
+        if not self._spilled:
+            self._file.truncate(0)
+        return spilled
+
+    def _spill(self, index: int, rows: list[Row]) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="limbeck-")  # noqa: SIM115 - lives as long as the buffer
+        payload = pickle.dumps(rows, protocol=pickle.HIGHEST_PROTOCOL)
+        place = self._file.seek(0, 2)
+        self._file.write(payload)
+        self._spilled[index] = (place, len(payload))
+
+
+def _size(rows: list[Row]) -> int:
+    """An estimate of memory: the texts, and an allowance for each other value and row."""
+    return sum(
+        256
+        + sum(len(value) if isinstance(value, str) else 64 for value in row.values())  # flat on purpose: it is cheap
+        for row in rows
+    )

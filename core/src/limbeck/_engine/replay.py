@@ -1,0 +1,98 @@
+"""Answers from a ledger in place of a model, for the tests of apps."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LedgerError
+from ..types import GenerationResponse, Usage
+from .backend import Backend
+from .ledger import ANSWER_COLUMNS, FILE, stored_answer
+from .portal import portal
+
+if TYPE_CHECKING:
+    from ..types import Generation, GenerationRequest
+    from .backend import Result
+
+
+class Replay:
+    """The answers of a run directory, by key; read only, so a run may go on in it meanwhile.
+
+    The answers to equal requests come in the order they were recorded in, and then again
+    from the first.
+
+    Raises:
+        LedgerError: there is no ledger in the directory.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.folder = Path(run_dir)
+        path = self.folder / FILE
+        if not path.is_file():
+            raise LedgerError(f"There is no ledger in {str(self.folder)!r} to replay.")
+        self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        self._served: defaultdict[bytes, int] = defaultdict(int)
+
+    def backend(self, llm: Any) -> Backend:
+        """A backend that stands in for `llm`."""
+        return _ReplayBackend(llm, self)
+
+    def answer(self, key: bytes, count: int) -> GenerationResponse | None:
+        """The next `count` answers to the request with this key, or None where there is none."""
+        query = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE key = ? AND error IS NULL ORDER BY id"
+        answers = [stored_answer(record) for record in self._reader.execute(query, (key,))]
+        if not answers:
+            return None
+        first = self._served[key]
+        self._served[key] += count
+        chosen = [answers[(first + place) % len(answers)] for place in range(count)]
+        generations: list[Generation] = [answer.generation for answer in chosen]
+        usage = sum((answer.usage for answer in chosen if answer.usage is not None), Usage())
+        return GenerationResponse(generations=generations, usage=usage, model=chosen[0].model)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
+
+
+class _ReplayBackend(Backend):
+    """Asks the ledger, never the model; a call that is not in it stops the run."""
+
+    def __init__(self, llm: Any, replay: Replay) -> None:
+        super().__init__(llm, portal())
+        self._replay = replay
+
+    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+        return [self._recorded(request) for request in requests]
+
+    def _recorded(self, request: GenerationRequest) -> Result:
+        response = self._replay.answer(self.keyring.key(request), request.num_generations)
+        if response is not None:
+            return response
+        last = str(request.messages[-1].get("content"))[:80] if request.messages else ""
+        return LedgerError(
+            f"The ledger in {str(self._replay.folder)!r} has no answer to this request (…{last!r}). "
+            "Record the run again, or undo what changed the prompt, the model or its parameters."
+        )
+
+
+_current: ContextVar[Replay | None] = ContextVar("limbeck_replay", default=None)
+
+
+def replaying() -> Replay | None:
+    """What this context replays, or None."""
+    return _current.get()
+
+
+def start_replay(replay: Replay) -> Any:
+    """Replay in this context until the token that is returned is given to `end_replay`."""
+    return _current.set(replay)
+
+
+def end_replay(token: Any) -> None:
+    """The counterpart of `start_replay`."""
+    _current.reset(token)

@@ -1,0 +1,34 @@
+"""The standard task pack of Limbeck. Every name here is imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .chat_generation import ChatGeneration
+    from .structured_generation import StructuredGeneration
+    from .text_classification import TextClassification
+    from .text_generation import TextGeneration
+
+__all__ = ["ChatGeneration", "StructuredGeneration", "TextClassification", "TextGeneration"]
+
+_HOME = {
+    "ChatGeneration": ".chat_generation",
+    "StructuredGeneration": ".structured_generation",
+    "TextClassification": ".text_classification",
+    "TextGeneration": ".text_generation",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
