@@ -1,0 +1,199 @@
+"""From what a server says to Limbeck's error types. No I/O, no SDK.
+
+The wordings and codes are those of https://platform.claude.com/docs/en/api/errors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from limbeck.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ContentFilteredError,
+    ContextLengthError,
+    GenerationError,
+    RateLimitError,
+    TransientError,
+)
+
+from ._quota import quota_of
+from ._secrets import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# A message can quote the whole prompt, and a gateway's error page is long.
+_LONGEST_MESSAGE = 500
+
+# An error inside a stream comes with status 200; its type says which status it would have had.
+_STATUS_OF_TYPE = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+# Out of money: some come as 400, some as 429 without a time to wait. Waiting mends none of them.
+_SPENT_CODES = {
+    "enforced_spend_limit_reached",
+    "contract_spend_limit_reached",
+    "linked_organization_spend_limit_reached",
+}
+_SPENT_WORDS = re.compile(r"credit balance is too low|reached your specified (?:\w+ )?API usage limits", re.IGNORECASE)
+_TOO_LONG_WORDS = re.compile(
+    r"prompt is too long|input is too long|exceeds? (?:the )?(?:model's )?context (?:limit|window|length)",
+    re.IGNORECASE,
+)
+_FILTER_WORDS = re.compile(r"content filtering policy", re.IGNORECASE)
+
+_PASSING_STATUSES = {408, 409, 425, 499}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A server's refusal, whichever form its body had.
+
+    Attributes:
+        status: the HTTP status. kind: the error's `type`. code: its `details.error_code`.
+        message: the server's words. headers: with lower-case names.
+    """
+
+    status: int
+    message: str
+    kind: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def refusal_of(status: int, body: Any, headers: Mapping[str, str], *, redact: Callable[[str], str]) -> Refusal:
+    """Read an error body: Anthropic's form, a gateway's, or plain text.
+
+    Args:
+        status: the HTTP status; 200 for an error that came inside an answer.
+        body: the JSON value, or the text where it was none.
+        headers: with lower-case names.
+        redact: takes keys out of a text. It is applied before the text is cut, which could leave half a key.
+    """
+    error = body.get("error", body) if isinstance(body, dict) else body
+    facts: dict[str, Any] = error if isinstance(error, dict) else {}
+    details = facts.get("details")
+    kind = facts.get("type")
+    message = facts.get("message") or facts.get("detail") or error or "it gave no message"
+    return Refusal(
+        status=status if status >= 300 else _STATUS_OF_TYPE.get(str(kind), 500),
+        message=redact(str(message))[:_LONGEST_MESSAGE].rstrip("."),
+        kind=kind if isinstance(kind, str) else None,
+        code=details.get("error_code") if isinstance(details, dict) else None,
+        headers=headers,
+    )
+
+
+def failure_of(refusal: Refusal, *, server: str, model: str) -> GenerationError:
+    """The error that a refusal means.
+
+    Args:
+        refusal: what the server said.
+        server: what to call it in the message.
+        model: the model that was asked for.
+    """
+    kind = f" ({refusal.kind})" if refusal.kind else ""
+    request_id = refusal.headers.get("request-id")
+    reference = f" [request {request_id}]" if request_id else ""
+    said = f"{server} answered {refusal.status}{kind}: {refusal.message}{reference}."
+    failure = _final_for_all(refusal, said) or _final_for_one(refusal, said, model) or _for_now(refusal, said)
+    failure.quota = quota_of(refusal.headers)
+    return failure
+
+
+def tokenless_failure(said: str, *, status: int | None, cause: BaseException | None) -> GenerationError:
+    """The error when the SDK got no access token for a profile or a federated identity.
+
+    Args:
+        said: the SDK's words. status: what the token endpoint answered, if it did.
+        cause: what the SDK's exception was raised from.
+    """
+    message = f"The SDK could not get an access token: {Secrets({}).redact(said)[:_LONGEST_MESSAGE]}"
+    unanswered = status is None and type(cause).__module__.partition(".")[0] == "httpx2"
+    if unanswered or status in _PASSING_STATUSES or status == 429 or (status or 0) >= 500:
+        return TransientError(message)
+    return AuthenticationError(message)
+
+
+def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
+    """What every further call would meet too."""
+    if _is_out_of_money(refusal):
+        return AuthenticationError(
+            f"{said} Waiting does not mend this: add credit or raise the spend limit, then run again."
+        )
+    if refusal.status == 401:
+        return AuthenticationError(f"{said} Check `api_key`, or the environment variable `ANTHROPIC_API_KEY`.")
+    if refusal.status == 403:
+        return AuthenticationError(f"{said} Check what the key, its workspace and its region may use.")
+    return None
+
+
+def _final_for_one(refusal: Refusal, said: str, model: str) -> BadRequestError | None:
+    """What this request would always meet, though others may not."""
+    if refusal.status == 413 or (refusal.status in (400, 422) and _TOO_LONG_WORDS.search(refusal.message)):
+        return ContextLengthError(f"{said} Shorten the prompt or lower `max_tokens`.")
+    if refusal.status in (400, 422) and _FILTER_WORDS.search(refusal.message):
+        return ContentFilteredError(said)
+    if refusal.status == 404:
+        return BadRequestError(
+            f"{said} Either the model {model!r} does not exist there (or is not open to this account), "
+            "or `base_url` is wrong: it ends before `/v1`."
+        )
+    if refusal.status in _PASSING_STATUSES or refusal.status == 429 or refusal.status >= 500:
+        return None
+    return BadRequestError(said)
+
+
+def _for_now(refusal: Refusal, said: str) -> RateLimitError | TransientError:
+    error = RateLimitError if refusal.status == 429 else TransientError
+    return error(said, retry_after=seconds_to_wait(refusal.headers))
+
+
+def _is_out_of_money(refusal: Refusal) -> bool:
+    if refusal.status == 402 or refusal.kind == "billing_error" or refusal.code in _SPENT_CODES:
+        return True
+    return refusal.status in (400, 403, 429) and bool(_SPENT_WORDS.search(refusal.message))
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """What `retry-after-ms` or `retry-after` (seconds or an HTTP date) ask for, in seconds; None where neither says."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    seconds = _number(text)
+    return seconds if seconds is not None else _seconds_until(text)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return max(value, 0.0) if math.isfinite(value) else None
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        return max(parsedate_to_datetime(date).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None

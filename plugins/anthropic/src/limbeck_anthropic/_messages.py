@@ -1,0 +1,161 @@
+"""A chat in OpenAI's form, as Anthropic's Messages API takes it.
+
+System and developer messages become the top-level `system`; consecutive messages of one role
+become one turn (a result of a tool is the user's); tool calls, their results and images become
+blocks. Parts that are Anthropic blocks already (`document`, `thinking`, an `image` with a
+`source`, ...) pass unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from limbeck.errors import BadRequestError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Block: TypeAlias = dict[str, Any]
+Content: TypeAlias = "str | list[Block]"
+
+_DATA_URL = re.compile(r"data:(?P<media_type>[\w.+/-]+)(?:;[\w.=+-]+)*;base64,(?P<data>.*)", re.DOTALL | re.IGNORECASE)
+_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_ROLES = ("system", "developer", "user", "assistant", "tool")
+_NO_BLOCK_FOR = {"input_audio": "audio", "file": "OpenAI's `file` parts; give an Anthropic `document` block"}
+
+
+def wire_chat(messages: Sequence[Mapping[str, Any]]) -> tuple[Content | None, list[dict[str, Any]]]:
+    """The `system` and the `messages` that say what `messages` say.
+
+    Raises:
+        BadRequestError: a message cannot be expressed; nothing was sent.
+    """
+    system: list[Content] = []
+    turns: list[dict[str, Any]] = []
+    for place, message in enumerate(messages):
+        role = message.get("role")
+        if role in ("system", "developer"):
+            system.append(_content(message.get("content"), place))
+        else:
+            _add_turn(turns, *_turn(message, place))
+    if not turns:
+        raise BadRequestError(
+            "Anthropic needs at least one user message, and the chat has none besides its system messages."
+        )
+    return _joined(system), turns
+
+
+def _joined(system: list[Content]) -> Content | None:
+    texts = [content for content in system if isinstance(content, str)]
+    if len(texts) == len(system):
+        return "\n\n".join(text for text in texts if text) or None
+    return [block for content in system for block in _blocks(content)]
+
+
+def _turn(message: Mapping[str, Any], place: int) -> tuple[str, Content]:
+    role = message.get("role")
+    if role == "user":
+        return "user", _content(message.get("content"), place)
+    if role == "assistant":
+        return "assistant", _assistant_content(message, place)
+    if role == "tool":
+        return "user", [_tool_result(message, place)]
+    raise BadRequestError(
+        f"Message {place} has the role {role!r}.{did_you_mean(str(role), _ROLES)} Roles are {', '.join(_ROLES)}."
+    )
+
+
+def _add_turn(turns: list[dict[str, Any]], role: str, content: Content) -> None:
+    if turns and turns[-1]["role"] == role:
+        turns[-1]["content"] = [*_blocks(turns[-1]["content"]), *_blocks(content)]
+    else:
+        turns.append({"role": role, "content": content})
+
+
+def _blocks(content: Content) -> list[Block]:
+    """`content` as blocks; the API refuses an empty text block."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return content
+
+
+def _content(content: Any, place: int) -> Content:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise BadRequestError(
+            f"Message {place}: `content` must be text or a list of parts, not {type(content).__name__}."
+        )
+    return [_part(part, place) for part in content]
+
+
+def _part(part: Any, place: int) -> Block:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind is None:
+        raise BadRequestError(
+            f"Message {place}: a part of `content` must be a dict with a `type`; one is {part!r:.80}."
+        )
+    if kind in _NO_BLOCK_FOR:
+        raise BadRequestError(f"Message {place}: Anthropic takes no {_NO_BLOCK_FOR[kind]}.")
+    if kind == "image_url":
+        return {"type": "image", "source": _image_source(part.get("image_url"), place)}
+    if kind == "refusal":
+        return {"type": "text", "text": part.get("refusal", "")}
+    return dict(part)
+
+
+def _image_source(image: Any, place: int) -> Block:
+    url = image.get("url") if isinstance(image, dict) else image
+    if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
+        return {"type": "url", "url": url}
+    match = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
+    if match is None:
+        raise BadRequestError(
+            f"Message {place}: `image_url` must be an http(s) URL or a base64 `data:` URL; it begins {str(url)[:40]!r}."
+        )
+    media_type = match["media_type"].lower().replace("image/jpg", "image/jpeg")
+    if media_type not in _MEDIA_TYPES:
+        raise BadRequestError(
+            f"Message {place}: Anthropic takes images as {', '.join(_MEDIA_TYPES)}, not as {media_type}."
+        )
+    return {"type": "base64", "media_type": media_type, "data": match["data"]}
+
+
+def _assistant_content(message: Mapping[str, Any], place: int) -> Content:
+    content = _content(message.get("content"), place)
+    calls = message.get("tool_calls")
+    return [*_blocks(content), *(_tool_use(call, place) for call in calls)] if calls else content
+
+
+def _tool_use(call: Mapping[str, Any], place: int) -> Block:
+    function = call.get("function") or {}
+    arguments = function.get("arguments") or "{}"
+    try:
+        value = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError as exc:
+        raise BadRequestError(
+            f"Message {place}: the arguments of the tool call {call.get('id')!r} are not JSON: {exc}."
+        ) from exc
+    if not isinstance(value, dict):
+        raise BadRequestError(
+            f"Message {place}: the arguments of the tool call {call.get('id')!r} must be a JSON object."
+        )
+    return {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": value}
+
+
+def _tool_result(message: Mapping[str, Any], place: int) -> Block:
+    identifier = message.get("tool_call_id")
+    if not identifier:
+        raise BadRequestError(f"Message {place} has the role 'tool' but no `tool_call_id`.")
+    return {"type": "tool_result", "tool_use_id": identifier, "content": _content(message.get("content"), place)}
+
+
+def with_instruction(system: Content | None, instruction: str) -> Content:
+    """`system` with one more instruction at its end."""
+    if isinstance(system, list):
+        return [*system, {"type": "text", "text": instruction}]
+    return f"{system}\n\n{instruction}" if system else instruction

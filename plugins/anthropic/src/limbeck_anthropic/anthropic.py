@@ -1,0 +1,282 @@
+"""Anthropic's Messages API, and servers that speak it, as a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
+
+from limbeck import LLM
+from limbeck.errors import (
+    ConfigurationError,
+    GenerationError,
+    MissingCredentialError,
+    MissingDependencyError,
+    TransientError,
+)
+from limbeck.types import Capabilities
+
+from ._answer import message_of_events, response_of
+from ._connections import REQUIREMENT, open_http_client
+from ._failures import failure_of, refusal_of, tokenless_failure
+from ._messages import wire_chat, with_instruction
+from ._parameters import check_parameters, wire_parameters
+from ._quota import quota_of
+from ._schema import instruction, output_format
+from ._secrets import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx2
+    from anthropic import APIError, AsyncAnthropic, RequestOptions
+
+    from limbeck.types import GenerationRequest, GenerationResponse
+
+_DEFAULT_BASE_URL = "https://api.anthropic.com"
+_CONNECT_SECONDS = 30.0
+
+# The SDK's own rule: a whole answer may take ten minutes, at 128,000 tokens an hour.
+_WHOLE_ANSWER_SECONDS = 600.0
+_WHOLE_ANSWER_TOKENS = 21_333
+
+
+class AnthropicLLM(LLM):
+    """Claude models, through the `anthropic` SDK.
+
+    Without `api_key` the SDK finds the credentials: `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`,
+    a profile. Sampling parameters go into `generation_kwargs`, under the names of the SDK's
+    `messages.create`; tools are in Anthropic's form, messages and tool calls in OpenAI's.
+
+    Attributes:
+        model: the model's name, such as "claude-sonnet-5".
+        base_url: where the server is, without `/v1`; else `ANTHROPIC_BASE_URL`, else Anthropic's.
+        api_key: the key; it is never shown, logged or saved.
+        max_tokens: tokens of an answer at most, thinking included. The API demands a maximum; the default is
+            the largest that all current models take. `max_tokens` in `generation_kwargs` wins over it.
+        stream: whether answers travel as a stream, which keeps a connection busy through a long answer and
+            costs more CPU. None: only where an answer may need more than ten minutes, that is with a `timeout`
+            above 600 and more than 21,333 `max_tokens`.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True)
+    transport_fields: ClassVar[frozenset[str]] = frozenset({"stream"})
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    max_tokens: PositiveInt = 64_000
+    stream: bool | None = None
+
+    # A client's connections belong to the loop it was made on; the portal's and a caller's may be in use at once.
+    _clients: dict[asyncio.AbstractEventLoop, Any] = PrivateAttr(default_factory=dict)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, base_url: str | None) -> str | None:
+        return None if base_url is None else _checked_url(base_url, "base_url")
+
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        if "max_tokens" in self.generation_kwargs and "max_tokens" in self.model_fields_set:
+            raise ConfigurationError(
+                f"`{type(self).__name__}` has `max_tokens` twice, as the field and in `generation_kwargs`. Keep one."
+            )
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As of every LLM, with the base URL that is in effect."""
+        return {**super().identity, "base_url": self._effective_base_url()}
+
+    def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
+        """Raise `ConfigurationError` for what the installed SDK's `messages.create` does not take or a field sets."""
+        self._require_sdk()
+        check_parameters(generation_kwargs, owner=type(self).__name__)
+
+    def load(self) -> None:
+        """Check that the SDK is installed and finds credentials. No network.
+
+        Raises:
+            MissingDependencyError: the SDK, or aiohttp, is not installed.
+            MissingCredentialError: there is no key, token or profile.
+        """
+        self._new_client()
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        """Send one request; the answer holds one generation, whatever `num_generations` says."""
+        body, options = self._wire(request)
+        client = self._client_here()
+        return self._read(await self._send(client, body, options), client)
+
+    async def aclose(self) -> None:
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
+
+    # The client
+
+    def _require_sdk(self) -> None:
+        try:
+            import anthropic  # noqa: F401 - whether it is there
+        except ImportError as exc:
+            raise MissingDependencyError("anthropic", needed_by=type(self).__name__, requirement=REQUIREMENT) from exc
+
+    def _client_here(self) -> AsyncAnthropic:
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            for other in [other for other in self._clients if other.is_closed()]:
+                del self._clients[other]
+            client = self._clients[loop] = self._new_client()
+        return client
+
+    def _new_client(self) -> AsyncAnthropic:
+        self._require_sdk()
+        import anthropic
+
+        timeout = anthropic.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
+        http_client = open_http_client(
+            max_connections=self.max_concurrency, timeout=timeout, needed_by=type(self).__name__
+        )
+        key = self.api_key.get_secret_value() if self.api_key else ""
+        missing = MissingCredentialError(needed_by=type(self).__name__, variable="ANTHROPIC_API_KEY")
+        try:
+            client = anthropic.AsyncAnthropic(
+                api_key=key or None, base_url=self.base_url, max_retries=0, timeout=timeout, http_client=http_client
+            )
+        except anthropic.CredentialsError as exc:
+            raise missing from exc
+        if not (client.api_key or client.auth_token or client.credentials):
+            raise missing
+        _checked_url(str(client.base_url), "ANTHROPIC_BASE_URL")
+        return client
+
+    def _effective_base_url(self) -> str:
+        url = self.base_url or os.environ.get("ANTHROPIC_BASE_URL")
+        if url:
+            return _checked_url(url, "ANTHROPIC_BASE_URL")
+        if self.api_key or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
+            return _DEFAULT_BASE_URL
+        try:
+            return str(self._new_client().base_url).rstrip("/")  # a profile may name a server
+        except ConfigurationError:
+            return _DEFAULT_BASE_URL
+
+    # One request
+
+    def _wire(self, request: GenerationRequest) -> tuple[dict[str, Any], RequestOptions]:
+        """The request's body, as the API takes it, and the SDK's options for it."""
+        parameters, options = wire_parameters({**self.generation_kwargs, **request.parameters})
+        system, messages = wire_chat(request.messages)
+        body = {"model": self.model, "max_tokens": self.max_tokens, "messages": messages, **parameters}
+        if request.output_schema is not None:
+            constraint = output_format(request.output_schema)
+            if constraint is None:
+                system = with_instruction(system, instruction(request.output_schema))
+            else:
+                body["output_config"] = {**(body.get("output_config") or {}), "format": constraint}
+        if system:
+            body["system"] = system
+        if self._streams(body["max_tokens"]):
+            body["stream"] = True
+        return body, options
+
+    def _streams(self, max_tokens: int) -> bool:
+        if self.stream is not None:
+            return self.stream
+        return self.timeout > _WHOLE_ANSWER_SECONDS and max_tokens > _WHOLE_ANSWER_TOKENS
+
+    async def _send(self, client: AsyncAnthropic, body: dict[str, Any], options: RequestOptions) -> httpx2.Response:
+        """Send through the SDK and read to the end.
+
+        `post` keeps the SDK's credentials, headers and typed errors; it leaves out the building of the
+        response's models, a third of the SDK's CPU time. A stream too is read whole and then put together:
+        the SDK's event objects cost several times as much.
+        """
+        import anthropic
+        import httpx2
+
+        failure: GenerationError
+        cause: Exception | None = None
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await client.post("/v1/messages", cast_to=httpx2.Response, body=body, options=options)
+        except TimeoutError:
+            failure = self._timed_out(client)
+        except anthropic.APIError as exc:
+            secrets = Secrets(exc.request.headers)
+            failure = self._failure(exc, client, secrets)
+            cause = None if secrets.show_in(exc) else exc
+        except anthropic.AnthropicError as exc:  # besides the API's, only what gets a token raises
+            failure = tokenless_failure(str(exc), status=getattr(exc, "status_code", None), cause=exc.__cause__)
+        # Out here, so that an exception whose text shows a key is not even the context.
+        raise failure from cause
+
+    def _failure(self, exc: APIError, client: AsyncAnthropic, secrets: Secrets) -> GenerationError:
+        import anthropic
+        import httpx2
+
+        server = _server(client)
+        if isinstance(exc, anthropic.APIStatusError):
+            refusal = refusal_of(exc.status_code, exc.body, exc.response.headers, redact=secrets.redact)
+            return failure_of(refusal, server=server, model=self.model)
+        if isinstance(exc.__cause__, httpx2.ConnectTimeout):
+            return TransientError(f"{server} accepted no connection within {min(self.timeout, _CONNECT_SECONDS):g} s.")
+        if isinstance(exc, anthropic.APITimeoutError):
+            return self._timed_out(client)
+        reason = secrets.redact(str(exc.__cause__ or exc)) or type(exc.__cause__ or exc).__name__
+        return TransientError(f"The connection to {server} failed: {reason}")
+
+    def _timed_out(self, client: AsyncAnthropic) -> TransientError:
+        return TransientError(
+            f"{_server(client)} gave no whole answer in {self.timeout:g} s, the `timeout` of `{type(self).__name__}`."
+        )
+
+    def _read(self, response: httpx2.Response, client: AsyncAnthropic) -> GenerationResponse:
+        try:
+            message = _message(response)
+            if message.get("type") != "error":
+                return response_of(message, quota=quota_of(response.headers))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            message = {}
+        redact = Secrets(response.request.headers).redact
+        if message:
+            refusal = refusal_of(200, message, response.headers, redact=redact)
+            raise failure_of(refusal, server=_server(client), model=self.model)
+        start = redact(response.text[:2000])[:200]
+        raise TransientError(
+            f"{_server(client)} answered 200 with something that is no message of the Messages API: {start!r}"
+        )
+
+
+def _message(response: httpx2.Response) -> dict[str, Any]:
+    # By what came, not by what was asked for: a gateway may do either.
+    if response.headers.get("content-type", "").startswith("text/event-stream"):
+        return message_of_events(response.content)
+    message = json.loads(response.content)
+    if not isinstance(message, dict):
+        raise TypeError
+    return message
+
+
+def _server(client: AsyncAnthropic) -> str:
+    return str(client.base_url).rstrip("/")
+
+
+def _checked_url(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            f"`{name}` holds a user name or a password, which every saved run would show. Take it out; pass `api_key=`."
+        )
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigurationError(f"`{name}` must be an address such as {_DEFAULT_BASE_URL!r}, not {url!r}.")
+    return url.rstrip("/")

@@ -1,0 +1,135 @@
+"""The command group: its own commands, and those that distributions declare in `limbeck.commands`.
+
+A declared command is listed from metadata and imported only when it is typed, so one that
+cannot be imported costs only itself.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from limbeck._registry.index import COMMANDS_GROUP
+from limbeck._registry.problems import Problem
+from limbeck._registry.registry import default_registry
+from limbeck.errors import LimbeckError, PluginContractError, RegistryError
+
+from .exits import ExitCode, forget_stdout, say, say_error
+from .precedence import decide
+
+if TYPE_CHECKING:
+    from limbeck._registry.index import Entry
+    from limbeck._registry.registry import Registry
+
+# Raised by the argument parser, which shows it; a part of click in older versions of typer.
+_ParserError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+
+
+class CommandGroup(TyperGroup):
+    """The `limbeck` command; turns errors into a message and an exit status."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Its own commands in order, then the declared ones."""
+        return [*super().list_commands(ctx), *sorted(_declared() - set(self.commands))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, without importing the plugin that declares it."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        entries = [entry for entry in _entries() if cmd_name in (entry.name, entry.qualified)]
+        return _DeclaredCommand(cmd_name, entries) if entries else None
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error ends the process with a message, a traceback only where it was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, _ParserError):
+            raise
+        except BrokenPipeError:
+            forget_stdout()
+            raise typer.Exit(ExitCode.BROKEN_PIPE) from None
+        except KeyboardInterrupt:
+            say("Interrupted.")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except Exception as exc:
+            show_failure(exc)
+            raise typer.Exit(ExitCode.ERROR) from exc
+
+
+def show_failure(error: BaseException) -> None:
+    """Say what went wrong; with `--debug` where, too."""
+    known = isinstance(error, LimbeckError)
+    say_error(str(error) if known else f"{type(error).__name__}: {error}")
+    if os.environ.get("LIMBECK_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(error)
+    elif not known:
+        say("This was not expected. For the traceback: limbeck --debug …, or set LIMBECK_DEBUG=1.")
+
+
+def _entries() -> list[Entry]:
+    return sorted(default_registry().index.entries[COMMANDS_GROUP], key=lambda entry: entry.qualified)
+
+
+def _declared() -> set[str]:
+    """The names to type: short, or qualified for who does not get the short one."""
+    entries = _entries()
+    winners = {
+        entry.name: decide(entry.name, [each for each in entries if each.name == entry.name]) for entry in entries
+    }
+    return {entry.name if winners[entry.name].winner == entry else entry.qualified for entry in entries}
+
+
+class _DeclaredCommand(TyperCommand):
+    """Stands in the help for a command that has not been imported."""
+
+    def __init__(self, name: str, entries: list[Entry]) -> None:
+        owner = entries[0]
+        summary = f": {owner.summary}" if owner.summary else ""
+        super().__init__(name, help=f"From {owner.distribution} {owner.version}{summary}")
+        self._entries = entries
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The real command's context: this is where it is imported."""
+        from .pydantic_guard import make_pydantic_usable
+
+        make_pydantic_usable()
+        command = command_of(default_registry(), _chosen(self.name or "", self._entries))
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+def _chosen(name: str, entries: list[Entry]) -> Entry:
+    decision = decide(name, entries)
+    if decision.winner is None:
+        raise RegistryError(f"The command {name!r} is offered by {', '.join(map(_owner, entries))}: {decision.reason}.")
+    return decision.winner
+
+
+def _owner(entry: Entry) -> str:
+    return f"{entry.distribution} {entry.version} (`{entry.qualified}`)"
+
+
+def command_of(registry: Registry, entry: Entry) -> Any:
+    """Import the command that `entry` declares.
+
+    Raises:
+        PluginLoadError: it cannot be imported.
+        PluginContractError: it is neither a typer app nor a command.
+    """
+    target = registry.load(entry)
+    if isinstance(target, typer.Typer):
+        return typer.main.get_command(target)
+    if callable(getattr(target, "make_context", None)):
+        return target
+    error = PluginContractError(
+        f"The command {entry.name!r} of {entry.distribution} {entry.version}",
+        [f"`{entry.target}` must be a `typer.Typer` app, not {type(target).__name__}"],
+    )
+    registry.report.record(
+        Problem("contract", entry.distribution, entry.version, entry.target, str(error)), error=error
+    )
+    raise error

@@ -1,0 +1,78 @@
+"""What the command's exit status means, and how it speaks of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+class ExitCode(IntEnum):
+    """The exit status.
+
+    Attributes:
+        GOOD: every row is good. ERROR: nothing was done. USAGE: the command line is wrong.
+        FAILED_ROWS: finished, and some rows failed. STOPPED: ended early, and what was done is kept.
+        INTERRUPTED: Ctrl-C. BROKEN_PIPE: whoever read the output went away.
+    """
+
+    GOOD = 0
+    ERROR = 1
+    USAGE = 2
+    FAILED_ROWS = 3
+    STOPPED = 5
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+def say(text: str) -> None:
+    """One line to the user, on stderr."""
+    typer.echo(text, err=True)
+
+
+def say_error(text: str) -> None:
+    """Why something was not done, on stderr."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(text, err=True)
+
+
+def say_warning(text: str) -> None:
+    """What the user should know, on stderr."""
+    typer.secho("warning: ", fg="yellow", bold=True, nl=False, err=True)
+    typer.echo(text, err=True)
+
+
+def show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Limbeck's own warnings without the place in Limbeck's source; a replacement for `warnings.showwarning`."""
+    from warnings import formatwarning
+
+    from limbeck.errors import LimbeckWarning
+
+    if issubclass(category, LimbeckWarning):
+        say_warning(str(message))
+    else:
+        (file or sys.stderr).write(formatwarning(message, category, filename, lineno, line))
+
+
+def forget_stdout() -> None:
+    """Let the interpreter's last flush go nowhere: whoever read stdout went away."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # a test's stand-in for a file
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

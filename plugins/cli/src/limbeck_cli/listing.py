@@ -1,0 +1,35 @@
+"""`limbeck tasks`, `llms` and `steps`: what is installed. No plugin is imported, and nothing of pydantic."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from limbeck._registry.registry import default_registry
+
+from .exits import say
+from .tables import show_table
+
+if TYPE_CHECKING:
+    from limbeck._registry.registry import Kind
+
+
+def show_names(kind: Kind, *, as_json: bool) -> None:
+    """Every name of `kind`, who offers it and what state it is in."""
+    registry = default_registry()
+    listings = registry.listings(kind)
+    if as_json:
+        typer.echo(json.dumps([asdict(listing) for listing in listings], indent=2, ensure_ascii=False))
+    elif listings:
+        show_table(
+            ["name", "pack", "version", "status", "summary"],
+            [[each.name, each.distribution, each.version, each.status, each.summary] for each in listings],
+        )
+    else:
+        say(f"No {kind} is installed.")
+    problems = registry.report.all()
+    if problems:
+        say(f"{len(problems)} problem{'s' * (len(problems) > 1)} with installed plugins; see: limbeck plugins list")

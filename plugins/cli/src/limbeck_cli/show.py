@@ -1,0 +1,165 @@
+"""`limbeck show`: one task, LLM or step in full, from its class and its own first example."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import typer
+
+from limbeck._registry.registry import default_registry
+from limbeck.errors import ConfigurationError
+
+from .pydantic_guard import make_pydantic_usable
+from .settings import alternatives, fields_of, split_setting
+from .tables import show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from limbeck._registry.registry import Kind
+    from limbeck.types import Example
+
+
+def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
+    """Write all there is to know of `name` to stdout.
+
+    Raises:
+        LimbeckError: there is no such name, or a setting does not fit.
+    """
+    make_pydantic_usable()
+    registry = default_registry()
+    cls = registry.get(kind, name)
+    _show_source(kind, name, cls)
+    if kind == "llm":
+        _show_fields(cls)
+        _show_capabilities(cls)
+        return
+    instance, lacking = _instance(kind, cls, name, settings)
+    if instance is not None:
+        _show_columns(instance)
+    _show_fields(cls)
+    if lacking:
+        typer.echo(f"\n{lacking}")
+    elif kind == "task":
+        _show_example(instance)
+
+
+def _heading(text: str) -> None:
+    typer.echo()
+    typer.secho(text, bold=True)
+
+
+def _show_source(kind: Kind, name: str, cls: Any) -> None:
+    typer.secho(f"{kind} {name}", bold=True)
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    listing = next((each for each in default_registry().listings(kind) if name in (each.name, each.qualified)), None)
+    owner = f"{listing.distribution} {listing.version}, " if listing and listing.distribution else ""
+    typer.echo(f"  {owner}{target}")
+    doc = inspect.getdoc(cls) if cls.__doc__ else None
+    if doc:
+        typer.echo(f"\n{_prose(doc)}")
+
+
+def _prose(doc: str) -> str:
+    """A docstring up to its list of attributes, which is shown as a table."""
+    return doc.partition("\nAttributes:")[0].strip()
+
+
+def _instance(kind: Kind, cls: type, name: str, settings: Sequence[str]) -> tuple[Any, str]:
+    """An instance on the offline model; or None, and what it cannot be made without."""
+    from .build import build_one
+
+    pairs = [split_setting(argument) for argument in settings]
+    fields = {"llm": "offline"} if kind == "task" else {}
+    try:
+        return build_one(cls, fields, pairs, subject=f"the {kind} {name!r}"), ""
+    except ConfigurationError as exc:
+        if settings:
+            raise
+        return None, f"For its columns and prompt, give what it needs with `--set FIELD=VALUE`. {exc}"
+
+
+def _show_columns(step: Any) -> None:
+    rows = [
+        [direction, name, "required" if required else "optional"]
+        for direction, columns in (("reads", step.inputs), ("adds", step.outputs))
+        for name, required in (columns.items() if isinstance(columns, dict) else [(each, True) for each in columns])
+    ]
+    if rows:
+        _heading("Columns")
+        show_table(["it", "column", "is"], rows)
+
+
+def _show_fields(cls: type) -> None:
+    from .docstrings import field_docs
+
+    annotations = fields_of(cls)
+    if not annotations:
+        return
+    inherited = {name for base in cls.__mro__[1:] for name in getattr(base, "model_fields", ())}
+    fields = sorted(annotations, key=lambda name: name in inherited)
+    _heading("Fields")
+    docs = field_docs(cls, fields)
+    infos = getattr(cls, "model_fields", {})
+    table = [[name, _type(annotations[name]), _default(infos.get(name)), docs.get(name, "")] for name in fields]
+    show_table(["field", "type", "default", "meaning"], table)
+
+
+def _type(annotation: Any) -> str:
+    """An annotation as one would write it, without modules and without the constraints of `Annotated`."""
+    choices = alternatives(annotation)
+    if len(choices) > 1:
+        return " | ".join(map(_type, choices))
+    (annotation,) = choices
+    arguments = get_args(annotation)
+    if annotation is type(None) or isinstance(annotation, str):
+        return annotation if isinstance(annotation, str) else "None"
+    name = getattr(annotation, "__name__", None) or str(annotation).rpartition(".")[2]
+    if get_origin(annotation) is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    return f"{name}[{', '.join(map(_type, arguments))}]" if arguments else name
+
+
+def _default(info: Any) -> str:
+    if info is None:
+        return ""
+    if info.is_required():
+        return "(required)"
+    value = info.get_default(call_default_factory=True)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _show_capabilities(cls: type) -> None:
+    from dataclasses import asdict, is_dataclass
+
+    capabilities = getattr(cls, "capabilities", None)
+    if is_dataclass(capabilities) and not isinstance(capabilities, type):
+        _heading("Capabilities")
+        typer.echo(f"  {', '.join(name for name, able in asdict(capabilities).items() if able) or 'none'}")
+
+
+def _show_example(task: Any) -> None:
+    examples: Sequence[Example] = task.examples() if callable(getattr(task, "examples", None)) else ()
+    example = next(iter(examples), None)
+    if example is None:
+        typer.echo("\nIt has no example.")
+        return
+    _heading("Example row")
+    _show_json(example.row)
+    _heading("Prompt")
+    for message in task.format_input(example.row):
+        content = message.get("content")
+        typer.secho(f"  {message.get('role')}:", fg="cyan")
+        text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
+        typer.echo("\n".join(f"    {line}" for line in text.splitlines()))
+    _heading("A model's answer")
+    typer.echo("\n".join(f"  {line}" for line in example.raw_output.splitlines()))
+    _heading("Output columns")
+    _show_json(example.output)
+
+
+def _show_json(value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    typer.echo("\n".join(f"  {line}" for line in text.splitlines()))

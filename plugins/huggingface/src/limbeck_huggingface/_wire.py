@@ -1,0 +1,190 @@
+"""The way to a server on one event loop: its connections, one request and its answer.
+
+This module imports huggingface_hub; it is imported when a backend is first asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from huggingface_hub.utils import _http
+
+from limbeck.errors import BadRequestError, TransientError
+
+from ._failures import failure, quota_of, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from limbeck.types import Quota
+
+    from ._route import Route
+
+# httpcore2 looks at every connection of a pool when a request starts and when it ends. At 256 in flight one pool
+# costs 1.2 ms of CPU a request, eight pools of 32 cost 0.7 (benchmarks/huggingface_transport.py).
+_POOL_SIZE = 32
+
+
+class Pool:
+    """Connections for as many requests in flight as `size`.
+
+    `huggingface_hub` makes a client that stops at 100. Its factory can be set, but for the whole process, so the
+    clients are made here; a factory that the user has set (for a proxy, for certificates) is kept to, limits and all.
+    """
+
+    def __init__(self, size: int, *, timeout: float) -> None:
+        self._timeout = timeout
+        if _http._GLOBAL_ASYNC_CLIENT_FACTORY is not _http.default_async_client_factory:  # noqa: SLF001 - no public way
+            self._clients = [_http.get_async_session()]
+        else:
+            count = -(-size // _POOL_SIZE)
+            self._clients = _clients(count, -(-size // count), timeout)
+        self._busy = [0] * len(self._clients)
+
+    async def request(
+        self, method: str, url: str, *, headers: dict[str, Any], content: bytes | None = None
+    ) -> httpx2.Response:
+        """Send one request, over the client with the fewest under way."""
+        busy = self._busy
+        place = busy.index(min(busy))
+        busy[place] += 1
+        try:
+            return await self._clients[place].request(
+                method, url, headers=headers, content=content, timeout=self._timeout
+            )
+        finally:
+            busy[place] -= 1
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for client in self._clients:
+            await client.aclose()
+
+
+def _clients(count: int, connections: int, timeout: float) -> list[httpx2.AsyncClient]:
+    verify = httpx2.create_ssl_context()  # tens of milliseconds, so made once
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return [
+        httpx2.AsyncClient(verify=verify, limits=limits, timeout=timeout, follow_redirects=True) for _ in range(count)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a server says of itself.
+
+    Attributes:
+        max_total_tokens: tokens of a prompt and its answer together, on TGI; None on any other server.
+    """
+
+    max_total_tokens: int | None
+
+    @property
+    def is_tgi(self) -> bool:
+        """Whether it is Text Generation Inference."""
+        return self.max_total_tokens is not None
+
+
+class Wire:
+    """One backend's way to its server, on the event loop it was made on.
+
+    Args:
+        find_route: finds the route; it blocks.
+        connections: requests in flight at most.
+        timeout: seconds for a request.
+    """
+
+    def __init__(self, find_route: Callable[[], Route], *, connections: int, timeout: float) -> None:
+        self._find_route = find_route
+        self._timeout = timeout
+        self._pool = Pool(connections, timeout=timeout)
+        self._lock = asyncio.Lock()
+        self._route: Route | None = None
+        self._server: Server | None = None
+
+    async def route(self) -> Route:
+        """Where requests go; found by the first that asks, while the others wait."""
+        if self._route is None:
+            async with self._lock:
+                if self._route is None:
+                    self._route = await asyncio.to_thread(self._find_route)
+        return self._route
+
+    async def server(self, route: Route) -> Server:
+        """What the server is, from TGI's `/info`; asked once."""
+        if self._server is None:
+            async with self._lock:
+                if self._server is None:
+                    self._server = await self._ask_server(route)
+        return self._server
+
+    async def _ask_server(self, route: Route) -> Server:
+        headers = {"authorization": f"Bearer {route.key}", **route.headers}
+        response = await self._send(
+            route, "GET", f"{route.root}/info", {name: value for name, value in headers.items() if value is not None}
+        )
+        if response.status_code == 429 or response.status_code >= 500:
+            raise _failure(route, response)
+        try:
+            limit = response.json()["max_total_tokens"]
+        except (ValueError, KeyError, TypeError):
+            return Server(max_total_tokens=None)
+        return Server(max_total_tokens=limit if isinstance(limit, int) else None)
+
+    async def post(
+        self, route: Route, inputs: Any, parameters: dict[str, Any], **body: Any
+    ) -> tuple[Any, Quota | None]:
+        """The JSON of the answer, and what is left of the caller's allowance.
+
+        Args:
+            route: what `route` gave.
+            inputs: messages, or a prompt.
+            parameters: as the SDK names them; its helper puts them into the provider's form.
+            body: put into the request as it stands, whatever the helper makes of such a key.
+
+        Raises:
+            GenerationError: whatever kept the answer from coming.
+        """
+        url, headers, payload = route.prepare(inputs, parameters)
+        response = await self._send(route, "POST", url, headers, _encoded({**payload, **body}))
+        if response.status_code >= 300:
+            raise _failure(route, response)
+        try:
+            return response.json(), quota_of(response.headers)
+        except ValueError as exc:
+            raise TransientError(f"{route.subject} sent an answer that is not JSON: {exc}") from None
+
+    async def _send(
+        self, route: Route, method: str, url: str, headers: dict[str, Any], content: bytes | None = None
+    ) -> httpx2.Response:
+        # `from None`: a cause could quote a header, and with it the key.
+        try:
+            return await self._pool.request(method, url, headers=headers, content=content)
+        except httpx2.TimeoutException:
+            raise TransientError(
+                f"{route.subject} did not answer within {self._timeout:g} seconds; the field `timeout` sets them."
+            ) from None
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as exc:
+            raise BadRequestError(f"{route.subject} cannot be asked: {redacted(str(exc), route.key)}") from None
+        except httpx2.HTTPError as exc:
+            reason = redacted(str(exc), route.key) or type(exc).__name__
+            raise TransientError(f"{route.subject} could not be reached: {reason}") from None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
+
+
+def _encoded(payload: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as exc:
+        raise BadRequestError(f"The request cannot be written as JSON: {exc}") from exc
+
+
+def _failure(route: Route, response: httpx2.Response) -> Exception:
+    return failure(response.status_code, response.headers, response.text, subject=route.subject, secret=route.key)

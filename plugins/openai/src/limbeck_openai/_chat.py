@@ -1,0 +1,131 @@
+"""The wire: the SDK's client, and what goes wrong on it. Imports the SDK, so it is itself imported at first use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import httpx2
+import openai
+
+from limbeck.errors import BadRequestError, GenerationError, TransientError
+
+from ._failures import failure_of, refusal_of
+from ._quota import quota_of
+from ._response import read_completion
+from ._secrets import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from limbeck.types import GenerationResponse
+
+    from ._request import ChatQuery
+
+_SECONDS_TO_CONNECT = 30.0
+_LONGEST_BODY_SHOWN = 200
+# A message can hold the whole prompt (the validation errors of FastAPI servers do).
+_LONGEST_MESSAGE = 500
+
+# What the SDK's aiohttp transport lets through unmapped beside the SDK's own errors; `OSError` holds `TimeoutError`.
+_FAILURES = (openai.OpenAIError, aiohttp.ClientError, OSError, TypeError, ValueError)
+
+
+def http_client(*, connections: int, timeout: float) -> httpx2.AsyncClient:
+    """The SDK's aiohttp client: half the CPU of its default one; with a pool of `connections`, all kept alive."""
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return openai.DefaultAioHttpClient(limits=limits, timeout=timeouts(timeout))
+
+
+def timeouts(timeout: float) -> httpx2.Timeout:
+    """`timeout` seconds for the answer; less to connect, so that an unreachable host is found out."""
+    return httpx2.Timeout(timeout, connect=min(timeout, _SECONDS_TO_CONNECT))
+
+
+class Chat:
+    """The chat completions of one client.
+
+    Args:
+        client: the SDK's client; this object closes it.
+        server: what to call the server in messages.
+        secrets: what no message may show: the keys.
+    """
+
+    def __init__(self, client: openai.AsyncOpenAI, *, server: str, secrets: Sequence[str]) -> None:
+        self._client = client
+        self._server = server
+        self._secrets = Secrets(*secrets)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+    async def complete(self, query: ChatQuery) -> GenerationResponse:
+        """Send one request, once.
+
+        Raises:
+            GenerationError: one of the types of `limbeck.errors`, without the key in it or in its cause.
+        """
+        try:
+            response = await self._post(query)
+        except _FAILURES as exc:
+            failure, cause = self._failure(exc, query), exc
+        else:
+            return self._read(response, query)
+        # Outside of the handler, so that a cause left out for what it shows is not the context either.
+        raise failure from (None if self._secrets.show_in(cause) else cause)
+
+    async def _post(self, query: ChatQuery) -> httpx2.Response:
+        # `post` with the raw response is the SDK's documented way around its typed methods: it
+        # keeps authentication, Azure's paths and typed errors, and skips building a pydantic
+        # model of the answer, half the cost of a call (`python -m benchmarks.openai_transport`).
+        options: Any = {"security": {"bearer_auth": True}, **query.options}
+        return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=query.body, options=options)
+
+    def _read(self, response: httpx2.Response, query: ChatQuery) -> GenerationResponse:
+        payload = _decoded(response)
+        if isinstance(payload, str):
+            shown = self._secrets.redact(payload)[:_LONGEST_BODY_SHOWN]
+            raise TransientError(f"{self._server} answered with something that is not a completion: {shown!r}")
+        if isinstance(payload, dict) and payload.get("error"):  # gateways that have sent their 200 before they fail
+            raise self._refused(_status_in(payload["error"]), response, payload, query)
+        quota = quota_of(response.headers.raw)
+        return read_completion(payload, asked=query.asked, server=self._server, quota=quota)
+
+    def _failure(self, exc: Exception, query: ChatQuery) -> GenerationError:
+        if isinstance(exc, openai.APIStatusError):
+            return self._refused(exc.status_code, exc.response, _decoded(exc.response), query)
+        reason = self._secrets.redact(_innermost(exc))
+        if isinstance(exc, (openai.APIConnectionError, aiohttp.ClientError, OSError)):
+            return TransientError(f"No answer from {self._server}: {reason}")
+        return BadRequestError(f"The request to {self._server} could not be written: {reason}")
+
+    def _refused(self, status: int, response: httpx2.Response, body: Any, query: ChatQuery) -> GenerationError:
+        refusal = refusal_of(status, response.headers, body)
+        # Shortened last: a secret that is cut in two would not be found.
+        refusal = replace(refusal, message=self._secrets.redact(refusal.message)[:_LONGEST_MESSAGE])
+        failure = failure_of(refusal, server=self._server, model=query.model)
+        failure.quota = quota_of(response.headers.raw)
+        return failure
+
+
+def _decoded(response: httpx2.Response) -> Any:
+    """The JSON in a body, else its text."""
+    try:
+        return json.loads(response.content)
+    except ValueError:
+        return response.text.strip()
+
+
+def _status_in(error: Any) -> int:
+    """The HTTP status that the error of a successful response claims, else that of a broken gateway."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
+
+
+def _innermost(exc: BaseException) -> str:
+    # Not the SDK's words, which are "Request timed out." for a refused connection too.
+    while exc.__cause__ is not None:
+        exc = exc.__cause__
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -1,0 +1,114 @@
+"""From the body of a chat completion to a `GenerationResponse`. No I/O, no SDK.
+
+Read by hand, since building the SDK's response models costs more than all the rest of a
+call; and since compatible servers send fields that those models do not have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from limbeck.errors import ContentFilteredError, TransientError
+from limbeck.types import Generation, GenerationResponse, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from limbeck.types import Quota
+
+# Ends that are the server's fault (OpenRouter, DeepSeek): what there is of an answer is no answer.
+_BROKEN_OFF = {"error", "insufficient_system_resource"}
+
+
+def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | None = None) -> GenerationResponse:
+    """Read the answers, at most `asked` of them.
+
+    A choice that was refused, or cut off by the server's fault, is left out when others are
+    good: the engine asks for what is missing.
+
+    Raises:
+        TransientError: there are no choices, or none that can be read.
+        ContentFilteredError: the model refused, or a filter left nothing; `raw` is the refusal.
+    """
+    choices = payload.get("choices") if isinstance(payload, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise TransientError(f"{server} answered without any choices.")
+    messages = [(choice, choice["message"]) for choice in choices if _is_readable(choice)]
+    if not messages:
+        raise TransientError(f"{server} answered with choices that hold no message.")
+    generations = [_generation(choice, message) for choice, message in messages if not _is_refused(choice, message)]
+    if not generations:
+        choice, message = messages[0]
+        raise ContentFilteredError(_refusal_text(choice, message, server), raw=message.get("refusal"))
+    model = payload.get("model")
+    return GenerationResponse(
+        generations=generations[:asked],
+        usage=_usage(payload.get("usage")),
+        model=model if isinstance(model, str) else None,
+        quota=quota,
+    )
+
+
+def _is_readable(choice: Any) -> bool:
+    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+        return False
+    return choice.get("finish_reason") not in _BROKEN_OFF
+
+
+def _is_refused(choice: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    filtered = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
+    return filtered and not message.get("content") and not message.get("tool_calls")
+
+
+def _refusal_text(choice: Mapping[str, Any], message: Mapping[str, Any], server: str) -> str:
+    if message.get("refusal"):
+        return f"The model refused: {message['refusal']}"
+    return f"{server} withheld the answer (finish reason {choice.get('finish_reason')!r})."
+
+
+def _generation(choice: Mapping[str, Any], message: Mapping[str, Any]) -> Generation:
+    text, thoughts = _text_and_thoughts(message.get("content"))
+    return Generation(
+        text=text,
+        finish_reason=choice.get("finish_reason"),
+        # vLLM and DeepSeek, then OpenRouter and newer vLLM, then content in parts.
+        reasoning=message.get("reasoning_content") or message.get("reasoning") or thoughts,
+        tool_calls=_tool_calls(message),
+        logprobs=choice.get("logprobs"),
+    )
+
+
+def _text_and_thoughts(content: Any) -> tuple[str | None, str | None]:
+    """Content is a string, null, or parts (Mistral): text, and `thinking` that is made of parts itself."""
+    if not isinstance(content, list):
+        return content, None
+    parts = [part for part in content if isinstance(part, dict)]
+    text = "".join(part.get("text") or "" for part in parts)
+    thoughts = "".join(
+        inner.get("text") or ""
+        for part in parts
+        if isinstance(part.get("thinking"), list)
+        for inner in part["thinking"]
+    )
+    return text, thoughts or None
+
+
+def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    calls = message.get("tool_calls")
+    if calls:
+        return list(calls)
+    function = message.get("function_call")  # the form before tools
+    return [{"type": "function", "function": function}] if function else None
+
+
+def _usage(usage: Any) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    return Usage(
+        input_tokens=usage.get("prompt_tokens") or 0,
+        output_tokens=usage.get("completion_tokens") or 0,
+        cached_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
+        reasoning_tokens=completion.get("reasoning_tokens") or usage.get("reasoning_tokens") or 0,
+    )

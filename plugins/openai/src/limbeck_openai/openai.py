@@ -1,0 +1,143 @@
+"""OpenAI, and every server that speaks its chat-completions API."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
+
+from limbeck import LLM
+from limbeck.errors import MissingCredentialError
+from limbeck.types import Capabilities
+
+from ._connections import Connections
+from ._request import chat_query, check_parameters
+from ._sdk import import_sdk
+from ._url import checked_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from limbeck.types import GenerationRequest, GenerationResponse
+
+    from ._chat import Chat
+
+_OPENAI = "https://api.openai.com/v1"
+# The SDK insists on a key; servers of one's own mostly want none.
+_NO_KEY = "no-key"
+
+
+class OpenAILLM(LLM):
+    """A model behind OpenAI's chat-completions API, at OpenAI or at a compatible server.
+
+    Several answers come from one request (`n`), and an output schema is enforced by the server
+    (`response_format`), in strict mode where the schema allows it.
+
+    Example:
+        >>> OpenAILLM(model="gpt-5-mini").model_name
+        'gpt-5-mini'
+        >>> OpenAILLM(model="Qwen/Qwen3-8B", base_url="http://localhost:8000/v1").base_url
+        'http://localhost:8000/v1'
+
+    Attributes:
+        model: the model's name at the server.
+        base_url: the server, up to and with its `/v1`; by default the environment variable
+            `OPENAI_BASE_URL`, else OpenAI.
+        api_key: by default the environment variable `OPENAI_API_KEY`. A server other than
+            OpenAI's is called without one if there is none.
+        organization: by default the environment variable `OPENAI_ORG_ID`.
+        project: by default the environment variable `OPENAI_PROJECT_ID`.
+        max_choices: answers asked for in one request at most; the engine asks for the rest.
+            1 is for servers that refuse `n`.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True
+    )
+    transport_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "organization", "project", "max_choices"})
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    organization: str | None = None
+    project: str | None = None
+    max_choices: PositiveInt = 128
+    _connections: Connections = PrivateAttr(default_factory=Connections)
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, base_url: str | None) -> str | None:
+        return None if base_url is None else checked_url(base_url, name="`base_url`")
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity, "base_url": self._server_url()}
+
+    def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
+        """Raise `ConfigurationError` for a parameter that the installed SDK's chat completions do not take."""
+        check_parameters(generation_kwargs, owner=type(self).__name__)
+
+    def load(self) -> None:
+        """Check that the SDK and a key are there. No network.
+
+        Raises:
+            MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
+            MissingCredentialError: there is no key, and the server is OpenAI's.
+        """
+        import_sdk()
+        self._key()
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        """Send one request, once."""
+        query = chat_query(
+            request, model=self.model, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices
+        )
+        chat = await self._connections.get(self._connect)
+        return await chat.complete(query)
+
+    async def aclose(self) -> None:
+        """Close the running event loop's client; a later request makes a new one."""
+        await self._connections.aclose()
+
+    def _connect(self) -> Chat:
+        import_sdk()
+        import openai
+
+        from ._chat import Chat, http_client, timeouts
+
+        url, key = self._server_url(), self._key()
+        client = openai.AsyncOpenAI(
+            api_key=key,
+            base_url=url,
+            organization=self.organization,
+            project=self.project,
+            max_retries=0,
+            timeout=timeouts(self.timeout),
+            http_client=http_client(connections=self.max_concurrency, timeout=self.timeout),
+        )
+        return Chat(client, server=urlsplit(url).netloc, secrets=[] if key == _NO_KEY else [key])
+
+    def _server_url(self) -> str:
+        if self.base_url is not None:
+            return self.base_url
+        from_environment = os.environ.get("OPENAI_BASE_URL", "").strip()
+        return checked_url(from_environment, name="`OPENAI_BASE_URL`") if from_environment else _OPENAI
+
+    def _key(self) -> str:
+        given = self.api_key.get_secret_value() if self.api_key else os.environ.get("OPENAI_API_KEY", "")
+        if key := given.strip():
+            return key
+        if _is_openai(self._server_url()):
+            raise MissingCredentialError(needed_by=f"`{type(self).__name__}`", variable="OPENAI_API_KEY")
+        return _NO_KEY
+
+
+def _is_openai(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "api.openai.com" or host.endswith(".api.openai.com")

@@ -1,0 +1,301 @@
+"""`limbeck generate`: one task over rows."""
+
+import json
+
+import pytest
+
+from support.command import invoke, read_rows, rows_of, write_rows
+
+SPAIN = {"instruction": "What's the capital of Spain?"}
+MADRID = "The capital of Spain is Madrid."
+
+
+def generate(*arguments, stdin=None):
+    return invoke("generate", "-m", "offline", *arguments, stdin=json.dumps(SPAIN) if stdin is None else stdin)
+
+
+def test_text_generation_is_the_task_when_none_is_named():
+    (row,) = rows_of(generate().stdout)
+    assert row == {
+        **SPAIN,
+        "generation": MADRID,
+        "distilabel_metadata": {"raw_output_text-generation": MADRID},
+        "model_name": "offline/stand-in",
+    }
+
+
+def test_the_model_may_come_from_the_environment():
+    assert invoke("generate", stdin=json.dumps(SPAIN), LIMBECK_MODEL="offline").exit_code == 0
+
+
+def test_there_is_no_model_by_default():
+    result = invoke("generate", stdin=json.dumps(SPAIN))
+    assert result.exit_code == 2
+    assert "--model" in result.stderr
+
+
+def test_several_generations_are_several_rows():
+    rows = rows_of(generate("-n", "3").stdout)
+    assert [row["generation"] for row in rows] == [MADRID] * 3
+
+
+def test_a_group_is_one_row_with_lists():
+    (row,) = rows_of(generate("-n", "3", "--group").stdout)
+    assert row["generation"] == [MADRID] * 3
+    assert row["instruction"] == SPAIN["instruction"]
+
+
+def test_rows_leave_in_the_order_they_came(tmp_path):
+    source = write_rows(tmp_path / "rows.jsonl", [{"instruction": str(number)} for number in range(500)])
+    rows = rows_of(generate("-i", source).stdout)
+    assert [row["instruction"] for row in rows] == [str(number) for number in range(500)]
+
+
+def test_a_limit_reads_no_more_rows(tmp_path):
+    source = write_rows(tmp_path / "rows.jsonl", [{"instruction": str(number)} for number in range(9)])
+    assert len(rows_of(generate("-i", source, "--limit", "4").stdout)) == 4
+
+
+# Settings
+
+
+def test_a_setting_of_the_task_is_one_of_its_fields():
+    (row,) = rows_of(
+        generate("--set", "task.add_raw_input=true", "--set", "task.system_prompt=Be brief: one word.").stdout
+    )
+    messages = row["distilabel_metadata"]["raw_input_text-generation"]
+    assert messages[0] == {"role": "system", "content": "Be brief: one word."}
+
+
+def test_a_text_field_takes_a_number_as_it_was_typed():
+    (row,) = rows_of(generate("--set", "llm.model=7").stdout)
+    assert row["model_name"] == "offline/7"
+
+
+def test_a_template_in_braces_is_text():
+    stdin = json.dumps({"question": "Why?"})
+    (row,) = rows_of(
+        generate("--set", "task.template={{ question }}", "--set", "task.add_raw_input=true", stdin=stdin).stdout
+    )
+    assert row["distilabel_metadata"]["raw_input_text-generation"] == [{"role": "user", "content": "Why?"}]
+
+
+def test_a_list_is_written_in_brackets_and_no_is_a_word_in_it():
+    (row,) = rows_of(
+        generate("-t", "text-classification", "--set", "task.labels=[no, yes]", stdin='{"text": "So?"}').stdout
+    )
+    assert row["label"] == "no"
+
+
+def test_a_key_inside_a_mapping_is_reached_with_a_further_dot():
+    stdin = json.dumps({"question": SPAIN["instruction"]})
+    (row,) = rows_of(generate("--set", "task.input_mappings.instruction=question", stdin=stdin).stdout)
+    assert row["generation"] == MADRID
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("task.sytem_prompt=x", ["--set task.sytem_prompt", "Did you mean `system_prompt`?"]),
+        (
+            "task.num_generations=three",
+            ["--set task.num_generations: `num_generations`", "valid integer", "not 'three'"],
+        ),
+        ("task.num_generations.x=3", ["`num_generations` is not a mapping"]),
+        ("llm.max_concurrency=0", ["--set llm.max_concurrency", "greater than 0"]),
+        ("model=x", ["--set model: expected `task.FIELD` or `llm.NAME`"]),
+        ("task=x", ["expected `task.FIELD`"]),
+        ("temperature", ["takes KEY=VALUE"]),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_told_by_its_own_name(setting, told):
+    arguments = ("-n", "2") if "generations.x" in setting else ()
+    result = generate("--set", setting, *arguments)
+    assert result.exit_code == 1
+    for fragment in told:
+        assert fragment in result.stderr
+
+
+def test_the_value_of_a_secret_is_not_repeated_in_an_error():
+    result = invoke(
+        "generate", "-m", "openai/m", "--set", "llm.api_key=[sk-secret]", "--set", "llm.timeout=soon", stdin="{}"
+    )
+    assert result.exit_code == 1
+    assert "llm.timeout" in result.stderr
+    assert "sk-secret" not in result.stderr
+
+
+def test_a_name_that_the_llm_has_no_field_for_is_a_parameter_of_the_provider():
+    result = invoke("generate", "-m", "openai/m", "--set", "llm.temprature=0", stdin="{}", OPENAI_API_KEY="sk-x")
+    assert result.exit_code == 1
+    assert "--set llm.temprature" in result.stderr
+    assert "Did you mean `temperature`" in result.stderr
+
+
+def test_an_unknown_task_or_llm_is_told_with_what_is_close():
+    task = generate("-t", "text-generaton")
+    assert task.exit_code == 1
+    assert "--task: There is no task named 'text-generaton'. Did you mean `text-generation`" in task.stderr
+    llm = invoke("generate", "-m", "ofline", stdin="{}")
+    assert llm.exit_code == 1
+    assert "--model: There is no llm named 'ofline'. Did you mean `offline`" in llm.stderr
+
+
+# Files
+
+
+def test_a_json_file_is_a_list_of_rows(tmp_path):
+    source = tmp_path / "rows.json"
+    source.write_text(json.dumps([SPAIN, SPAIN], indent=2))
+    assert len(rows_of(generate("-i", str(source)).stdout)) == 2
+
+
+def test_a_csv_file_has_a_row_a_record_and_its_header_names_the_columns(tmp_path):
+    source = tmp_path / "rows.csv"
+    source.write_bytes('\ufeffid,instruction\r\n1,"two\r\nlines"\r\n2,plain\r\n'.encode())
+    rows = rows_of(generate("-i", str(source)).stdout)
+    assert [(row["id"], row["instruction"]) for row in rows] == [("1", "two\r\nlines"), ("2", "plain")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (
+            "a.jsonl",
+            b'{"instruction": "x"}\n{"instruction": oops}\n',
+            "a.jsonl:2:17: this line is not JSON: Expecting value.",
+        ),
+        ("a.jsonl", b'{"instruction": "x"}\n[1]\n', "a.jsonl:2: a row must be a JSON object of columns, not list."),
+        ("a.jsonl", b'{"instruction": "\xff"}\n', "a.jsonl:1: this line is not UTF-8: byte 18 is 0xff."),
+        ("a.jsonl", b"[" * 200_000, "a.jsonl:1: this line cannot be read as JSON"),
+        ("a.json", b'[{"instruction": "x"},]', "a.json:1:"),
+        ("a.json", b'{"instruction": "x"}\n{}', "If each line is an object, name the file .jsonl."),
+        ("a.json", b'[{"instruction": "x"}, 3]', "a.json: item 2: a row must be a JSON object"),
+        ("a.csv", b"instruction,id\nx,1\ny\n", "a.csv:3: 1 cells, where the header has 2."),
+        ("a.csv", b"instruction,id,id\nx,1,2\n", "a.csv:1: the column 'id' is there twice."),
+        ("a.csv", b'instruction\n"x\n', "this is not CSV"),
+        ("a.csv", b"instruction\n\xff\n", "is a byte that is not UTF-8"),
+        ("a.parquet", b"", "rows come from .jsonl (one JSON object a line), .json (a list of objects) and .csv files."),
+    ],
+)
+def test_a_fault_in_the_input_is_told_with_its_place_before_anything_is_written(tmp_path, name, content, told):
+    source, output = tmp_path / name, tmp_path / "out.jsonl"
+    source.write_bytes(content)
+    result = generate("-i", str(source), "-o", str(output))
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert not output.exists()
+
+
+def test_an_input_that_is_not_there_is_told_with_the_option(tmp_path):
+    result = generate("-i", str(tmp_path / "none.jsonl"))
+    assert result.exit_code == 1
+    assert "--input: the input" in result.stderr
+    assert "No such file" in result.stderr
+
+
+def test_an_empty_input_is_an_empty_output(tmp_path):
+    source = write_rows(tmp_path / "rows.jsonl", [])
+    result = generate("-i", source, "-o", str(tmp_path / "out.jsonl"))
+    assert result.exit_code == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    assert "0 rows in, 0 written" in result.stderr
+
+
+def test_text_is_written_as_it_is_and_half_a_surrogate_pair_as_an_escape(tmp_path):
+    source = tmp_path / "rows.jsonl"
+    source.write_text('{"instruction": "¿Qué?"}\n{"instruction": "\\ud83d"}\n', encoding="utf-8")
+    generate("-i", str(source), "-o", str(tmp_path / "out.jsonl"))
+    first, second = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert "¿Qué?" in first
+    assert "\\ud83d" in second
+    assert json.loads(second)["instruction"] == "\ud83d"
+
+
+def test_an_existing_output_is_refused_and_kept(tmp_path):
+    output = tmp_path / "out.jsonl"
+    output.write_text("old\n")
+    result = generate("-o", str(output))
+    assert result.exit_code == 1
+    assert "--overwrite" in result.stderr
+    assert output.read_text() == "old\n"
+
+
+def test_an_existing_output_is_replaced_when_that_is_asked_for(tmp_path):
+    output = tmp_path / "out.jsonl"
+    output.write_text("old\n" * 100)
+    assert generate("-o", str(output), "--overwrite").exit_code == 0
+    assert [row["generation"] for row in read_rows(output)] == [MADRID]
+
+
+def test_an_output_to_be_replaced_is_kept_by_a_run_that_fails_before_its_first_row(tmp_path):
+    output = tmp_path / "out.jsonl"
+    output.write_text("old\n")
+    result = generate("-o", str(output), "--overwrite", stdin='{"text": "no such column"}')
+    assert result.exit_code == 1
+    assert output.read_text() == "old\n"
+
+
+def test_the_input_is_not_overwritten(tmp_path):
+    source = write_rows(tmp_path / "rows.jsonl", [SPAIN])
+    result = generate("-i", source, "-o", source, "--overwrite")
+    assert result.exit_code == 1
+    assert "is the input" in result.stderr
+    assert read_rows(tmp_path / "rows.jsonl") == [SPAIN]
+
+
+def test_the_folder_of_the_output_is_made(tmp_path):
+    output = tmp_path / "new" / "out.jsonl"
+    assert generate("-o", str(output)).exit_code == 0
+    assert len(read_rows(output)) == 1
+
+
+def test_the_output_is_lines_of_json(tmp_path):
+    result = generate("-o", str(tmp_path / "out.csv"))
+    assert result.exit_code == 1
+    assert "must be a .jsonl file" in result.stderr
+
+
+def test_rows_may_go_to_a_device():
+    result = generate("-o", "/dev/null")
+    assert result.exit_code == 0
+    assert "1 written to /dev/null" in result.stderr
+
+
+def test_a_quiet_run_that_goes_well_says_nothing():
+    result = generate("--quiet")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert len(rows_of(result.stdout)) == 1
+
+
+def test_a_quiet_run_with_failures_says_so():
+    result = generate("--quiet", stdin='{"instruction": null}')
+    assert result.exit_code == 3
+    assert "1 failed (1 RowError)" in result.stderr
+
+
+def test_a_value_that_json_does_not_have_is_written_as_its_text():
+    import datetime as dt
+
+    from pydantic import BaseModel
+
+    from limbeck_cli.sinks import encode_row
+
+    class Verdict(BaseModel):
+        good: bool
+
+    row = {
+        "when": dt.date(2026, 11, 23),
+        "labels": {"a"},
+        "verdict": Verdict(good=True),
+        "raw": b"x",
+        "kind": int,
+    }
+    assert json.loads(encode_row(row)) == {
+        "when": "2026-11-23",
+        "labels": ["a"],
+        "verdict": {"good": True},
+        "raw": "x",
+        "kind": "<class 'int'>",
+    }

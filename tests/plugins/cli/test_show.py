@@ -1,0 +1,114 @@
+"""`limbeck show`: one task, LLM or step in full."""
+
+import pytest
+
+from limbeck.testing import fake_distribution
+from support.command import invoke
+
+BACKEND = """
+class PlainLLM:
+    "Needs no base class."
+
+    def __init__(self, model: str, retries: int = 3):
+        self.model = model
+
+    @property
+    def model_name(self):
+        return self.model
+
+    def generate(self, request):
+        raise NotImplementedError
+"""
+
+
+def line_of(text, start):
+    (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == start]
+    return " ".join(line.split())
+
+
+def test_a_task_is_shown_with_its_source_columns_fields_prompt_and_output():
+    shown = invoke("show", "task", "text-generation").stdout
+    assert "limbeck-tasks 0.1.0, limbeck_tasks.text_generation:TextGeneration" in shown
+    assert "Ask the model with a prompt" in shown
+    assert "reads instruction required" in " ".join(shown.split())
+    assert "reads system_prompt optional" in " ".join(shown.split())
+    assert "adds generation required" in " ".join(shown.split())
+    assert line_of(shown, "system_prompt") == "system_prompt str | None null for every row that has none of its own."
+    assert line_of(shown, "num_generations") == "num_generations int 1 answers for each row."
+    assert line_of(shown, "llm").startswith("llm Any (required)")
+    assert "  user:\n    What's the capital of Spain?" in shown
+    assert "A model's answer\n  The capital of Spain is Madrid." in shown
+    assert '"generation": "The capital of Spain is Madrid."' in shown
+
+
+def test_a_task_that_cannot_be_made_without_a_field_says_which():
+    result = invoke("show", "task", "text-classification")
+    assert result.exit_code == 0
+    assert "needs the field `labels`" in result.stdout
+    assert line_of(result.stdout, "labels").startswith("labels list[str] | dict[str, str] (required)")
+
+
+def test_a_field_can_be_given_to_show_the_prompt_that_it_makes():
+    shown = invoke("show", "task", "text-classification", "--set", "labels=[good, bad]").stdout
+    assert "  system:\n" in shown
+    assert '- "good"' in shown
+    assert '"label": "good"' in shown
+
+
+def test_a_field_that_is_given_wrongly_is_an_error():
+    result = invoke("show", "task", "text-classification", "--set", "lables=[good, bad]")
+    assert result.exit_code == 1
+    assert "--set lables: the task 'text-classification' has no field 'lables'. Did you mean `labels`" in result.stderr
+
+
+def test_an_llm_is_shown_with_its_fields_and_capabilities():
+    shown = invoke("show", "llm", "offline").stdout
+    assert line_of(shown, "max_concurrency").startswith("max_concurrency int 64 requests in flight at most")
+    assert line_of(shown, "rpm").startswith("rpm float | None null ")
+    assert "Capabilities\n  native_n, native_json_schema\n" in shown
+
+
+def test_an_llm_without_our_base_class_is_shown_by_its_constructor(tmp_path):
+    entry_points = {"limbeck.llms": {"plain": "acme_plain:PlainLLM"}}
+    with fake_distribution(tmp_path, "acme-plain", entry_points=entry_points, modules={"acme_plain": BACKEND}):
+        shown = invoke("show", "llm", "plain").stdout
+    assert "acme-plain 1.0, acme_plain:PlainLLM" in shown
+    assert "Needs no base class." in shown
+    assert line_of(shown, "retries") == "retries int"
+
+
+@pytest.mark.parametrize("kind", ["task", "llm", "step"])
+def test_an_unknown_name_is_an_error(kind):
+    result = invoke("show", kind, "no-such-name")
+    assert result.exit_code == 1
+    assert f"There is no {kind} named 'no-such-name'" in result.stderr
+
+
+def test_the_docs_of_a_field_may_share_a_line_and_the_most_specific_class_has_the_last_word():
+    from limbeck_cli.docstrings import field_docs
+
+    class General:
+        """One.
+
+        Attributes:
+            first: in general. second: too, and
+                on a further line. third, fourth: both.
+            fifth (str): with a type: and a colon.
+
+        Not of it: this.
+        """
+
+    class Special(General):
+        """Two.
+
+        Attributes:
+            first: in particular.
+        """
+
+    assert field_docs(Special, ["first", "second", "third", "fourth", "fifth"]) == {
+        "first": "in particular.",
+        "second": "too, and on a further line.",
+        "third": "both.",
+        "fourth": "both.",
+        "fifth": "with a type: and a colon.",
+    }
