@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .pages import REPOSITORY, blocks_of, page_name
+from .pages import REPOSITORY, page_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from .pages import Block
 
@@ -60,8 +60,8 @@ class PageRunner:
         self._status = 0
         self._variables: dict[str, str] = {}
 
-    def run(self) -> None:
-        """Run every block.
+    def run(self, blocks: Sequence[Block]) -> None:
+        """Run the blocks.
 
         Raises:
             AssertionError: a block does not do what the page says.
@@ -73,7 +73,7 @@ class PageRunner:
             "sh": self._sh,
             **dict.fromkeys(_READERS, self._data),
         }
-        for block in blocks_of(self._page):
+        for block in blocks:
             assert block.language in runners, f"{self._at(block)}: there is no way to run {block.language!r}."
             runners[block.language](block)
 
@@ -119,13 +119,10 @@ class PageRunner:
             return ""
         first = next(word for word in words if not re.fullmatch(r"\w+=.*", word))
         assert first in _COMMANDS, f"{self._at(block)}: `{first}` is not a command that this test runs."
-        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        environment = {**own, **self._variables, "COLUMNS": "200", "PYTHONPATH": os.pathsep.join(map(str, self._installed))}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self._folder,
-            env=environment,
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -134,6 +131,12 @@ class PageRunner:
         )
         self._status = done.returncode
         return done.stdout.decode()
+
+    def _environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        beside = [str(Path(sys.executable).parent), own["PATH"]]
+        paths = {"PATH": os.pathsep.join(beside), "PYTHONPATH": os.pathsep.join(map(str, self._installed))}
+        return {**own, **self._variables, **paths, "COLUMNS": "200"}
 
     def _export(self, assignment: str) -> None:
         name, _, value = assignment.partition("=")
@@ -156,7 +159,7 @@ class PageRunner:
     def _source_of(self, word: str) -> Path | None:
         """The folder of a distribution that only this test installs: one the page wrote, or a pack."""
         for folder in (self._folder / word, PACKS / word):
-            if (folder / "pyproject.toml").is_file() and REPOSITORY / word != folder:
+            if (folder / "pyproject.toml").is_file():
                 return folder
         return None
 
@@ -173,8 +176,8 @@ class PageRunner:
         name, _, extras = word.rstrip("]").partition("[")
         if name.startswith((".venv/", "http", "-")):
             return
-        exists = any(name == "." or any(place.glob(name)) for place in (self._folder, REPOSITORY))
-        if "/" in name or name == "." or name.endswith(_PATH_SUFFIXES):
+        if "/" in name or name.endswith(_PATH_SUFFIXES):
+            exists = any(any(place.glob(name)) for place in (self._folder, REPOSITORY))
             assert exists, f"{self._at(block)}: there is no {name!r}."
         package = _packages().get(name) or _package_in(REPOSITORY / name)
         assert package or not name.startswith("limbeck-"), f"{self._at(block)}: there is no package {name!r}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
@@ -10,44 +11,25 @@ from pydantic import BaseModel, ConfigDict, create_model, model_validator
 from .errors import ConfigurationError, LimbeckWarning, did_you_mean
 
 
-def _let_pydantic_look_for_plugins() -> None:
-    """Have pydantic read the entry points of every distribution now, as it does once, unguarded, at its first class.
-
-    A malformed file, of whatever package, makes that raise; the next time it goes on without
-    its plugins. So here it costs a warning, and not whoever makes the first task.
-    """
-    try:
-        create_model("Probe")
-    except Exception as exc:  # malformed metadata raises anything
-        from ._registry.index import malformed_metadata
-
-        problems = malformed_metadata()
-        if not problems:
-            raise
-        found = "; ".join(map(str, problems))
-        try:
-            create_model("Probe")
-        except Exception:
-            raise ConfigurationError(
-                f"pydantic cannot be used, because it trips over malformed package metadata: {found}. "
-                "Mend or uninstall that, or set PYDANTIC_DISABLE_PLUGINS=1."
-            ) from exc
-        warnings.warn(
-            f"pydantic goes on without its plugins, because it tripped over malformed package metadata: {found}. "
-            "Mend or uninstall that; PYDANTIC_DISABLE_PLUGINS=1 silences this.",
-            LimbeckWarning,
-            stacklevel=2,
-        )
-
-
-_let_pydantic_look_for_plugins()
-
-
 class Configured(BaseModel):
     """A model that refuses fields it does not have, and says which it has."""
 
     # `defer_build`: fetching a class by name must not pay for its validator.
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), defer_build=True, arbitrary_types_allowed=True)
+    # `hide_input_in_errors`: a field that is missing would show all the others, keys among them.
+    model_config = ConfigDict(
+        extra="forbid",
+        protected_namespaces=(),
+        defer_build=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def model_rebuild(cls, **options: Any) -> bool | None:
+        """As pydantic's; it is where a deferred class is built."""
+        _let_pydantic_look_for_plugins()
+        options["_parent_namespace_depth"] = options.get("_parent_namespace_depth", 2) + 1  # this frame
+        return super().model_rebuild(**options)
 
     @model_validator(mode="before")
     @classmethod
@@ -61,3 +43,30 @@ class Configured(BaseModel):
                         f"Its fields are {', '.join(sorted(known))}."
                     )
         return values
+
+
+@cache
+def _let_pydantic_look_for_plugins() -> None:
+    """Guard the one time that pydantic reads the entry points of every distribution: at the first class it builds.
+
+    A malformed file, of whatever package, makes that raise; afterwards pydantic goes on
+    without its plugins. So here it costs a warning, and not whoever makes the first task.
+
+    Raises:
+        ConfigurationError: pydantic does not go on.
+    """
+    try:
+        create_model("Probe")
+    except Exception as exc:
+        from ._registry.index import malformed_metadata
+
+        problems = malformed_metadata()
+        if not problems:
+            raise
+        found = f"trips over malformed package metadata: {'; '.join(map(str, problems))}"
+        remedy = "Mend or uninstall that, or set PYDANTIC_DISABLE_PLUGINS=1."
+        try:
+            create_model("Probe")
+        except Exception:  # noqa: BLE001 - whatever it is, the first failure says more
+            raise ConfigurationError(f"pydantic {found}. {remedy}") from exc
+        warnings.warn(f"pydantic {found}. It goes on without its own plugins. {remedy}", LimbeckWarning, stacklevel=2)

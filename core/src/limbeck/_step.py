@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import BaseModel, Field, PrivateAttr
@@ -59,6 +60,7 @@ class Step(Configured, metaclass=_StepType):
     def model_post_init(self, _context: Any, /) -> None:
         if not self.name:
             self.__dict__["name"] = self._default_name()  # not counted as set by the user
+        self._check_columns()
         self._check_mappings()
 
     def _default_name(self) -> str:
@@ -70,6 +72,17 @@ class Step(Configured, metaclass=_StepType):
 
     def _kind(self) -> Any:
         return "step"
+
+    def _check_columns(self) -> None:
+        for attribute in ("inputs", "outputs"):
+            columns: Any = getattr(self, attribute)
+            if isinstance(columns, str) or not isinstance(columns, Iterable):
+                what = f"{columns!r}" if isinstance(columns, str) else f"a {type(columns).__name__}"
+                remedy = "put `@property` above it" if callable(columns) else "return a list"
+                raise PluginContractError(
+                    f"`{type(self).__module__}.{type(self).__qualname__}`",
+                    [f"`{attribute}` must be a property that gives a list of column names, and is {what}: {remedy}"],
+                )
 
     def _check_mappings(self) -> None:
         for field, mapping, columns in (
@@ -83,6 +96,22 @@ class Step(Configured, metaclass=_StepType):
                         f"`{field}` of {self.name!r} renames the column {column!r}, which it does not have; "
                         f"its columns are {known}. A mapping goes from the step's own name to the name in the rows."
                     )
+        self._check_collisions()
+
+    def _check_collisions(self) -> None:
+        own_by_name: dict[str, str] = {}
+        for own in self._written_columns():
+            name = self.output_mappings.get(own, own)
+            other = own_by_name.setdefault(name, own)
+            if other != own:
+                raise ConfigurationError(
+                    f"`output_mappings` of {self.name!r} puts both `{other}` and `{own}` into the column `{name}`. "
+                    "Give each a name of its own."
+                )
+
+    def _written_columns(self) -> list[str]:
+        """Every column that its rows get, by the step's own names."""
+        return list(self.outputs)
 
     @property
     def inputs(self) -> Sequence[str] | Mapping[str, bool]:

@@ -36,7 +36,6 @@ programs need are `ConfigurationError` (mend and start again) and `GenerationErr
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,6 +102,8 @@ def _rebuild(cls: type[LimbeckError], args: tuple[Any, ...], facts: dict[str, An
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean ...?` for a near miss, else an empty string."""
+    from difflib import get_close_matches
+
     close = get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
 
@@ -177,6 +178,8 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
         kind: "task", "llm" or "step". name: what was asked for.
     """
 
+    name: str
+
     def __init__(
         self,
         kind: str,
@@ -196,7 +199,8 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
             parts.append(f"It comes with `{install}`. Run: pip install {install}")
         if suspects:
             parts.append(
-                f"These plugins failed to load and might have had it: {', '.join(suspects)}. See: limbeck plugins check"
+                f"These plugins failed to load and might have had it: {'; '.join(suspects)}. "
+                "For more: limbeck plugins check."
             )
         if known and not install:
             parts.append(f"Known: {', '.join(sorted(known))}.")

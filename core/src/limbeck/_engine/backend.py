@@ -38,7 +38,8 @@ class Backend:
         self.max_concurrency: int = getattr(llm, "max_concurrency", 64)
         capabilities = getattr(llm, "capabilities", None)
         self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
-        self.batch_size = int(getattr(llm, "batch_size", 16)) if callable(getattr(llm, "generate_batch", None)) else 1
+        self._batches = callable(getattr(llm, "generate_batch", None))
+        self.batch_size = int(getattr(llm, "batch_size", 16)) if self._batches else 1
         self._identity = identity_of(llm)
         self.keyring = Keyring(self._identity)
         self.window = window_at(
@@ -53,13 +54,13 @@ class Backend:
 
     def _endpoint(self) -> str:
         """What shares one server's limits: provider, base URL and model. Weights in the process share with nobody."""
-        if not hasattr(self.llm, "identity") or self.batch_size > 1:
+        if not hasattr(self.llm, "identity") or self._batches:
             return f"object {id(self.llm)}"
         return json.dumps([self._identity.get(name) for name in ("provider", "base_url", "model_name")])
 
     async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
-        if self.batch_size > 1:
+        if self._batches:
             return await self._ask_batch(requests)
         try:
             async with asyncio.timeout(self.timeout):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 
@@ -91,14 +91,19 @@ class LLM(Configured):
         excluded = _TRANSPORT_FIELDS | self.transport_fields | _secret_fields(self)
         fields = self.model_dump(mode="json", exclude=set(excluded))
         return {
+            **fields,
             "provider": f"{type(self).__module__}:{type(self).__qualname__}",
             "model_name": self.model_name,
-            **fields,
         }
 
 
 def _secret_fields(llm: Configured) -> frozenset[str]:
-    return frozenset(name for name in type(llm).model_fields if isinstance(getattr(llm, name), SecretStr))
+    """Fields that hold a secret or would: whether a key was given or found must not show."""
+    return frozenset(
+        name
+        for name, field in type(llm).model_fields.items()
+        if isinstance(getattr(llm, name), SecretStr) or SecretStr in (field.annotation, *get_args(field.annotation))
+    )
 
 
 def config_of(llm: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
@@ -75,9 +76,9 @@ def plainest(schema: JSONSchema, root: JSONSchema | None = None, depth: int = 0)
 
     Patterns and `not` are not solved; the answer is then refused as any wrong answer is.
     """
-    root = schema if root is None else root
-    if depth > 32:  # a schema that contains itself
+    if depth > 32 or not isinstance(schema, dict):  # a schema that contains itself, or `true`: anything will do
         return None
+    root = schema if root is None else root
     for key in ("const", "default"):
         if key in schema:
             return schema[key]
@@ -98,7 +99,9 @@ def _plainest_of_type(schema: JSONSchema, root: JSONSchema, depth: int) -> Any:
         properties = schema.get("properties", {})
         return {name: plainest(properties.get(name, {}), root, depth + 1) for name in schema.get("required", ())}
     if kind == "array":
-        return [plainest(schema.get("items", {}), root, depth + 1) for _ in range(schema.get("minItems", 0))]
+        first = schema.get("prefixItems", [])[: schema.get("minItems", 0)]
+        rest = [schema.get("items", {})] * (schema.get("minItems", 0) - len(first))
+        return [plainest(each, root, depth + 1) for each in [*first, *rest]]
     if kind in ("integer", "number"):
         return _lowest_number(schema, kind)
     if kind == "string":
@@ -120,15 +123,21 @@ _FORMATS = {
 
 def _lowest_number(schema: JSONSchema, kind: str) -> float:
     whole = kind == "integer"
-    if "exclusiveMinimum" in schema:
-        low = schema["exclusiveMinimum"] + (1 if whole else 0.5)
-    else:
-        low = schema.get("minimum", 0)
-    value: float = min(low, schema.get("maximum", low))
+    margin = 1 if whole else _margin(schema)
+    low = schema["exclusiveMinimum"] + margin if "exclusiveMinimum" in schema else schema.get("minimum", 0)
+    high = schema["exclusiveMaximum"] - margin if "exclusiveMaximum" in schema else schema.get("maximum", low)
+    value: float = min(low, high)
     step: float | None = schema.get("multipleOf")
     if step:
         value = -(-value // step) * step
-    return int(value) if whole else value
+    return math.ceil(value) if whole else value
+
+
+def _margin(schema: JSONSchema) -> float:
+    """How far inside an exclusive bound to stay, so that there is room before the other one."""
+    low = schema.get("exclusiveMinimum", schema.get("minimum", -math.inf))
+    high = schema.get("exclusiveMaximum", schema.get("maximum", math.inf))
+    return float(min(0.5, (high - low) / 2))
 
 
 def _referred(reference: str, root: JSONSchema) -> JSONSchema:

@@ -108,6 +108,10 @@ class Registry:
     @property
     def index(self) -> Index:
         """The declared names; the first access scans the distributions."""
+        if (
+            self._index is not None
+        ):  # without the lock: a module that looks a name up while it is imported must not wait
+            return self._index
         with self._lock:
             if self._index is None:
                 self._index = Index(self.report, path=self._path)
@@ -220,7 +224,7 @@ class Registry:
     def _choose(self, kind: Kind, name: str, offers: Sequence[Offer]) -> Offer | None:
         """Who has precedence for `name` among those that offer it."""
         pinned = _pins().get(name)
-        if pinned is not None and offers and "/" not in name:
+        if pinned is not None and offers:
             return self._pinned(kind, name, pinned, offers)
         if len(offers) <= 1:
             return offers[0] if offers else None
@@ -269,13 +273,18 @@ class Registry:
         return entry.group == GROUPS[kind] and name in (entry.name, entry.qualified, _class_name(entry))
 
     def _suspects(self) -> list[str]:
-        """Who might have had a name that is not found: those whose names could not all be read or registered."""
+        """Who might have had a name that is not found, and why: whose names could not all be read or registered."""
         problems = {
-            f"{problem.distribution} {problem.version}".strip() or problem.subject
+            f"{problem.distribution or 'an unnamed distribution'} {problem.version}".strip()
+            + f" ({problem.subject}: {problem.message})"
             for problem in self.report.all()
             if problem.kind in ("metadata", "name", "hook")
         }
-        failed = {f"{entry.distribution} {entry.version}" for entry in self._failed if entry.group == HOOKS_GROUP}
+        failed = {
+            f"{entry.distribution} {entry.version} ({entry.target}: {getattr(error, 'cause', error)})"
+            for entry, error in self._failed.items()
+            if entry.group == HOOKS_GROUP
+        }
         return sorted(problems | failed)
 
     # Loading
@@ -413,19 +422,13 @@ def _pins() -> dict[str, str]:
     return {name: normalise(distribution) for name, _, distribution in pairs}
 
 
-_process_registry: Registry | None = None
+_process_registry = Registry()  # the one piece of global state the library has; empty until it is asked
 _override: ContextVar[Registry | None] = ContextVar("limbeck_registry", default=None)
 
 
 def default_registry() -> Registry:
     """The registry of this context: the process's own, unless `limbeck.testing.registry` swapped it."""
-    global _process_registry  # noqa: PLW0603 - the one piece of global state the library has
-    override = _override.get()
-    if override is not None:
-        return override
-    if _process_registry is None:
-        _process_registry = Registry()
-    return _process_registry
+    return _override.get() or _process_registry
 
 
 def get_task(name: str) -> type[Any]:

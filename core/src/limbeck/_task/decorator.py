@@ -39,10 +39,12 @@ def task(
         output_schema: a pydantic model or JSON Schema that the answer must satisfy.
 
     Raises:
-        PluginContractError: several outputs, and nothing says how to fill them.
+        PluginContractError: several outputs, and nothing says how to fill them; or the function
+            does not take one row, or is a coroutine.
     """
 
     def decorate(function: Callable[[Row], Any]) -> type[Task]:
+        _check_function(function)
         if parse is None and output_schema is None and len([name for name in outputs if name != "model_name"]) != 1:
             raise PluginContractError(
                 f"`@task` on `{function.__name__}`",
@@ -64,6 +66,18 @@ def task(
     return decorate
 
 
+def _check_function(function: Callable[[Row], Any]) -> None:
+    try:
+        inspect.signature(function).bind(None)
+        fits = not inspect.iscoroutinefunction(function)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise PluginContractError(
+            f"`@task` on `{function.__name__}`", ["it must be a plain function of one argument, the row"]
+        )
+
+
 def _class_name(function_name: str) -> str:
     return "".join(word.capitalize() for word in function_name.split("_"))
 
@@ -76,9 +90,19 @@ def _parser(parse: Callable[..., Row] | None, outputs: Any, *, structured: bool)
     if parse is None:
         (only, *_) = [name for name in outputs if name != "model_name"]
         return _from_json(outputs) if structured else lambda _self, output, input: {only: output}  # noqa: ARG005
-    if len(inspect.signature(parse).parameters) == 1:
-        return lambda _self, output, input: parse(output)  # noqa: ARG005 - the engine gives both
-    return lambda _self, output, input: parse(output, input)
+    if _takes_row(parse):
+        return lambda _self, output, input: parse(output, input)
+    return lambda _self, output, input: parse(output)  # noqa: ARG005 - the engine gives both
+
+
+def _takes_row(parse: Callable[..., Row]) -> bool:
+    """Whether it is `parse(text, row)`: what has a default (`json.loads(text, *, cls=None, ...)`) is not the row."""
+    try:
+        parameters = inspect.signature(parse).parameters.values()
+    except ValueError:  # a built-in without a readable signature
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in positional and each.default is each.empty for each in parameters) > 1
 
 
 def _from_json(outputs: Any) -> Callable[..., Row]:

@@ -92,10 +92,15 @@ class Shape:
 
 
 def _merged(earlier: Any, own: Row) -> Row:
-    """Earlier tasks' metadata with this task's; a grouped task's list becomes one list under each of its keys."""
+    """Earlier tasks' metadata with this task's; a grouped task's list becomes one list under each of its keys.
+
+    What is not metadata (a text, where a file could not hold a dict) is kept under the column's own name.
+    """
     if not earlier:
         return own
-    if isinstance(earlier, list):
+    if isinstance(earlier, list) and all(isinstance(each, dict | None) for each in earlier):
         keys = dict.fromkeys(key for each in earlier for key in each or ())
         earlier = {key: [(each or {}).get(key) for each in earlier] for key in keys}
+    elif not isinstance(earlier, dict):
+        earlier = {METADATA: earlier}
     return {**earlier, **own}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, PrivateAttr
 
 from .._step import Step, required_columns
-from ..errors import MissingColumnError
+from ..errors import ConfigurationError, MissingColumnError
 from ..types import OnError
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ class Task(Step):
     def _kind(self) -> Any:
         return "task"
 
+    def _written_columns(self) -> list[str]:
+        from .grouping import METADATA, MODEL_NAME
+
+        return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
+
     @abstractmethod
     def format_input(self, input: Row) -> ChatType:
         """The chat that asks the model about `input`, whose columns have the task's own names."""
@@ -96,7 +101,7 @@ class Task(Step):
         Raises:
             ConfigurationError: what is missing, and the remedy. No row has been read.
         """
-        if self._backend is not None:
+        if self._is_loaded():
             return
         from .._engine.backend import backend_of
 
@@ -107,6 +112,11 @@ class Task(Step):
         if prime is not None:
             prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
         self._backend = backend_of(self.llm)
+
+    def _is_loaded(self) -> bool:
+        """Whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
+        backend = self._backend
+        return backend is not None and backend.llm is self.llm and backend.home.usable
 
     def unload(self) -> None:
         """Let go of the LLM; its client is closed when no other task holds it."""
@@ -126,8 +136,9 @@ class Task(Step):
         from .._engine.portal import portal
         from .._engine.run import gather_rows
 
-        work, backend, registry = self._begin(inputs)
-        yield portal().wait(gather_rows(work, inputs, backend, registry))
+        rows = list(_several(inputs))
+        work, backend, registry = self._begin(rows)
+        yield portal().wait(gather_rows(work, rows, backend, registry))
 
     async def aprocess(self, inputs: list[Row]) -> list[Row]:
         """As `process`, for an event loop: all that comes of `inputs`, in input order."""
@@ -136,8 +147,9 @@ class Task(Step):
         from .._engine.portal import portal
         from .._engine.run import gather_rows
 
-        work, backend, registry = self._begin(inputs)
-        return await asyncio.wrap_future(portal().submit(gather_rows(work, inputs, backend, registry)))
+        rows = list(_several(inputs))
+        work, backend, registry = self._begin(rows)
+        return await asyncio.wrap_future(portal().submit(gather_rows(work, rows, backend, registry)))
 
     def run(
         self,
@@ -215,7 +227,7 @@ class Task(Step):
         policy.breaker = backend.breaker_threshold
         config = self.model_dump(mode="json", fallback=str) if run_dir is not None else {}
         options = Options(self._columns_seen, config, policy, run_dir, durability, requests)
-        return work, rows, backend, registry, options
+        return work, _several(rows), backend, registry, options
 
     def _begin(self, rows: list[Row] | None) -> tuple[TaskWork, Backend, Registry]:
         from .._engine.replay import replaying
@@ -241,6 +253,13 @@ class Task(Step):
             present = dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row)
             raise MissingColumnError(missing, task=self.name, present=list(present))
         return not missing or complete
+
+
+def _several(rows: Any) -> Any:
+    """`rows`, unless it is one row or a text, whose own parts would pass for rows."""
+    if isinstance(rows, dict | str | bytes):
+        raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
+    return rows
 
 
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not

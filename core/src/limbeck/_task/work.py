@@ -24,6 +24,7 @@ class TaskWork:
         self._task = task
         self.name = task.name
         self.num_generations = task.num_generations
+        json_schema_of(getattr(task, "output_schema", None))  # a schema that is none is the author's, not the rows'
         self._parameters: dict[str, Any] = dict(getattr(task.llm, "generation_kwargs", None) or {})
         self._required = [(name, task.input_mappings.get(name, name)) for name in required_columns(task.inputs)]
         self._renamed = [(name, source) for name, source in task.input_mappings.items() if name != source]
@@ -145,9 +146,7 @@ class TaskWork:
         metadata: Row = {}
         generation = outcome.generation
         if self._raw_output is not None:
-            metadata[self._raw_output] = (
-                _raw_text(outcome.error) if generation is None else generation.text
-            )
+            metadata[self._raw_output] = _raw_text(outcome.error) if generation is None else generation.text
         if self._raw_input is not None:
             metadata[self._raw_input] = self._messages(row)
         if self._statistics is not None:

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import json
 import pickle
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from .._engine.portal import portal
 from .._step import required_columns
@@ -50,7 +53,7 @@ class TaskContract:
 
     def test_each_example_gives_its_output_as_one_row(self) -> None:
         for example in self._task().examples():
-            (row,) = next(self._task(example.raw_output).process([example.row]))
+            (row,) = next(self._task(example.raw_output).process([deepcopy(example.row)]))
             assert {name: row[name] for name in example.output} == example.output
             assert {name: row[name] for name in example.row} == example.row
 
@@ -112,8 +115,12 @@ class LLMContract:
         assert usage is None or (usage.input_tokens >= 0 and usage.output_tokens >= usage.reasoning_tokens)
 
     def test_what_identifies_it_is_plain_json_without_secrets(self) -> None:
-        identity = getattr(self.make_llm(), "identity", None)
+        llm = self.make_llm()
+        identity = getattr(llm, "identity", None)
         assert identity is None or json.loads(json.dumps(identity)) == identity
+        for secret in _secrets(llm):
+            assert secret not in json.dumps(identity)
+            assert secret not in repr(llm)
 
     def test_its_model_name_does_not_change(self) -> None:
         assert self.make_llm().model_name == self.make_llm().model_name
@@ -121,3 +128,8 @@ class LLMContract:
     def test_its_answer_survives_pickling(self) -> None:
         response = self._ask(self.make_llm())
         assert pickle.loads(pickle.dumps(response)) == response  # noqa: S301 - our own bytes
+
+
+def _secrets(llm: Any) -> list[str]:
+    values = [getattr(llm, name) for name in getattr(type(llm), "model_fields", ())]
+    return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

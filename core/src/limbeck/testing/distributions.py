@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from .._registry.index import GROUPS
+from .._registry.hooks import Hooks
+from .._registry.index import HOOKS_GROUP, normalise
 from .._registry.registry import Registry, _override
-from ..errors import RegistryError
+from ..errors import LimbeckWarning, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 @contextmanager
 def registry(*, path: list[str] | None = None) -> Iterator[Registry]:
     """A fresh default registry for the block; registrations made in it end with it.
+
+    It is that of the context (`contextvars`): threads started in the block keep the process's own.
 
     Args:
         path: where to look for distributions; `sys.path` by default.
@@ -87,22 +91,25 @@ def _entry_points(entry_points: Mapping[str, Mapping[str, str]] | str) -> str:
 def check_distribution(name: str) -> list[Problem]:
     """Load everything that an installed distribution declares, and report what is wrong with it.
 
+    What the environment disables is checked too.
+
     Returns:
         The problems; an empty list is a clean bill.
 
     Raises:
-        RegistryError: no installed distribution of that name declares anything.
+        RegistryError: no installed distribution of that name declares anything, or
+            `LIMBECK_STRICT_PLUGINS` is set and there is a problem.
     """
-    fresh = Registry()
-    declared = [entry for entries in fresh.index.entries.values() for entry in entries if entry.distribution == name]
-    known = [problem for problem in fresh.report.all() if problem.distribution == name]
-    if not declared and not known:
-        raise RegistryError(
-            f"No installed distribution named {name!r} declares a name in any of {', '.join(GROUPS.values())}."
-        )
+    fresh, name = Registry(), normalise(name)
+    every = [*(entry for entries in fresh.index.entries.values() for entry in entries)]
+    every += [entry for entry, _ in fresh.index.disabled]
+    declared = [entry for entry in every if entry.distribution == name]
+    if not declared and not any(problem.distribution == name for problem in fresh.report.all()):
+        raise RegistryError(f"No installed distribution named {name!r} declares a name for Limbeck.")
     for entry in declared:
-        try:
+        with suppress(RegistryError):  # in the report
             fresh.load(entry)
-        except RegistryError:
-            continue  # in the report
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LimbeckWarning)  # as above
+        Hooks(fresh).load([entry for entry in declared if entry.group == HOOKS_GROUP])
     return [problem for problem in fresh.report.all() if problem.distribution == name]

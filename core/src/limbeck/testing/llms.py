@@ -19,7 +19,7 @@ Script: TypeAlias = Sequence[Answer] | Callable[[GenerationRequest], Answer]
 
 
 class EchoLLM(LLM):
-    """Answers with the content of the last message.
+    """Answers with the text of the last message.
 
     Attributes:
         model: what it calls itself. latency: seconds each answer takes.
@@ -35,7 +35,13 @@ class EchoLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         if self.latency:
             await asyncio.sleep(self.latency)
-        return respond(request.messages[-1].get("content"))
+        return respond(_text_of(request.messages[-1].get("content")))
+
+
+def _text_of(content: str | list[dict[str, Any]] | None) -> str | None:
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    return content
 
 
 class ScriptedLLM(LLM):
