@@ -88,7 +88,9 @@ class Outcome:
     controller: Controller
 
 
-def simulate(server: Server, *, requests: int, controller: Controller, jitter: int = 0, until: float = 600.0) -> Outcome:
+def simulate(
+    server: Server, *, requests: int, controller: Controller, jitter: int = 0, until: float = 600.0
+) -> Outcome:
     """Send `requests` through `controller` to `server`, refused ones again, until all are answered."""
     rng = random.Random(jitter)
     now, waiting, in_flight, answered, refused, integral = 0.0, requests, 0, 0, 0, 0.0

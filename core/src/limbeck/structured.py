@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -47,16 +48,16 @@ def _model_schema(model: type[BaseModel]) -> JSONSchema:
     return model.model_json_schema()
 
 
-_last_compiled: tuple[Any, Any] = (None, None)
+_last_compiled: tuple[Any, Any, Any] = (None, None, None)
 
 
 def _compiled(schema: JSONSchema) -> Any:
     """The validator of a schema; a task's own is the same object for every row, and is not digested again."""
     global _last_compiled  # noqa: PLW0603 - a cache of one; two threads at worst compile once more
-    last, validator = _last_compiled
-    if last is not schema:
+    last, as_it_was, validator = _last_compiled
+    if last is not schema or as_it_was != schema:
         validator = _validator(json.dumps(schema, sort_keys=True))
-        _last_compiled = (schema, validator)
+        _last_compiled = (schema, deepcopy(schema), validator)
     return validator
 
 

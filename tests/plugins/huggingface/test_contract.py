@@ -1,16 +1,14 @@
-"""Both backends keep the promises of `limbeck.testing.LLMContract`, through the engine."""
+"""The backend for servers keeps the promises of `limbeck.testing.LLMContract`, through the engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from limbeck.testing import LLMContract
-from limbeck_huggingface import InferenceEndpointsLLM, TransformersLLM
+from limbeck_huggingface import InferenceEndpointsLLM
 from support.huggingface_server import huggingface_server
-from support.tiny_model import save_model
 
 
 class TestInferenceEndpointsLLM(LLMContract):
@@ -22,19 +20,3 @@ class TestInferenceEndpointsLLM(LLMContract):
 
     def make_llm(self) -> InferenceEndpointsLLM:
         return InferenceEndpointsLLM(base_url=self.url)
-
-
-class TestTransformersLLM(LLMContract):
-    batch_size = 8
-
-    @pytest.fixture(autouse=True)
-    def _save(self, tmp_path: Path) -> None:
-        self.folder = str(tmp_path)
-        save_model(tmp_path)
-
-    def make_llm(self) -> TransformersLLM:
-        return TransformersLLM(model_id=self.folder, max_new_tokens=3, batch_size=self.batch_size)
-
-
-class TestTransformersLLMOneByOne(TestTransformersLLM):
-    batch_size = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import weakref
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,6 +51,8 @@ class Backend:
             tpm=getattr(llm, "tpm", None),
         )
         self._threads: ThreadPoolExecutor | None = None
+        self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
+        self._watch: asyncio.TimerHandle | None = None
         self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
 
     def _endpoint(self) -> str:
@@ -63,12 +66,43 @@ class Backend:
         if self._batches:
             return await self._ask_batch(requests)
         try:
-            async with asyncio.timeout(self.timeout):
-                if self._agenerate is not None:
-                    return [_checked(await self._agenerate(requests[0]))]
-                return [_checked(await self._in_thread(self.llm.generate, requests[0]))]
+            return [_checked(await self._within_timeout(requests[0]))]
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             return [self._typed(exc)]
+
+    async def _within_timeout(self, request: GenerationRequest) -> Any:
+        """The answer, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time."""
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine on a loop has one
+        self._running[task] = self.home.loop.time() + self.timeout
+        if self._watch is None:
+            self._watch_at(self.home.loop.time() + self.timeout)
+        try:
+            if self._agenerate is not None:
+                return await self._agenerate(request)
+            return await self._in_thread(self.llm.generate, request)
+        except asyncio.CancelledError:
+            if task in self._running or task.uncancel() > 0:  # somebody else's word
+                raise
+            raise TimeoutError from None
+        finally:
+            self._running.pop(task, None)
+
+    def _watch_at(self, when: float) -> None:
+        """Look at `when` for what is out of time. The timer does not keep the backend alive."""
+        self._watch = self.home.loop.call_at(when, _expire_if_alive, weakref.ref(self))
+
+    def expire(self) -> None:
+        """Cancel what is out of time, and look again when the next one would be."""
+        now = self.home.loop.time()
+        while self._running:
+            task, when = next(iter(self._running.items()))
+            if when > now:
+                self._watch_at(when)
+                return
+            del self._running[task]
+            task.cancel()
+        self._watch = None
 
     async def _ask_batch(self, requests: list[GenerationRequest]) -> list[Result]:
         try:
@@ -98,6 +132,12 @@ class Backend:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self.max_concurrency, thread_name_prefix="limbeck-llm")
         return asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
+
+
+def _expire_if_alive(reference: weakref.ref[Backend]) -> None:
+    backend = reference()
+    if backend is not None:
+        backend.expire()
 
 
 def _checked(response: Any) -> GenerationResponse:

@@ -79,8 +79,9 @@ class ReorderBuffer:
 
 def _size(rows: list[Row]) -> int:
     """An estimate of memory: the texts, and an allowance for each other value and row."""
-    return sum(
-        256
-        + sum(len(value) if isinstance(value, str) else 64 for value in row.values())  # flat on purpose: it is cheap
-        for row in rows
-    )
+    size = 0
+    for row in rows:
+        size += 256
+        for value in row.values():
+            size += len(value) if type(value) is str else 64  # flat on purpose: it is cheap
+    return size

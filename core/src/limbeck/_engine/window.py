@@ -47,6 +47,7 @@ class Window:
         self._streams: list[Stream] = []
         self._turn = 0
         self._workers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -67,7 +68,9 @@ class Window:
             if not units:
                 return
             self._workers += 1
-            self._loop.create_task(self._work(units)).add_done_callback(_surface)
+            task = self._loop.create_task(self._work(units))
+            self._tasks.add(task)  # the loop itself holds tasks weakly
+            task.add_done_callback(self._tasks.discard)
 
     def _next(self) -> list[Unit]:
         """The next units to send together: one, or up to a batch for a backend that takes batches."""
@@ -134,6 +137,9 @@ class Window:
                 if sent % _BREATHE_EVERY == 0:
                     await asyncio.sleep(0)
                 units = self._next() if self._workers <= self.controller.limit else []
+        except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
+            for unit in units:
+                unit.stream.stop(exc)
         finally:
             self._workers -= 1
             if self._workers < self.controller.limit:
@@ -148,7 +154,8 @@ class Window:
         try:
             results = await units[0].stream.backend.ask([_for_samples(unit) for unit in units])
             latency = self._loop.time() - now
-            results = await self._kept(units, results, latency)
+            if units[0].stream.ledger is not None:
+                results = await self._kept(units, results, latency)
         except asyncio.CancelledError:
             if not all(unit.stream.ended for unit in units):
                 raise
@@ -272,12 +279,6 @@ class Window:
 def _for_samples(unit: Unit) -> GenerationRequest:
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
-
-
-def _surface(task: asyncio.Task[None]) -> None:
-    """A worker's own failure is a defect of ours: show it instead of losing a permit in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        task.get_loop().call_exception_handler({"message": "A Limbeck worker failed", "exception": error, "task": task})
 
 
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()

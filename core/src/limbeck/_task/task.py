@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
+
+# Threads that use a task for the first time load it once, and find one backend for its LLM.
+_loading = threading.RLock()
 
 
 def _resolve(value: Any) -> Any:
@@ -103,6 +107,11 @@ class Task(Step):
         """
         if self._is_loaded():
             return
+        with _loading:
+            if not self._is_loaded():
+                self._load()
+
+    def _load(self) -> None:
         from .._engine.backend import backend_of
 
         load = getattr(self.llm, "load", None)
@@ -223,24 +232,31 @@ class Task(Step):
         """The arguments of a stream."""
         from .._engine.run import Options
 
-        work, backend, registry = self._begin(None)
+        work, backend, registry = self._begin(None, load=policy.ask)
         policy.breaker = backend.breaker_threshold
         config = self.model_dump(mode="json", fallback=str) if run_dir is not None else {}
         options = Options(self._columns_seen, config, policy, run_dir, durability, requests)
         return work, _several(rows), backend, registry, options
 
-    def _begin(self, rows: list[Row] | None) -> tuple[TaskWork, Backend, Registry]:
+    def _begin(self, rows: list[Row] | None, *, load: bool = True) -> tuple[TaskWork, Backend, Registry]:
+        from .._engine.backend import backend_of
         from .._engine.replay import replaying
         from .._registry.registry import default_registry
         from .work import TaskWork
 
+        registry = default_registry()
+        _ = registry.hooks  # hook plugins are imported here, not on the engine's thread
         replayed = replaying()
-        if replayed is None:
+        if replayed is not None:
+            backend = replayed.backend(self.llm)
+        elif load:
             self.load()
-        work = TaskWork(self)
+            backend = self._backend
+        else:  # nothing will be asked: no SDK and no key are needed
+            backend = self._backend or backend_of(self.llm)
         if rows is not None:
             self._columns_seen(rows, True)
-        return work, self._backend if replayed is None else replayed.backend(self.llm), default_registry()
+        return TaskWork(self, Task.schema_for), backend, registry
 
     def _columns_seen(self, rows: Sequence[Any], complete: bool) -> bool:
         """Whether every required column is in some row; raises once it is clear that one is in none."""

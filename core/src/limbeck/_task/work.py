@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class TaskWork:
     """One run's view of a task: everything that is the same for all rows is computed once here."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, default_schema_for: Any) -> None:
         self._task = task
         self.name = task.name
         self.num_generations = task.num_generations
         json_schema_of(getattr(task, "output_schema", None))  # a schema that is none is the author's, not the rows'
+        # Most tasks have no schema: their rows need not be asked for one.
+        self._structured = hasattr(task, "output_schema") or type(task).schema_for is not default_schema_for
         self._parameters: dict[str, Any] = dict(getattr(task.llm, "generation_kwargs", None) or {})
         self._required = [(name, task.input_mappings.get(name, name)) for name in required_columns(task.inputs)]
         self._renamed = [(name, source) for name, source in task.input_mappings.items() if name != source]
@@ -57,9 +59,9 @@ class TaskWork:
         input = self._input(row)
         method = "format_input"
         try:
-            messages = self._task.format_input(input)
+            messages: Any = self._task.format_input(input)  # whatever an author returns
             method = "schema_for"
-            schema = json_schema_of(self._task.schema_for(input))
+            schema = json_schema_of(self._task.schema_for(input)) if self._structured else None
         except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
             raise RowError(f"`{method}` of task {self.name!r} raised {type(exc).__name__}: {exc}") from exc
         if not isinstance(messages, list) or not messages:
@@ -107,7 +109,7 @@ class TaskWork:
         text = generation.text
         method = "schema_for"
         try:
-            schema = self._task.schema_for(input)
+            schema = self._task.schema_for(input) if self._structured else None
             if schema is not None:
                 text = conform(text, schema)
             method = "format_output"

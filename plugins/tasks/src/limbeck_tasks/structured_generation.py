@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, PlainSerializer
 from pydantic.errors import PydanticUserError
 
 from limbeck import Task
-from limbeck.structured import json_schema_of
 from limbeck.errors import ConfigurationError
+from limbeck.structured import json_schema_of
 from limbeck.types import Example
 
 from .prompts import chat, null_column, system_prompt_for, text_column

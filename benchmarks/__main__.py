@@ -1,0 +1,79 @@
+"""Limbeck against hand-written floors, and against its peers, on a loopback server that this command starts.
+
+Contenders run in turn on the same work, round by round; a ratio is taken within a round, and its median,
+least and most are printed. Needs nothing but loopback (`--peers` downloads the peers once).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .loopback import pin_to_client_core
+from .overhead import memory, overhead
+from .race import say
+from .races import RACES
+from .report import markdown, write
+from .resume import resume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .contenders import Contender
+    from .report import Section
+
+_NAMES = [*RACES, "overhead", "memory", "resume"]
+_RACE_ROWS = 2_000
+_OVERHEAD_ROWS = 20_000
+_MEMORY_ROWS = (10_000, 100_000)
+_LARGE_ROWS = 1_000_000
+
+
+def main() -> None:
+    options = _options()
+    pin_to_client_core()
+    peers = _peers() if options.peers else []
+    names = _NAMES if options.benchmark == "all" else [options.benchmark]
+    sections = []
+    for name in names:
+        section = _measure(name, options, peers)
+        print(f"\n{section.title}\n\n{markdown(section)}\n", flush=True)
+        sections.append(section)
+    if options.out is not None:
+        no_chart = write(options.out, sections)
+        say(no_chart or f"wrote {options.out}, and the chart beside it")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("benchmark", choices=[*_NAMES, "all"])
+    parser.add_argument("--rows", type=int, help=f"default: {_RACE_ROWS}; for overhead {_OVERHEAD_ROWS}")
+    parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds (default: 5)")
+    parser.add_argument("--window", type=int, default=256, help="requests in flight (default: 256)")
+    parser.add_argument("--peers", action="store_true", help="other frameworks too, each installed once in a venv")
+    parser.add_argument("--large", action="store_true", help=f"memory: {_LARGE_ROWS:,} rows too")
+    parser.add_argument("--out", type=Path, help="a Markdown file, whose sections of these names are replaced")
+    return parser.parse_args()
+
+
+def _measure(name: str, options: argparse.Namespace, peers: Sequence[Contender]) -> Section:
+    if name == "overhead":
+        return overhead(rows=options.rows or _OVERHEAD_ROWS, rounds=options.pairs)
+    if name == "memory":
+        sizes = [options.rows] if options.rows else [*_MEMORY_ROWS, *([_LARGE_ROWS] if options.large else [])]
+        return memory(sizes=sizes, rounds=options.pairs)
+    rows = options.rows or _RACE_ROWS
+    if name == "resume":
+        return resume(rows=rows, window=options.window, rounds=options.pairs, peers=peers)
+    return RACES[name].run(name, rows=rows, window=options.window, rounds=options.pairs, peers=peers)
+
+
+def _peers() -> list[Contender]:
+    from .peers import installed_peers
+
+    return installed_peers()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""One way to put rows through a model that answers at once, in this process; prints what it took as JSON.
+
+    python -m benchmarks.inprocess WAY --rows 20000
+
+The ways: `list` and `stream` are a window of 256 asyncio workers written by hand, which keeps the rows or
+hands each on; `process` and `run` are Limbeck's `task.process` and `task.run`. The model gives way to
+the event loop once, as every call does that leaves the process.
+CPU is that of all threads, from the first row to the last, without imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WINDOW = 256
+ANSWER = "The capital of Spain is Madrid."
+
+
+def rows_to_ask(count: int) -> Iterator[dict[str, Any]]:
+    for index in range(count):
+        yield {"instruction": f"What is the capital of country number {index}?"}
+
+
+# By hand
+
+
+async def _window(count: int, emit: Callable[[int, dict[str, Any]], object]) -> None:
+    rows = enumerate(rows_to_ask(count))
+
+    async def work() -> None:
+        for index, row in rows:
+            text = await _answer([{"role": "user", "content": row["instruction"]}])
+            metadata = {"raw_output_text-generation": text}
+            emit(index, {**row, "generation": text, "distilabel_metadata": metadata, "model_name": "instant"})
+
+    await asyncio.gather(*(work() for _ in range(WINDOW)))
+
+
+async def _answer(messages: list[dict[str, str]]) -> str:  # noqa: ARG001 - a real one would send them
+    await asyncio.sleep(0)
+    return ANSWER
+
+
+def by_hand_as_a_list(count: int) -> int:
+    results: list[Any] = [None] * count
+    asyncio.run(_window(count, results.__setitem__))
+    return len(results) - results.count(None)
+
+
+def by_hand_as_a_stream(count: int) -> int:
+    got = 0
+
+    def emit(_index: int, row: dict[str, Any]) -> None:
+        nonlocal got
+        got += row["generation"] == ANSWER
+
+    asyncio.run(_window(count, emit))
+    return got
+
+
+# Limbeck
+
+
+def _task() -> Any:
+    from limbeck import LLM, get_task
+    from limbeck.types import Generation, GenerationRequest, GenerationResponse
+
+    response = GenerationResponse(generations=[Generation(text=ANSWER, finish_reason="stop")])
+
+    class InstantLLM(LLM):
+        @property
+        def model_name(self) -> str:
+            return "instant"
+
+        async def agenerate(self, request: GenerationRequest) -> GenerationResponse:  # noqa: ARG002 - a constant
+            await asyncio.sleep(0)
+            return response
+
+    task = get_task("text-generation")(llm=InstantLLM(max_concurrency=WINDOW))
+    next(task.process([{"instruction": "Imports what it needs."}]))
+    return task
+
+
+def limbeck_process(count: int, task: Any) -> int:
+    rows = next(task.process(list(rows_to_ask(count))))
+    return sum(row["generation"] == ANSWER for row in rows)
+
+
+def limbeck_run(count: int, task: Any) -> int:
+    return sum(row["generation"] == ANSWER for row in task.run(rows_to_ask(count)))
+
+
+WAYS: dict[str, Callable[..., int]] = {
+    "list": by_hand_as_a_list,
+    "stream": by_hand_as_a_stream,
+    "process": limbeck_process,
+    "run": limbeck_run,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("--rows", type=int, default=20_000)
+    options = parser.parse_args()
+    prepared = [_task()] if options.way in ("process", "run") else []
+    began, began_cpu = time.perf_counter(), time.process_time()
+    done = WAYS[options.way](options.rows, *prepared)
+    cpu, seconds = time.process_time() - began_cpu, time.perf_counter() - began
+    print(json.dumps({"rows": done, "cpu_seconds": cpu, "seconds": seconds, "peak_mb": _peak_mb()}))
+
+
+def _peak_mb() -> float:
+    # On Linux `ru_maxrss` begins with what the parent had when it forked.
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+if __name__ == "__main__":
+    main()

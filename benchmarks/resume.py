@@ -1,0 +1,80 @@
+"""kill -9 at half of the rows, then the same command again: what is bought twice."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .contenders import BARE_SDK, LIMBECK, Contender, Delivered, Job, delivered
+from .loopback import loopback
+from .measure import kill, run, start
+from .race import new_job, rounds_in_words, runnable, say, spread
+from .report import Section
+from .server import Behaviour
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .loopback import Loopback
+
+# One of the peers may never end when it is run again.
+_LIMIT_SECONDS = 120.0
+_SECONDS_BETWEEN_LOOKS = 0.01
+
+
+class Resumed(NamedTuple):
+    """One kill and what came of it: seconds of the second run, answers bought twice, rows in the end."""
+
+    seconds: float
+    paid_twice: int
+    rows: Delivered
+
+
+def resume(*, rows: int, window: int, rounds: int, peers: Sequence[Contender]) -> Section:
+    """Kill each contender when half of the answers are out, and run it again."""
+    able = runnable([BARE_SDK, LIMBECK, *peers])
+    found: dict[str, list[Resumed]] = {contender.name: [] for contender in able}
+    with loopback(Behaviour(latency=0.1)) as server:
+        for turn in range(rounds):
+            for contender in able:
+                outcome = _kill_and_resume(contender, server, rows=rows, window=window)
+                found[contender.name].append(outcome)
+                say(f"round {turn + 1}: {contender.name}: {outcome.paid_twice} bought twice")
+    return Section(
+        name="resume",
+        title="Answers bought twice after kill -9 at half",
+        conditions=f"{rows} rows, 100 ms an answer, {window} in flight at most; {rounds_in_words(rounds)}.",
+        header=["", "bought twice", "seconds of the second run", "rows right in the end"],
+        rows=[_line(name, each) for name, each in found.items()],
+        unit="answers bought twice",
+        bars={name: [float(outcome.paid_twice) for outcome in each] for name, each in found.items()},
+    )
+
+
+def _line(name: str, outcomes: Sequence[Resumed]) -> list[str]:
+    right = statistics.median(outcome.rows.right for outcome in outcomes)
+    twice = spread([outcome.paid_twice for outcome in outcomes], ".0f")
+    return [name, twice, spread([outcome.seconds for outcome in outcomes]), f"{right:.0f}"]
+
+
+def _kill_and_resume(contender: Contender, server: Loopback, *, rows: int, window: int) -> Resumed:
+    with tempfile.TemporaryDirectory() as name:
+        job = new_job(Path(name), server.url, rows=rows, window=window)
+        server.reset()
+        _run_half(contender, job, server, rows // 2)
+        again = replace(job, again=True)
+        environment = contender.environment_for(again)
+        spent = run(contender.command(again), Path(name) / "again.txt", environment, limit=_LIMIT_SECONDS)
+        return Resumed(spent.seconds, server.stats()["paid_twice"], delivered(again))
+
+
+def _run_half(contender: Contender, job: Job, server: Loopback, half: int) -> None:
+    process = start(contender.command(job), job.target.parent / "log.txt", contender.environment_for(job))
+    while process.poll() is None and server.stats()["answered"] < half:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    kill(process)
+    process.wait()

@@ -1,0 +1,230 @@
+"""Structured output: what counts as a schema, and the JSON that is found in what a model says."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import AfterValidator, BaseModel, Field
+
+from limbeck.errors import ConfigurationError, SchemaError
+from limbeck.structured import conform, json_schema_of
+
+
+class Verdict(BaseModel):
+    score: Annotated[int, Field(ge=1, le=5)]
+    label: Literal["good", "bad"] = "good"
+
+
+VERDICT = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "minimum": 1, "maximum": 5}},
+    "required": ["score"],
+}
+EITHER = pytest.mark.parametrize("schema", [Verdict, VERDICT, json.dumps(VERDICT)], ids=["model", "schema", "text"])
+
+
+# What counts as a schema
+
+
+def test_a_models_schema_is_pydantics() -> None:
+    assert json_schema_of(Verdict) == Verdict.model_json_schema()
+
+
+def test_a_json_schema_is_itself() -> None:
+    assert json_schema_of(VERDICT) is VERDICT
+
+
+def test_the_text_of_a_json_schema_is_read() -> None:
+    assert json_schema_of(json.dumps(VERDICT)) == VERDICT
+
+
+def test_no_schema_is_none() -> None:
+    assert json_schema_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ("{'single': 'quotes'}", "`output_schema` is text that is not JSON"),
+        ("[1]", "must be a pydantic model or a JSON Schema, not list"),
+        (int, "must be a pydantic model or a JSON Schema, not type"),
+        (Verdict(score=1), "must be a pydantic model or a JSON Schema, not Verdict"),
+        ({"type": "objct"}, "is not a valid JSON Schema: at type: 'objct'"),
+        ({"properties": {"a": {"minimum": "1"}}}, "is not a valid JSON Schema: at properties/a/minimum"),
+    ],
+)
+def test_what_is_no_schema_is_refused_saying_where(schema: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        json_schema_of(schema)
+    assert message in str(caught.value)
+
+
+# Finding the JSON
+
+
+@EITHER
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"score": 3}',
+        '  \n{"score": 3}\n ',
+        '```json\n{"score": 3}\n```',
+        '```\n{"score": 3}\n```',
+        'Here you are:\n```json\n{"score": 3}\n```\nAnything else?',
+        'My verdict is {"score": 3}.',
+        '<think>Say {"score": 9}?\n</think>\n{"score": 3}',
+        'Say {"score": 9}?\n</think>{"score": 3}',
+        '<think>a</think><think>b</think>```json\n{"score": 3}\n```',
+    ],
+    ids=[
+        "bare",
+        "with space around",
+        "fenced",
+        "fenced without a language",
+        "fenced in a sentence",
+        "in a sentence",
+        "after thinking",
+        "after thinking whose beginning was in the prompt",
+        "fenced after thinking twice",
+    ],
+)
+def test_json_is_found_in_what_models_wrap_it_in(schema: Any, said: str) -> None:
+    assert conform(said, schema) == '{"score": 3}'
+
+
+def test_the_json_itself_is_never_altered() -> None:
+    said = '{ "score":3,\n "label" : "bad", "more": [1, 2.50, "\\u00e9"] }'
+    assert conform(said, VERDICT) == said
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_conforms_to_the_empty_schema_bare_and_fenced(value: Any) -> None:
+    text = json.dumps(value)
+    assert conform(text, {}) == text
+    if "```" not in text:
+        assert conform(f"Here:\n```json\n{text}\n```", {}) == text
+
+
+def test_a_list_is_found_in_a_sentence_as_well() -> None:
+    assert conform("They are [1, 2] in all.", {"type": "array"}) == "[1, 2]"
+
+
+@EITHER
+@pytest.mark.parametrize("said", [None, "", " \n"])
+def test_an_empty_answer_breaks_any_schema(schema: Any, said: str | None) -> None:
+    with pytest.raises(SchemaError, match="The answer is empty") as caught:
+        conform(said, schema)
+    assert caught.value.raw == said
+
+
+@EITHER
+@pytest.mark.parametrize("said", ["I cannot.", "{score: 3}", '{"score": 3', '{"score": NaN}', "<think>forever"])
+def test_an_answer_without_json_breaks_any_schema(schema: Any, said: str) -> None:
+    with pytest.raises(SchemaError, match="holds no JSON") as caught:
+        conform(said, schema)
+    assert caught.value.raw == said
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ('{"score": 6}', "score"),
+        ('{"score": "x"}', "score"),
+        ('{"scor": 3}', "score"),
+        ("[3]", "its root"),
+        ("3", "its root"),
+    ],
+)
+def test_an_answer_that_breaks_a_models_schema_says_where(said: str, place: str) -> None:
+    with pytest.raises(SchemaError, match=f"breaks the schema of `Verdict` at {place}: ") as caught:
+        conform(said, Verdict)
+    assert caught.value.raw == said
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ('{"score": 6}', r"\$.score"),
+        ('{"score": "3"}', r"\$.score"),
+        ('{"scor": 3}', r"\$"),
+        ("[3]", r"\$"),
+        ("3", r"\$"),
+    ],
+)
+def test_an_answer_that_breaks_a_json_schema_says_where(said: str, place: str) -> None:
+    with pytest.raises(SchemaError, match=f"breaks the schema at {place}: ") as caught:
+        conform(said, VERDICT)
+    assert caught.value.raw == said
+
+
+def test_a_models_own_validators_count() -> None:
+    def even(number: int) -> int:
+        if number % 2:
+            raise ValueError("must be even")
+        return number
+
+    class Even(BaseModel):
+        number: Annotated[int, AfterValidator(even)]
+
+    assert conform('{"number": 2}', Even) == '{"number": 2}'
+    with pytest.raises(SchemaError, match="at number: Value error, must be even"):
+        conform('{"number": 3}', Even)
+
+
+def test_a_models_validator_that_breaks_costs_only_the_answer() -> None:
+    def broken(number: int) -> int:
+        raise RuntimeError("a defect")
+
+    class Broken(BaseModel):
+        number: Annotated[int, AfterValidator(broken)]
+
+    with pytest.raises(SchemaError, match="cannot be checked against the schema: RuntimeError: a defect"):
+        conform('{"number": 3}', Broken)
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000])
+@EITHER
+def test_an_answer_of_a_model_caught_in_a_loop_breaks_the_schema(schema: Any, said: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        conform(said, schema)
+    assert caught.value.raw == said
+
+
+def test_a_reference_to_elsewhere_is_not_fetched() -> None:
+    schema = {"$ref": "http://127.0.0.1:9/schema.json"}
+    with pytest.raises(SchemaError, match="cannot be checked against the schema"):
+        conform("{}", schema)
+
+
+def test_references_inside_a_schema_are_followed() -> None:
+    schema = {"$defs": {"n": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/n"}}
+    assert conform("[1]", schema) == "[1]"
+    with pytest.raises(SchemaError, match=r"at \$\[0\]"):
+        conform('["a"]', schema)
+
+
+def test_two_schemas_in_turn_are_each_checked_by_their_own() -> None:
+    for _ in range(2):
+        assert conform("1", {"type": "integer"}) == "1"
+        assert conform('"a"', {"type": "string"}) == '"a"'
+        with pytest.raises(SchemaError):
+            conform("1", {"type": "string"})
+
+
+def test_a_schema_that_was_changed_in_place_counts_as_it_is_now() -> None:
+    schema: dict[str, Any] = {"const": 1}
+    assert conform("1", schema) == "1"
+    schema["const"] = 2
+    with pytest.raises(SchemaError, match="2 was expected"):
+        conform("1", schema)
+    assert conform("2", schema) == "2"

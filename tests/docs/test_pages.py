@@ -1,0 +1,118 @@
+"""What the pages say is complete, and leads somewhere."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import limbeck
+from limbeck import errors
+from limbeck._engine.stats import RunStats
+from limbeck._registry.hooks import HookSpecs
+from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
+from limbeck.tasks import TextGeneration
+from support.pages import REPOSITORY, anchors_of, blocks_of, links_of, page_name, pages
+
+DOCS = REPOSITORY / "docs"
+SOURCES = [*(REPOSITORY / "core" / "src").rglob("*.py"), *(REPOSITORY / "plugins").glob("*/src/**/*.py")]
+
+
+def text_of(*parts: str) -> str:
+    return DOCS.joinpath(*parts).read_text(encoding="utf-8")
+
+
+def lacking(names: list[str], text: str) -> list[str]:
+    """The names that do not stand in backticks in the text, alone or before an argument list."""
+    return [name for name in names if not re.search(rf"`{re.escape(name)}[`(]", text)]
+
+
+@pytest.mark.parametrize("page", pages(), ids=page_name)
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+    broken = []
+    for link in links_of(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.is_file() or (anchor and anchor not in anchors_of(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_of_the_documentation_is_reached_from_its_index() -> None:
+    reached: set[Path] = set()
+    ahead = [DOCS / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in reached and page.suffix == ".md" and page.is_relative_to(DOCS):
+            reached.add(page)
+            ahead += [(page.parent / link.partition("#")[0]).resolve() for link in links_of(page)]
+    assert set(DOCS.rglob("*.md")) - reached == set()
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    assert lacking(list(limbeck.__all__), text_of("reference", "names.md")) == []
+
+
+def test_every_error_is_in_the_reference() -> None:
+    documented = text_of("reference", "errors.md")
+    assert lacking([name for name in errors.__all__ if name != "LimbeckError"], documented) == []
+
+
+def test_every_hook_has_a_section_with_an_example() -> None:
+    sections = re.split(r"^## ", text_of("plugins", "how-to", "hooks.md"), flags=re.MULTILINE)[1:]
+    with_example = [section.split()[0] for section in sections if f"def {section.split()[0]}(" in section]
+    assert with_example == [name for name in vars(HookSpecs) if name.startswith("limbeck_")]
+
+
+def test_every_field_of_a_task_is_in_the_reference() -> None:
+    shared = [name for name in limbeck.Task.model_fields if name in TextGeneration.model_fields]
+    assert lacking(shared, text_of("reference", "tasks.md")) == []
+
+
+def test_every_field_of_a_backend_is_in_the_reference() -> None:
+    assert lacking(list(limbeck.LLM.model_fields), text_of("reference", "llms.md")) == []
+
+
+def test_every_counter_of_a_run_is_in_the_reference() -> None:
+    assert lacking(list(RunStats.__dataclass_fields__), text_of("reference", "running.md")) == []
+
+
+def test_every_entry_point_group_is_in_the_reference() -> None:
+    assert (
+        lacking([*GROUPS.values(), HOOKS_GROUP, COMMANDS_GROUP], text_of("plugins", "reference", "entry-points.md"))
+        == []
+    )
+
+
+def test_every_environment_variable_of_limbeck_is_in_the_reference() -> None:
+    named = {
+        name for source in SOURCES for name in re.findall(r"\bLIMBECK_[A-Z_]+", source.read_text(encoding="utf-8"))
+    }
+    assert lacking(sorted(named), text_of("reference", "environment.md")) == []
+
+
+def test_the_four_commands_of_the_contributors_are_what_ci_runs() -> None:
+    script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+    set_up, commands = [block.text for block in blocks_of(REPOSITORY / "CONTRIBUTING.md") if block.language == "sh"]
+    *checks, tests = commands.splitlines()
+    assert [check for check in checks if check not in script] == []
+    assert set_up.strip().endswith(tests)
+    assert set_up in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_set_up_installs_every_package_of_the_repository() -> None:
+    (readme,) = [block.text for block in blocks_of(REPOSITORY / "README.md") if "'.[test]'" in block.text]
+    packages = [
+        f"./{folder.parent.relative_to(REPOSITORY).as_posix()}" for folder in REPOSITORY.glob("*/*/pyproject.toml")
+    ]
+    assert [package for package in [*packages, "./core"] if f"-e {package} " not in readme] == []
+
+
+def test_the_tutorial_of_plugins_needs_the_lines_that_its_title_says() -> None:
+    tutorial = DOCS / "plugins" / "tutorial.md"
+    first = next(block.text for block in blocks_of(tutorial) if block.language == "toml")
+    assert len(first.splitlines()) == 5
+    assert "one file and five lines of TOML" in tutorial.read_text(encoding="utf-8").splitlines()[0]
+    assert tomllib.loads(first)["project"]["entry-points"]
