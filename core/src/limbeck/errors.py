@@ -150,7 +150,9 @@ class MissingColumnError(ConfigurationError):
         task: the name of the task.
     """
 
-    def __init__(self, columns: Sequence[str], *, task: str, present: Sequence[str]) -> None:
+    def __init__(
+        self, columns: Sequence[str], *, task: str, present: Sequence[str], own_name: str | None = None
+    ) -> None:
         self.columns = list(columns)
         self.present = list(present)
         self.task = task
@@ -159,7 +161,7 @@ class MissingColumnError(ConfigurationError):
         super().__init__(
             f"Task {task!r} needs the column{'' if one else 's'} {_ticked(columns)}, which no row has. "
             f"The columns present are {_ticked(present) or 'none'}.{near} "
-            f"Rename a column for the task with `input_mappings={{{columns[0]!r}: '<your column>'}}`."
+            f"Rename a column for the task with `input_mappings={{{own_name or columns[0]!r}: '<your column>'}}`."
         )
 
 
@@ -271,6 +273,7 @@ class GenerationError(LimbeckError):
         quota: what the provider says is left of the caller's allowance, set by a backend.
     """
 
+    raw: str | None = None
     attempts: int = 0
     quota: Quota | None = None
 
@@ -286,6 +289,8 @@ class RateLimitError(GenerationError):
         retry_after: seconds the provider asks to wait, or None.
     """
 
+    retry_after: float | None = None  # also for a subclass that does not call this constructor
+
     def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
@@ -297,6 +302,8 @@ class TransientError(GenerationError):
     Attributes:
         retry_after: seconds the provider asks to wait, or None.
     """
+
+    retry_after: float | None = None  # also for a subclass that does not call this constructor
 
     def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after

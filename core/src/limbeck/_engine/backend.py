@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import weakref
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import BackendError, GenerationError, LedgerError, TransientError
 from ..protocols import check_llm
-from ..types import Capabilities, GenerationResponse
+from ..types import Capabilities, Generation, GenerationResponse, Quota, Usage
 from .keys import Keyring, identity_of
 from .portal import portal
 from .window import window_at
@@ -32,8 +33,8 @@ class Backend:
         check_llm(llm)
         self.llm = llm
         self.home = home
-        self.timeout: float = getattr(llm, "timeout", 600.0)
-        self.deadline: float = getattr(llm, "deadline", 3600.0)
+        self.timeout: float = getattr(llm, "timeout", 600.0) or math.inf
+        self.deadline: float = getattr(llm, "deadline", 3600.0) or math.inf
         self.max_attempts: int = getattr(llm, "max_attempts", 5)
         self.breaker_threshold: int = getattr(llm, "breaker_threshold", 50)
         self.max_concurrency: int = getattr(llm, "max_concurrency", 64)
@@ -43,13 +44,10 @@ class Backend:
         self.batch_size = int(getattr(llm, "batch_size", 16)) if self._batches else 1
         self._identity = identity_of(llm)
         self.keyring = Keyring(self._identity)
-        self.window = window_at(
-            self._endpoint(),
-            home,
-            ceiling=self.max_concurrency,
-            rpm=getattr(llm, "rpm", None),
-            tpm=getattr(llm, "tpm", None),
-        )
+        self.rpm: float | None = getattr(llm, "rpm", None)
+        self.tpm: float | None = getattr(llm, "tpm", None)
+        self.window = window_at(self._endpoint(), home)
+        self.window.serve(self)
         self._threads: ThreadPoolExecutor | None = None
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
         self._watch: asyncio.TimerHandle | None = None
@@ -67,7 +65,8 @@ class Backend:
             return await self._ask_batch(requests)
         try:
             return [_checked(await self._within_timeout(requests[0]))]
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
+            _reraise_cancellation(exc)
             return [self._typed(exc)]
 
     async def _within_timeout(self, request: GenerationRequest) -> Any:
@@ -109,7 +108,8 @@ class Backend:
             results = list(await self._in_thread(self.llm.generate_batch, requests))
             if len(results) != len(requests):
                 raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
+            _reraise_cancellation(exc)
             return [self._typed(exc) for _ in requests]
         return [self._typed(result) if isinstance(result, Exception) else self._judged(result) for result in results]
 
@@ -119,7 +119,7 @@ class Backend:
         except BackendError as exc:
             return exc
 
-    def _typed(self, error: Exception) -> Result:
+    def _typed(self, error: BaseException) -> Result:
         if isinstance(error, GenerationError | LedgerError):
             return error
         if isinstance(error, TimeoutError):
@@ -140,9 +140,30 @@ def _expire_if_alive(reference: weakref.ref[Backend]) -> None:
         backend.expire()
 
 
+def _reraise_cancellation(error: BaseException) -> None:
+    """Let through what the engine itself asked for; a backend's own `SystemExit` or cancellation is its failure."""
+    task = asyncio.current_task()
+    if isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and task and task.cancelling()):
+        raise error
+
+
 def _checked(response: Any) -> GenerationResponse:
+    """The response, once all its parts are what they should be: a backend may be anybody's."""
     if not isinstance(response, GenerationResponse):
         raise BackendError(f"The backend returned {type(response).__name__}, not a GenerationResponse.")
+    parts: tuple[tuple[str, Any, Any], ...] = (
+        ("generations", response.generations, list | tuple),
+        ("usage", response.usage, Usage | None),
+        ("quota", response.quota, Quota | None),
+    )
+    for name, part, kind in parts:
+        if not isinstance(part, kind):
+            raise BackendError(f"The backend's response has {type(part).__name__} as its `{name}`.")
+    for generation in response.generations:
+        if not isinstance(generation, Generation):
+            raise BackendError(f"The backend's `generations` hold {type(generation).__name__}, not Generation.")
+        if not isinstance(generation.text, str | None):
+            raise BackendError(f"The backend's generation has {type(generation.text).__name__} as its `text`.")
     return response
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -74,6 +75,7 @@ async def gather_rows(work: Work, rows: list[Row], backend: Backend, registry: R
         await done
     finally:
         stream.stop()
+        backend.window.wake()  # which lets go of the stream
     return results
 
 
@@ -96,6 +98,47 @@ class Options:
     requests: StoredRequests = "full"
 
 
+class _Ending:
+    """What is to be done when a stream is over.
+
+    Neither this nor the stream knows the handle that a user holds, so that a handle nobody
+    holds any more is collected, and ends its stream.
+    """
+
+    def __init__(
+        self, stop_asking: Callable[[], object], outbox: Handoff[Any], wake_giver: Callable[[], object]
+    ) -> None:
+        self.closed = threading.Event()
+        self.ledger: Ledger | None = None
+        self.failures: _Failures | None = None
+        self._stop_asking = stop_asking
+        self._outbox = outbox
+        self._wake_giver = wake_giver
+
+    def __call__(self, error: BaseException | None) -> None:
+        if self.ledger is None:
+            self._announce(error)
+        else:  # the ledger's thread writes what is left: waiting for it here would stop the loop
+            threading.Thread(target=self._close_and_announce, args=(error,), name="limbeck-closing").start()
+
+    def _close_and_announce(self, error: BaseException | None) -> None:
+        self.let_go()
+        self._announce(error)
+
+    def _announce(self, error: BaseException | None) -> None:
+        self._wake_giver()  # a reader that waits for room sees that the run is over, before the taker does
+        self._outbox.end(error)
+        self._stop_asking()
+        self.closed.set()
+
+    def let_go(self) -> None:
+        """Give the run directory back."""
+        if self.failures is not None:
+            self.failures.close()
+        if self.ledger is not None:
+            release_ledger(self.ledger)
+
+
 class _Run:
     """Rows on their way from a source on one thread, through the portal's loop, to a taker on another."""
 
@@ -108,68 +151,53 @@ class _Run:
         *,
         wake_giver: Callable[[], object],
         wake_taker: Callable[[], object],
+        before: RowStream | None = None,
     ) -> None:
-        self._window = backend.window
-        self._closed = threading.Event()
-        self._wake_giver = wake_giver
-        self._loop = portal().loop
-        self._inbox: Handoff[Any] = Handoff(_INBOX_ROWS, wake_taker=self._wake_window, wake_giver=wake_giver)
+        self._window = window = backend.window
+        self._loop = loop = portal().loop
+
+        def wake_window() -> None:
+            _call_on(loop, window.wake)
+
+        def stop_asking() -> None:
+            wake_window()  # which lets go of the stream
+            if before is not None:  # the step before, in a chain, ends with this one
+                before.stop()
+
+        self._inbox: Handoff[Any] = Handoff(_INBOX_ROWS, wake_taker=wake_window, wake_giver=wake_giver)
         self._outbox: Handoff[tuple[str, list[Row]]] = Handoff(2 * _UNTAKEN_ROWS, wake_taker=wake_taker)
-        self._ledger: Ledger | None = None
-        self._failures: _Failures | None = None
-        if options.run_dir is not None:
-            self._ledger = shared_ledger(options.run_dir, durability=options.durability, requests=options.requests)
-            self._failures = _Failures(self._ledger, work.name)
-        options.policy.max_untaken = _UNTAKEN_ROWS
+        self._ending = _Ending(stop_asking, self._outbox, wake_giver)
         self._stream = self._make_stream(work, backend, registry, options)
         self._spare: list[Row] = []
         self._untaken = 0
+        weakref.finalize(self, _call_on, loop, self._stream.stop).atexit = False
 
     def _make_stream(self, work: Work, backend: Backend, registry: Registry, options: Options) -> Stream:
+        outbox, ending = self._outbox, self._ending
+        options.policy.max_untaken = _UNTAKEN_ROWS
+        if options.run_dir is not None:
+            ending.ledger = shared_ledger(options.run_dir, durability=options.durability, requests=options.requests)
+            ending.failures = _Failures(ending.ledger, work.name)
         try:
             return Stream(
                 work,
                 _CheckedSource(self._inbox, options.check_columns),
                 backend,
-                emit=lambda id, rows: self._outbox.give((id, rows)),
-                finished=self._end,
+                emit=lambda id, rows: outbox.give((id, rows)),
+                finished=ending,
                 observers=Observers(registry.hooks),
                 policy=options.policy,
-                ledger=self._ledger.step(work.name, options.config) if self._ledger is not None else None,
-                failed=self._failures.write if self._failures is not None else None,
+                ledger=ending.ledger.step(work.name, options.config) if ending.ledger is not None else None,
+                failed=ending.failures.write if ending.failures is not None else None,
             )
         except BaseException:
-            self._let_go()
+            ending.let_go()
             raise
 
     @property
     def stats(self) -> RunStats:
         """The run's counters, live."""
         return self._stream.stats
-
-    def _end(self, error: BaseException | None) -> None:
-        if self._ledger is None:
-            self._announce_end(error)
-        else:  # the ledger's thread writes what is left: waiting for it here would stop the loop
-            threading.Thread(target=self._close_ledger, args=(error,), name="limbeck-closing").start()
-
-    def _close_ledger(self, error: BaseException | None) -> None:
-        self._let_go()
-        self._announce_end(error)
-
-    def _announce_end(self, error: BaseException | None) -> None:
-        self._outbox.end(error)
-        self._wake_giver()  # a reader that waits for room must see that the run is over
-        self._closed.set()
-
-    def _let_go(self) -> None:
-        if self._failures is not None:
-            self._failures.close()
-        if self._ledger is not None:
-            release_ledger(self._ledger)
-
-    def _wake_window(self) -> None:
-        self._loop.call_soon_threadsafe(self._window.wake)
 
     def _start(self) -> None:
         self._loop.call_soon_threadsafe(self._window.attach, self._stream)
@@ -283,25 +311,16 @@ class RowStream(_Run):
 
     def __init__(self, work: Work, rows: Iterable[Row], backend: Backend, registry: Registry, options: Options) -> None:
         portal().refuse_own_thread()
-        self._room = threading.Event()
         self._arrived = threading.Event()
-        super().__init__(work, backend, registry, options, wake_giver=self._room.set, wake_taker=self._arrived.set)
+        room = threading.Event()
+        before = rows if isinstance(rows, RowStream) else None
+        super().__init__(
+            *(work, backend, registry, options), wake_giver=room.set, wake_taker=self._arrived.set, before=before
+        )
         self._start()
-        source = rows.identified() if isinstance(rows, RowStream) else rows
-        threading.Thread(target=self._read, args=(source,), name="limbeck-reader", daemon=True).start()
-
-    def _read(self, rows: Iterable[Any]) -> None:
-        try:
-            for row in rows:
-                if self._stream.ended:
-                    return
-                if not self._inbox.give(row):
-                    self._room.wait()
-                    self._room.clear()
-        except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-            self._inbox.end(exc)
-        else:
-            self._inbox.end()
+        source = rows if before is None else before.identified()
+        reading = (source, self._inbox, room, self._stream)
+        threading.Thread(target=_read, args=reading, name="limbeck-reader", daemon=True).start()
 
     def __iter__(self) -> Iterator[Row]:
         return self
@@ -332,7 +351,7 @@ class RowStream(_Run):
     def close(self) -> None:
         """Stop asking, and wait until the ledger is closed; for `with` and for who does not want the rest."""
         self.stop()
-        self._closed.wait()
+        self._ending.closed.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -352,34 +371,16 @@ class AsyncRowStream(_Run):
         registry: Registry,
         options: Options,
     ) -> None:
-        self._caller = asyncio.get_running_loop()
-        self._room = asyncio.Event()
-        self._arrived = asyncio.Event()
+        self._arrived = arrived = asyncio.Event()
+        room = asyncio.Event()
+        caller = asyncio.get_running_loop()
         super().__init__(
             *(work, backend, registry, options),
-            wake_giver=lambda: self._tell(self._room),
-            wake_taker=lambda: self._tell(self._arrived),
+            wake_giver=lambda: _call_on(caller, room.set),
+            wake_taker=lambda: _call_on(caller, arrived.set),
         )
         self._start()
-        self._reader = asyncio.ensure_future(self._read(rows))
-
-    def _tell(self, event: asyncio.Event) -> None:
-        if not self._caller.is_closed():
-            self._caller.call_soon_threadsafe(event.set)
-
-    async def _read(self, rows: Iterable[Row] | AsyncIterable[Row]) -> None:
-        try:
-            async for row in _aiter(rows):
-                if not self._inbox.give(row):
-                    await self._room.wait()
-                    self._room.clear()
-        except asyncio.CancelledError:
-            self._inbox.end(ConfigurationError("The event loop that reads the rows was stopped."))
-            raise
-        except Exception as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-            self._inbox.end(exc)
-        else:
-            self._inbox.end()
+        self._reader = asyncio.ensure_future(_aread(rows, self._inbox, room, self._stream))
 
     def __aiter__(self) -> AsyncIterator[Row]:
         return self
@@ -396,13 +397,52 @@ class AsyncRowStream(_Run):
         """Stop asking and stop reading, and wait until the ledger is closed."""
         self.stop()
         self._reader.cancel()
-        await asyncio.to_thread(self._closed.wait)
+        await asyncio.to_thread(self._ending.closed.wait)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function)
+
+
+def _read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, stream: Stream) -> None:
+    """Hand the rows in, on a thread of their own: a source may block."""
+    try:
+        for row in rows:
+            if stream.ended:
+                return
+            if not inbox.give(row):
+                room.wait()
+                room.clear()
+    except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
+        inbox.end(exc)
+    else:
+        inbox.end()
+
+
+async def _aread(
+    rows: Iterable[Row] | AsyncIterable[Row], inbox: Handoff[Any], room: asyncio.Event, stream: Stream
+) -> None:
+    try:
+        async for row in _aiter(rows):
+            if stream.ended:
+                return
+            if not inbox.give(row):
+                await room.wait()
+                room.clear()
+    except asyncio.CancelledError:
+        inbox.end(ConfigurationError("The event loop that reads the rows was stopped."))
+        raise
+    except Exception as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
+        inbox.end(exc)
+    else:
+        inbox.end()
 
 
 async def _aiter(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[Row]:

@@ -64,8 +64,8 @@ class Work(Protocol):
         """The request for one sample of `row`; raises `RowError`."""
         ...
 
-    def finish(self, index: int, row: Row, outcomes: list[Outcome]) -> list[Row]:
-        """The rows that come of `row`. May turn an outcome into a failure; raises `LimbeckError` to stop the run."""
+    def finish(self, job: Job) -> list[Row]:
+        """The rows that come of a row. May turn an outcome into a failure; raises `LimbeckError` to stop the run."""
         ...
 
 
@@ -134,13 +134,14 @@ class Policy:
 class Job:
     """One admitted row and what is still missing of it."""
 
-    __slots__ = ("id", "index", "key", "missing", "outcomes", "row")
+    __slots__ = ("id", "index", "key", "missing", "outcomes", "request", "row")
 
     def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
         self.index = index
         self.id = id
         self.row = row
         self.key = b""
+        self.request: GenerationRequest | None = None
         self.outcomes: list[Outcome] = [Outcome()] * num_generations
         self.missing = num_generations
 
@@ -203,6 +204,7 @@ class Stream:
         self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
         self._exhausted = False
+        self._source_error: BaseException | None = None
         self._head = 0
         self._ids: dict[int, str] = {}
         self._ready = ReorderBuffer()
@@ -236,9 +238,9 @@ class Stream:
     def _take_row(self) -> Any:
         try:
             row = self._source.take()
-        except BaseException as exc:  # noqa: BLE001 - the source's own error ends the run and reaches the caller
-            self.stop(exc)
-            return END
+        except BaseException as exc:  # noqa: BLE001 - the source's own error reaches the caller, after the rows before it
+            self._source_error = exc
+            row = END
         if row is END:
             self._exhausted = True
             self._end_if_done()
@@ -250,7 +252,7 @@ class Stream:
         id, row = (row.id, row.row) if type(row) is Identified else (str(index), row)
         job = Job(index, id, row, self._n)
         try:
-            request = self._work.prepare(job.row)
+            job.request = request = self._work.prepare(job.row)
             samples: Sequence[int] = range(self._n) if self.ledger is None else self._not_stored(job, request)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
@@ -325,7 +327,7 @@ class Stream:
         if self.ended:
             return
         try:
-            self._release(job, self._work.finish(job.index, job.row, job.outcomes))
+            self._release(job, self._work.finish(job))
             self._count(job)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.stop(exc)
@@ -405,7 +407,7 @@ class Stream:
 
     def _end_if_done(self) -> None:
         if self._exhausted and self.stats.rows_done == self.stats.rows_in and not len(self._ready):
-            self._end(None)
+            self._end(self._source_error)
 
     def stop(self, error: BaseException | None = None) -> None:
         """End now: in-flight requests are cancelled, and rows that are done leave, in order, past the gaps."""

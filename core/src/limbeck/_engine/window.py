@@ -24,7 +24,7 @@ from .retry import backoff
 
 if TYPE_CHECKING:
     from ..types import GenerationRequest
-    from .backend import Result
+    from .backend import Backend, Result
     from .portal import Portal
     from .stream import Stream, Unit
 
@@ -36,12 +36,13 @@ class Window:
     """Sends the requests of its streams to one endpoint, in turn.
 
     Args:
-        home: where it runs. controller: its limits. rng: the source of jitter.
+        home: where it runs. rng: the source of jitter.
     """
 
-    def __init__(self, home: Portal, controller: Controller, *, rng: random.Random | None = None) -> None:
+    def __init__(self, home: Portal, *, rng: random.Random | None = None) -> None:
         self.home = home
-        self.controller = controller
+        self.controller = Controller(ceiling=1)
+        self._backends: weakref.WeakSet[Backend] = weakref.WeakSet()
         self._loop = home.loop
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._streams: list[Stream] = []
@@ -54,9 +55,27 @@ class Window:
 
     # Admission
 
+    def serve(self, backend: Backend) -> None:
+        """Take a backend in. Where several say how much one endpoint bears, the least of it counts."""
+        first = not self._backends
+        self._backends.add(backend)
+        self._configure(fresh=first)
+
+    def _configure(self, *, fresh: bool = False) -> None:
+        backends = list(self._backends)
+        ceiling = min(backend.max_concurrency for backend in backends)
+        if fresh:
+            self.controller = Controller(ceiling=ceiling)
+        self.controller.configure(
+            ceiling=ceiling,
+            rpm=min((backend.rpm for backend in backends if backend.rpm is not None), default=None),
+            tpm=min((backend.tpm for backend in backends if backend.tpm is not None), default=None),
+        )
+
     def attach(self, stream: Stream) -> None:
         """Take the requests of `stream` too, in turn with those of the others."""
         self._streams.append(stream)
+        self._configure()  # a backend may have gone
         if stream.observers.run_started is not None:
             stream.observers.run_started(run=stream.info)
         self.wake()
@@ -284,11 +303,9 @@ def _for_samples(unit: Unit) -> GenerationRequest:
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()
 
 
-def window_at(endpoint: str, home: Portal, *, ceiling: int, rpm: float | None, tpm: float | None) -> Window:
-    """The window of an endpoint, shared by every backend that reaches it; the latest word on its limits counts."""
+def window_at(endpoint: str, home: Portal) -> Window:
+    """The window of an endpoint, shared by every backend that reaches it."""
     window = _windows.get(endpoint)
     if window is None or window.home is not home:
-        window = _windows[endpoint] = Window(home, Controller(ceiling=ceiling, rpm=rpm, tpm=tpm))
-    else:
-        window.controller.configure(ceiling=ceiling, rpm=rpm, tpm=tpm)
+        window = _windows[endpoint] = Window(home)
     return window

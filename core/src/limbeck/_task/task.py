@@ -267,7 +267,8 @@ class Task(Step):
         ]
         if missing and rows and (complete or len(rows) >= _LOOK_AHEAD_ROWS):
             present = dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row)
-            raise MissingColumnError(missing, task=self.name, present=list(present))
+            own_name = next((name for name, source in self.input_mappings.items() if source == missing[0]), None)
+            raise MissingColumnError(missing, task=self.name, present=list(present), own_name=own_name)
         return not missing or complete
 
 

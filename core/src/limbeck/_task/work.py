@@ -12,7 +12,7 @@ from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
-    from .._engine.stream import Outcome
+    from .._engine.stream import Job, Outcome
     from ..types import Generation, Row
     from .task import Task
 
@@ -80,18 +80,19 @@ class TaskWork:
 
     # Outcomes to rows
 
-    def finish(self, index: int, row: Any, outcomes: list[Outcome]) -> list[Row]:
-        """The rows that come of `row`; an outcome whose text cannot be read becomes a failed one, in place.
+    def finish(self, job: Job) -> list[Row]:
+        """The rows that come of a row; an outcome whose text cannot be read becomes a failed one, in place.
 
         Raises:
             RowFailedError: a generation failed, and the task says to raise.
         """
+        row: Any = job.row
         if not isinstance(row, dict):
             row = {}
         if not self._warned:
             self._warn_of_overwriting(row)
         samples = []
-        for outcome in outcomes:
+        for outcome in job.outcomes:
             values = self._nulls
             if outcome.generation is not None:
                 try:
@@ -100,8 +101,8 @@ class TaskWork:
                     exc.attempts = outcome.attempts
                     outcome.error = exc
             if outcome.error is not None and self._raises:
-                raise RowFailedError(task=self.name, index=index, error=outcome.error) from outcome.error
-            samples.append(Sample(values, self._metadata(row, outcome), outcome.error is not None))
+                raise RowFailedError(task=self.name, index=job.index, error=outcome.error) from outcome.error
+            samples.append(Sample(values, self._metadata(job, outcome), outcome.error is not None))
         return self._shape.rows(row, samples)
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
@@ -144,13 +145,13 @@ class TaskWork:
 
     # What stands beside the columns
 
-    def _metadata(self, row: Row, outcome: Outcome) -> Row:
+    def _metadata(self, job: Job, outcome: Outcome) -> Row:
         metadata: Row = {}
         generation = outcome.generation
         if self._raw_output is not None:
             metadata[self._raw_output] = _raw_text(outcome.error) if generation is None else generation.text
         if self._raw_input is not None:
-            metadata[self._raw_input] = self._messages(row)
+            metadata[self._raw_input] = None if job.request is None else job.request.messages
         if self._statistics is not None:
             metadata[self._statistics] = _statistics(outcome)
         if outcome.error is not None:
@@ -160,12 +161,6 @@ class TaskWork:
                 "attempts": outcome.attempts,
             }
         return metadata
-
-    def _messages(self, row: Row) -> Any:
-        try:
-            return self.prepare(row).messages
-        except RowError:
-            return None
 
     def _warn_of_overwriting(self, row: Row) -> None:
         overwritten = self._shape.overwritten(row)

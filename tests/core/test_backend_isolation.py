@@ -1,0 +1,200 @@
+"""A backend, a source or a taker may do anything: it costs its own rows, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from limbeck import Task
+from limbeck.errors import AuthenticationError, RateLimitError
+from limbeck.testing import EchoLLM, ScriptedLLM
+from limbeck.types import ChatType, Generation, GenerationRequest, GenerationResponse, Row
+from support.questions import METADATA, Ask, GatedLLM, answered, new_model, prompt_of, questions, response
+
+PATIENCE = 4.0
+
+
+def patiently(task: Task, rows: list[Row]) -> list[Row]:
+    async def app() -> list[Row]:
+        return await asyncio.wait_for(task.aprocess(rows), PATIENCE)
+
+    return asyncio.run(app())
+
+
+class Duck:
+    model_name = "duck"
+    max_attempts = 5
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        answer: GenerationResponse = self._answer  # or whatever the test plants
+        return answer
+
+
+class Exits:
+    model_name = "duck"
+
+    def generate(self, request: GenerationRequest) -> GenerationResponse:
+        sys.exit(3)
+
+
+# 1 isolation of backends
+
+
+@pytest.mark.parametrize(
+    "llm",
+    [Duck(SystemExit(3)), Duck(asyncio.CancelledError()), Duck(KeyboardInterrupt()), Exits()],
+    ids=["exit", "cancelled", "interrupt", "exit in thread"],
+)
+def test_whatever_a_backend_raises_fails_its_row_and_costs_nobody_else(llm: Any) -> None:
+    (row,) = patiently(Ask(llm=llm), questions(1))
+    assert row[METADATA]["error_ask"]["type"] == "BackendError"
+    assert patiently(Ask(llm=EchoLLM()), questions(1)) == [answered("0", "0", model="echo")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        GenerationResponse(generations=["text"]),  # type: ignore[list-item]
+        GenerationResponse(generations=None),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text=["x"])]),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x")], usage={"input_tokens": 1}),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x")], quota={"requests_remaining": 0}),  # type: ignore[arg-type]
+    ],
+    ids=["texts for generations", "no list", "text that is no text", "usage that is a dict", "quota that is a dict"],
+)
+def test_a_response_of_the_wrong_parts_is_a_backend_error_as_data(answer: Any) -> None:
+    (row,) = patiently(Ask(llm=Duck(answer)), questions(1))
+    assert row[METADATA]["error_ask"]["type"] == "BackendError"
+
+
+def test_a_rate_limit_error_of_a_backends_own_without_retry_after_is_retried() -> None:
+    class Busy(RateLimitError):
+        def __init__(self) -> None:
+            Exception.__init__(self, "busy")
+
+    llm = ScriptedLLM(script=[Busy(), "at last"], model=new_model())
+    assert patiently(Ask(llm=llm), questions(1))[0]["answer"] == "at last"
+
+
+@pytest.mark.parametrize("field", ["timeout", "deadline"])
+def test_no_limit_of_time_on_a_backend_of_ones_own_works_or_is_refused_but_never_hangs(field: str) -> None:
+    llm = Duck(TimeoutError("slow"))
+    llm.max_attempts = 2
+    setattr(llm, field, None)
+    assert patiently(Ask(llm=llm), questions(1))
+
+
+# 2 the raw input is what was sent
+
+
+def test_the_raw_input_is_the_messages_that_were_sent() -> None:
+    class Shuffles(Ask):
+        def format_input(self, input: Row) -> ChatType:
+            return [{"role": "user", "content": str(random.random())}]
+
+    llm = EchoLLM()
+    (row,) = patiently(Shuffles(name="ask", llm=llm, add_raw_input=True), questions(1))
+    assert row[METADATA]["raw_input_ask"] == [{"role": "user", "content": row["answer"]}]
+
+
+# 3 nothing left behind
+
+
+def endless() -> Iterator[Row]:
+    number = 0
+    while True:
+        yield {"question": str(number)}
+        number += 1
+
+
+def readers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "limbeck-reader"}
+
+
+def none_is_left(before: set[threading.Thread]) -> bool:
+    new = readers() - before
+    for thread in new:
+        thread.join(PATIENCE / 2)
+    return not any(thread.is_alive() for thread in new)
+
+
+def test_closing_the_last_stream_of_a_chain_ends_the_first() -> None:
+    before = readers()
+    second = Ask(name="second", llm=EchoLLM(), output_mappings={"answer": "again"})
+    with second.run(Ask(llm=EchoLLM()).run(endless())) as stream:
+        next(stream)
+    assert none_is_left(before)
+
+
+def test_a_stream_that_nobody_holds_any_more_ends() -> None:
+    before = readers()
+    next(Ask(llm=EchoLLM()).run(endless()))
+    assert none_is_left(before)
+
+
+def test_an_asynchronous_stream_stopped_by_an_error_leaves_no_task_on_the_loop() -> None:
+    async def app() -> None:
+        stream = Ask(llm=ScriptedLLM(script=lambda request: AuthenticationError("bad key"))).arun(endless())
+        with pytest.raises(AuthenticationError):
+            await anext(stream)
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(app())
+
+
+# 4 paid answers
+
+
+def test_rows_that_were_read_before_the_source_failed_are_finished_first() -> None:
+    llm = GatedLLM(expect=3)
+
+    def source() -> Iterator[Row]:
+        yield from questions(3)
+        llm.wait_until_asked()
+        threading.Timer(0.1, llm.release).start()
+        raise OSError("the disk is gone")
+
+    taken: list[Row] = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        taken.extend(Ask(llm=llm).run(source()))
+    assert (len(taken), llm.cancelled) == (3, [])
+
+
+# 5 limits
+
+
+def test_the_ceiling_of_one_llm_is_not_lifted_by_another_of_the_same_model() -> None:
+    model = new_model()
+    most = 0
+
+    class Counting(EchoLLM):
+        async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+            nonlocal most
+            counting.add(prompt_of(request))
+            most = max(most, len(counting))
+            await asyncio.sleep(0)
+            counting.discard(prompt_of(request))
+            return response("x")
+
+    counting: set[str] = set()
+    modest = Ask(llm=Counting(model=model, max_concurrency=1))
+    modest.load()
+    greedy = Ask(llm=EchoLLM(model=model, max_concurrency=64))
+    other = Ask(llm=Counting(model=model, max_concurrency=64))
+    other.load()
+    patiently(modest, questions(50))
+    del greedy
+    assert most == 1
