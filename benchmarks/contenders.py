@@ -66,6 +66,10 @@ def _limbeck_generate(job: Job) -> list[str]:
     return [str(program), "generate", "-t", "text-generation", "-m", "openai/bench", *files, *window, "--quiet", *again]
 
 
+def _limbeck_generate_with_a_ledger(job: Job) -> list[str]:
+    return [*_limbeck_generate(job), "--run-dir", str(job.target.parent / "run")]
+
+
 BARE_AIOHTTP = Contender(name="bare aiohttp", command=_script("benchmarks.floors.bare_aiohttp"))
 BARE_AIOHTTP_RETRYING = Contender(
     name="bare aiohttp, retrying", command=_script("benchmarks.floors.bare_aiohttp", "--retry")
@@ -78,6 +82,7 @@ BARE_SDK_DEFAULT = Contender(
     name="bare SDK, default transport", command=_script("benchmarks.floors.bare_sdk", "--transport=default")
 )
 LIMBECK = Contender(name="`limbeck generate`", command=_limbeck_generate)
+LIMBECK_LEDGER = Contender(name="`limbeck generate --run-dir`", command=_limbeck_generate_with_a_ledger)
 LIMBECK_PYTHON = Contender(name="Limbeck from Python", command=_script("benchmarks.limbeck_script"))
 
 

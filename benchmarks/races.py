@@ -13,6 +13,7 @@ from .contenders import (
     BARE_SDK_DEFAULT,
     BARE_SDK_RETRYING,
     LIMBECK,
+    LIMBECK_LEDGER,
     LIMBECK_PYTHON,
     Contender,
 )
@@ -96,7 +97,7 @@ RACES = {
         title="Throughput",
         conditions="100 ms an answer",
         behaviour=Behaviour(latency=0.1),
-        contenders=[BARE_SDK, LIMBECK, LIMBECK_PYTHON, BARE_SDK_DEFAULT, BARE_AIOHTTP],
+        contenders=[BARE_SDK, LIMBECK, LIMBECK_LEDGER, LIMBECK_PYTHON, BARE_SDK_DEFAULT, BARE_AIOHTTP],
         columns=[CPU, CPU_RATIO, PEAK],
     ),
     "tail": Race(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .contenders import BARE_SDK, LIMBECK, Contender, Delivered, Job, delivered
+from .contenders import BARE_SDK, LIMBECK_LEDGER, Contender, Delivered, Job, delivered
 from .loopback import loopback
 from .measure import kill, run, start
 from .race import new_job, rounds_in_words, runnable, say, spread
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 # One of the peers may never end when it is run again.
 _LIMIT_SECONDS = 120.0
+_NEVER = f"not ended after {_LIMIT_SECONDS:.0f}"
 _SECONDS_BETWEEN_LOOKS = 0.01
 
 
 class Resumed(NamedTuple):
-    """One kill and what came of it: seconds of the second run, answers bought twice, rows in the end."""
+    """One kill and what came of it: whether and when the second run ended, answers bought twice, rows in the end."""
 
+    ended: bool
     seconds: float
     paid_twice: int
     rows: Delivered
@@ -36,7 +38,7 @@ class Resumed(NamedTuple):
 
 def resume(*, rows: int, window: int, rounds: int, peers: Sequence[Contender]) -> Section:
     """Kill each contender when half of the answers are out, and run it again."""
-    able = runnable([BARE_SDK, LIMBECK, *peers])
+    able = runnable([BARE_SDK, LIMBECK_LEDGER, *peers])
     found: dict[str, list[Resumed]] = {contender.name: [] for contender in able}
     with loopback(Behaviour(latency=0.1)) as server:
         for turn in range(rounds):
@@ -51,14 +53,19 @@ def resume(*, rows: int, window: int, rounds: int, peers: Sequence[Contender]) -
         header=["", "bought twice", "seconds of the second run", "rows right in the end"],
         rows=[_line(name, each) for name, each in found.items()],
         unit="answers bought twice",
-        bars={name: [float(outcome.paid_twice) for outcome in each] for name, each in found.items()},
+        bars={name: [float(outcome.paid_twice) for outcome in each] for name, each in found.items() if _ended(each)},
     )
 
 
 def _line(name: str, outcomes: Sequence[Resumed]) -> list[str]:
     right = statistics.median(outcome.rows.right for outcome in outcomes)
     twice = spread([outcome.paid_twice for outcome in outcomes], ".0f")
-    return [name, twice, spread([outcome.seconds for outcome in outcomes]), f"{right:.0f}"]
+    seconds = spread([outcome.seconds for outcome in outcomes]) if _ended(outcomes) else _NEVER
+    return [name, twice, seconds, f"{right:.0f}"]
+
+
+def _ended(outcomes: Sequence[Resumed]) -> bool:
+    return all(outcome.ended for outcome in outcomes)
 
 
 def _kill_and_resume(contender: Contender, server: Loopback, *, rows: int, window: int) -> Resumed:
@@ -69,7 +76,7 @@ def _kill_and_resume(contender: Contender, server: Loopback, *, rows: int, windo
         again = replace(job, again=True)
         environment = contender.environment_for(again)
         spent = run(contender.command(again), Path(name) / "again.txt", environment, limit=_LIMIT_SECONDS)
-        return Resumed(spent.seconds, server.stats()["paid_twice"], delivered(again))
+        return Resumed(spent.exit_code >= 0, spent.seconds, server.stats()["paid_twice"], delivered(again))
 
 
 def _run_half(contender: Contender, job: Job, server: Loopback, half: int) -> None:

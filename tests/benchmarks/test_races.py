@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROWS = 20
 FLOORS = [contenders.BARE_AIOHTTP, contenders.BARE_SDK, contenders.BARE_SDK_DEFAULT]
-LIMBECK = [contenders.LIMBECK, contenders.LIMBECK_PYTHON]
+LIMBECK = [contenders.LIMBECK, contenders.LIMBECK_LEDGER, contenders.LIMBECK_PYTHON]
 IDLE = Contender(name="does nothing", command=lambda _job: [sys.executable, "-c", "pass"])
 
 

@@ -27,6 +27,7 @@ _START = 32
 _CUT = 0.7
 _FAULT_PAUSE_SECONDS = 2.0
 _QUEUEING_FACTOR = 1.8
+_STALLED_FACTOR, _STALLED_SECONDS = 1.3, 0.01  # the same, for a window that grows quickly
 _QUEUEING_TARGET = 1.5  # of the latency of a server that does not queue
 _SMOOTH = 0.3
 _QUEUEING_SECONDS = 0.02  # below this a rise is the client's own noise
@@ -181,6 +182,7 @@ class Controller:
         if now >= self._no_growth_until and not self._slow_rounds and self.limit < self.ceiling:
             if self._slow_start and in_flight >= self.limit / 2:
                 self.limit = min(self.ceiling, self.limit + 1.0)
+                self._slow_start = self.limit < self.ceiling
             elif in_flight >= self.limit - 1:
                 self.limit = min(self.ceiling, self.limit + 1.0 / self.limit)
 
@@ -251,18 +253,29 @@ class Controller:
         self._restart_round(now)
         if self._base is None:
             self._base, self._rate = low, rate
+        elif self._has_stalled(low, rate):
+            self._slow_start = False
+            self.limit = max(1.0, self.limit * self._base / low)
         elif low <= self._base * _QUEUEING_FACTOR + _QUEUEING_SECONDS:
             self._base += _SMOOTH * min(0.0, low - self._base)
             self._rate = max(self._rate * 0.9, rate)
             self._slow_rounds = 0
-        elif self._slow_rounds == 0 and not (self._slow_start and rate < self._rate / _SAME_RATE):
-            self._slow_rounds = 1  # once is chance, unless the window has just doubled for nothing
+        elif self._slow_rounds == 0:
+            self._slow_rounds = 1  # once is chance
         elif rate >= self._rate * _SAME_RATE:
             self._slow_start = False
             self._slow_rounds = 0
             self.limit = max(1.0, self.limit * self._base / low * _QUEUEING_TARGET)
         else:
             self._base, self._rate = low, rate
+
+    def _has_stalled(self, low: float, rate: float) -> bool:
+        """Whether the window, which has just doubled, brought longer answers only, and as many a second."""
+        return (
+            self._slow_start
+            and low > (self._base or 0.0) * _STALLED_FACTOR + _STALLED_SECONDS
+            and _SAME_RATE <= rate / self._rate < 1.0 / _SAME_RATE
+        )
 
 
 def _per_minute(limit: float | None) -> Bucket | None:
