@@ -1,8 +1,12 @@
 """`limbeck generate`: one task over rows."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
 from support.command import invoke, read_rows, rows_of, write_rows
 
@@ -10,11 +14,11 @@ SPAIN = {"instruction": "What's the capital of Spain?"}
 MADRID = "The capital of Spain is Madrid."
 
 
-def generate(*arguments, stdin=None):
+def generate(*arguments: str, stdin: str | None = None) -> Result:
     return invoke("generate", "-m", "offline", *arguments, stdin=json.dumps(SPAIN) if stdin is None else stdin)
 
 
-def test_text_generation_is_the_task_when_none_is_named():
+def test_text_generation_is_the_task_when_none_is_named() -> None:
     (row,) = rows_of(generate().stdout)
     assert row == {
         **SPAIN,
@@ -24,34 +28,34 @@ def test_text_generation_is_the_task_when_none_is_named():
     }
 
 
-def test_the_model_may_come_from_the_environment():
+def test_the_model_may_come_from_the_environment() -> None:
     assert invoke("generate", stdin=json.dumps(SPAIN), LIMBECK_MODEL="offline").exit_code == 0
 
 
-def test_there_is_no_model_by_default():
+def test_there_is_no_model_by_default() -> None:
     result = invoke("generate", stdin=json.dumps(SPAIN))
     assert result.exit_code == 2
     assert "--model" in result.stderr
 
 
-def test_several_generations_are_several_rows():
+def test_several_generations_are_several_rows() -> None:
     rows = rows_of(generate("-n", "3").stdout)
     assert [row["generation"] for row in rows] == [MADRID] * 3
 
 
-def test_a_group_is_one_row_with_lists():
+def test_a_group_is_one_row_with_lists() -> None:
     (row,) = rows_of(generate("-n", "3", "--group").stdout)
     assert row["generation"] == [MADRID] * 3
     assert row["instruction"] == SPAIN["instruction"]
 
 
-def test_rows_leave_in_the_order_they_came(tmp_path):
+def test_rows_leave_in_the_order_they_came(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.jsonl", [{"instruction": str(number)} for number in range(500)])
     rows = rows_of(generate("-i", source).stdout)
     assert [row["instruction"] for row in rows] == [str(number) for number in range(500)]
 
 
-def test_a_limit_reads_no_more_rows(tmp_path):
+def test_a_limit_reads_no_more_rows(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.jsonl", [{"instruction": str(number)} for number in range(9)])
     assert len(rows_of(generate("-i", source, "--limit", "4").stdout)) == 4
 
@@ -59,7 +63,7 @@ def test_a_limit_reads_no_more_rows(tmp_path):
 # Settings
 
 
-def test_a_setting_of_the_task_is_one_of_its_fields():
+def test_a_setting_of_the_task_is_one_of_its_fields() -> None:
     (row,) = rows_of(
         generate("--set", "task.add_raw_input=true", "--set", "task.system_prompt=Be brief: one word.").stdout
     )
@@ -67,12 +71,12 @@ def test_a_setting_of_the_task_is_one_of_its_fields():
     assert messages[0] == {"role": "system", "content": "Be brief: one word."}
 
 
-def test_a_text_field_takes_a_number_as_it_was_typed():
+def test_a_text_field_takes_a_number_as_it_was_typed() -> None:
     (row,) = rows_of(generate("--set", "llm.model=7").stdout)
     assert row["model_name"] == "offline/7"
 
 
-def test_a_template_in_braces_is_text():
+def test_a_template_in_braces_is_text() -> None:
     stdin = json.dumps({"question": "Why?"})
     (row,) = rows_of(
         generate("--set", "task.template={{ question }}", "--set", "task.add_raw_input=true", stdin=stdin).stdout
@@ -80,14 +84,14 @@ def test_a_template_in_braces_is_text():
     assert row["distilabel_metadata"]["raw_input_text-generation"] == [{"role": "user", "content": "Why?"}]
 
 
-def test_a_list_is_written_in_brackets_and_no_is_a_word_in_it():
+def test_a_list_is_written_in_brackets_and_no_is_a_word_in_it() -> None:
     (row,) = rows_of(
         generate("-t", "text-classification", "--set", "task.labels=[no, yes]", stdin='{"text": "So?"}').stdout
     )
     assert row["label"] == "no"
 
 
-def test_a_key_inside_a_mapping_is_reached_with_a_further_dot():
+def test_a_key_inside_a_mapping_is_reached_with_a_further_dot() -> None:
     stdin = json.dumps({"question": SPAIN["instruction"]})
     (row,) = rows_of(generate("--set", "task.input_mappings.instruction=question", stdin=stdin).stdout)
     assert row["generation"] == MADRID
@@ -108,7 +112,7 @@ def test_a_key_inside_a_mapping_is_reached_with_a_further_dot():
         ("temperature", ["takes KEY=VALUE"]),
     ],
 )
-def test_a_setting_that_does_not_fit_is_told_by_its_own_name(setting, told):
+def test_a_setting_that_does_not_fit_is_told_by_its_own_name(setting: str, told: list[str]) -> None:
     arguments = ("-n", "2") if "generations.x" in setting else ()
     result = generate("--set", setting, *arguments)
     assert result.exit_code == 1
@@ -116,7 +120,7 @@ def test_a_setting_that_does_not_fit_is_told_by_its_own_name(setting, told):
         assert fragment in result.stderr
 
 
-def test_the_value_of_a_secret_is_not_repeated_in_an_error():
+def test_the_value_of_a_secret_is_not_repeated_in_an_error() -> None:
     result = invoke(
         "generate", "-m", "openai/m", "--set", "llm.api_key=[sk-secret]", "--set", "llm.timeout=soon", stdin="{}"
     )
@@ -125,14 +129,14 @@ def test_the_value_of_a_secret_is_not_repeated_in_an_error():
     assert "sk-secret" not in result.stderr
 
 
-def test_a_name_that_the_llm_has_no_field_for_is_a_parameter_of_the_provider():
+def test_a_name_that_the_llm_has_no_field_for_is_a_parameter_of_the_provider() -> None:
     result = invoke("generate", "-m", "openai/m", "--set", "llm.temprature=0", stdin="{}", OPENAI_API_KEY="sk-x")
     assert result.exit_code == 1
     assert "--set llm.temprature" in result.stderr
     assert "Did you mean `temperature`" in result.stderr
 
 
-def test_an_unknown_task_or_llm_is_told_with_what_is_close():
+def test_an_unknown_task_or_llm_is_told_with_what_is_close() -> None:
     task = generate("-t", "text-generaton")
     assert task.exit_code == 1
     assert "--task: There is no task named 'text-generaton'. Did you mean `text-generation`" in task.stderr
@@ -144,13 +148,13 @@ def test_an_unknown_task_or_llm_is_told_with_what_is_close():
 # Files
 
 
-def test_a_json_file_is_a_list_of_rows(tmp_path):
+def test_a_json_file_is_a_list_of_rows(tmp_path: Path) -> None:
     source = tmp_path / "rows.json"
     source.write_text(json.dumps([SPAIN, SPAIN], indent=2))
     assert len(rows_of(generate("-i", str(source)).stdout)) == 2
 
 
-def test_a_csv_file_has_a_row_a_record_and_its_header_names_the_columns(tmp_path):
+def test_a_csv_file_has_a_row_a_record_and_its_header_names_the_columns(tmp_path: Path) -> None:
     source = tmp_path / "rows.csv"
     source.write_bytes('\ufeffid,instruction\r\n1,"two\r\nlines"\r\n2,plain\r\n'.encode())
     rows = rows_of(generate("-i", str(source)).stdout)
@@ -178,7 +182,9 @@ def test_a_csv_file_has_a_row_a_record_and_its_header_names_the_columns(tmp_path
         ("a.parquet", b"", "rows come from .jsonl (one JSON object a line), .json (a list of objects) and .csv files."),
     ],
 )
-def test_a_fault_in_the_input_is_told_with_its_place_before_anything_is_written(tmp_path, name, content, told):
+def test_a_fault_in_the_input_is_told_with_its_place_before_anything_is_written(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
     source, output = tmp_path / name, tmp_path / "out.jsonl"
     source.write_bytes(content)
     result = generate("-i", str(source), "-o", str(output))
@@ -187,14 +193,14 @@ def test_a_fault_in_the_input_is_told_with_its_place_before_anything_is_written(
     assert not output.exists()
 
 
-def test_an_input_that_is_not_there_is_told_with_the_option(tmp_path):
+def test_an_input_that_is_not_there_is_told_with_the_option(tmp_path: Path) -> None:
     result = generate("-i", str(tmp_path / "none.jsonl"))
     assert result.exit_code == 1
     assert "--input: the input" in result.stderr
     assert "No such file" in result.stderr
 
 
-def test_an_empty_input_is_an_empty_output(tmp_path):
+def test_an_empty_input_is_an_empty_output(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.jsonl", [])
     result = generate("-i", source, "-o", str(tmp_path / "out.jsonl"))
     assert result.exit_code == 0
@@ -202,7 +208,7 @@ def test_an_empty_input_is_an_empty_output(tmp_path):
     assert "0 rows in, 0 written" in result.stderr
 
 
-def test_text_is_written_as_it_is_and_half_a_surrogate_pair_as_an_escape(tmp_path):
+def test_text_is_written_as_it_is_and_half_a_surrogate_pair_as_an_escape(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text('{"instruction": "¿Qué?"}\n{"instruction": "\\ud83d"}\n', encoding="utf-8")
     generate("-i", str(source), "-o", str(tmp_path / "out.jsonl"))
@@ -212,7 +218,7 @@ def test_text_is_written_as_it_is_and_half_a_surrogate_pair_as_an_escape(tmp_pat
     assert json.loads(second)["instruction"] == "\ud83d"
 
 
-def test_an_existing_output_is_refused_and_kept(tmp_path):
+def test_an_existing_output_is_refused_and_kept(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     output.write_text("old\n")
     result = generate("-o", str(output))
@@ -221,14 +227,14 @@ def test_an_existing_output_is_refused_and_kept(tmp_path):
     assert output.read_text() == "old\n"
 
 
-def test_an_existing_output_is_replaced_when_that_is_asked_for(tmp_path):
+def test_an_existing_output_is_replaced_when_that_is_asked_for(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     output.write_text("old\n" * 100)
     assert generate("-o", str(output), "--overwrite").exit_code == 0
     assert [row["generation"] for row in read_rows(output)] == [MADRID]
 
 
-def test_an_output_to_be_replaced_is_kept_by_a_run_that_fails_before_its_first_row(tmp_path):
+def test_an_output_to_be_replaced_is_kept_by_a_run_that_fails_before_its_first_row(tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     output.write_text("old\n")
     result = generate("-o", str(output), "--overwrite", stdin='{"text": "no such column"}')
@@ -236,7 +242,7 @@ def test_an_output_to_be_replaced_is_kept_by_a_run_that_fails_before_its_first_r
     assert output.read_text() == "old\n"
 
 
-def test_the_input_is_not_overwritten(tmp_path):
+def test_the_input_is_not_overwritten(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.jsonl", [SPAIN])
     result = generate("-i", source, "-o", source, "--overwrite")
     assert result.exit_code == 1
@@ -244,38 +250,38 @@ def test_the_input_is_not_overwritten(tmp_path):
     assert read_rows(tmp_path / "rows.jsonl") == [SPAIN]
 
 
-def test_the_folder_of_the_output_is_made(tmp_path):
+def test_the_folder_of_the_output_is_made(tmp_path: Path) -> None:
     output = tmp_path / "new" / "out.jsonl"
     assert generate("-o", str(output)).exit_code == 0
     assert len(read_rows(output)) == 1
 
 
-def test_the_output_is_lines_of_json(tmp_path):
+def test_the_output_is_lines_of_json(tmp_path: Path) -> None:
     result = generate("-o", str(tmp_path / "out.csv"))
     assert result.exit_code == 1
     assert "must be a .jsonl file" in result.stderr
 
 
-def test_rows_may_go_to_a_device():
+def test_rows_may_go_to_a_device() -> None:
     result = generate("-o", "/dev/null")
     assert result.exit_code == 0
     assert "1 written to /dev/null" in result.stderr
 
 
-def test_a_quiet_run_that_goes_well_says_nothing():
+def test_a_quiet_run_that_goes_well_says_nothing() -> None:
     result = generate("--quiet")
     assert result.exit_code == 0
     assert result.stderr == ""
     assert len(rows_of(result.stdout)) == 1
 
 
-def test_a_quiet_run_with_failures_says_so():
+def test_a_quiet_run_with_failures_says_so() -> None:
     result = generate("--quiet", stdin='{"instruction": null}')
     assert result.exit_code == 3
     assert "1 failed (1 RowError)" in result.stderr
 
 
-def test_a_value_that_json_does_not_have_is_written_as_its_text():
+def test_a_value_that_json_does_not_have_is_written_as_its_text() -> None:
     import datetime as dt
 
     from pydantic import BaseModel

@@ -1,8 +1,12 @@
 """`limbeck tasks`, `llms` and `steps`: what is installed, read from metadata alone."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +29,7 @@ class Judge(Task):
 
 
 @pytest.fixture
-def acme(tmp_path):
+def acme(tmp_path: Path) -> Iterator[None]:
     """A distribution with a task and an LLM whose modules cannot be imported."""
     entry_points = {
         "limbeck.tasks": {"judge": "acme_broken:Judge", "text-generation": "acme_broken:Own"},
@@ -41,7 +45,7 @@ def acme(tmp_path):
 
 @pytest.mark.usefixtures("acme")
 @pytest.mark.parametrize(("command", "name"), [("tasks", "judge"), ("llms", "acme"), ("steps", "acme-sort")])
-def test_a_listing_has_each_name_with_its_pack_and_imports_none(command, name):
+def test_a_listing_has_each_name_with_its_pack_and_imports_none(command: str, name: str) -> None:
     result = invoke(command)
     assert result.exit_code == 0
     (line,) = [line.split() for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
@@ -49,7 +53,7 @@ def test_a_listing_has_each_name_with_its_pack_and_imports_none(command, name):
 
 
 @pytest.mark.usefixtures("acme")
-def test_a_listing_is_json_for_programs():
+def test_a_listing_is_json_for_programs() -> None:
     listed = {each["name"]: each for each in json.loads(invoke("tasks", "--json").stdout)}
     assert listed["judge"] == {
         "name": "judge",
@@ -65,14 +69,14 @@ def test_a_listing_is_json_for_programs():
 
 
 @pytest.mark.usefixtures("acme")
-def test_a_disabled_plugin_is_listed_as_such():
+def test_a_disabled_plugin_is_listed_as_such() -> None:
     listed = json.loads(invoke("--disable-plugin", "acme-judges", "llms", "--json").stdout)
     status = {each["name"]: each["status"] for each in listed}
     assert status["acme"] == "disabled by LIMBECK_DISABLE_PLUGINS"
     assert status["offline"] == "available"
 
 
-def test_disabled_plugins_add_to_those_of_the_environment(tmp_path):
+def test_disabled_plugins_add_to_those_of_the_environment(tmp_path: Path) -> None:
     entry_points = {"limbeck.tasks": {"one": "acme_many:One", "two": "acme_many:Two", "three": "acme_many:Three"}}
     with fake_distribution(tmp_path, "acme-many", entry_points=entry_points):
         result = invoke("--disable-plugin", "acme-many/one", "tasks", "--json", LIMBECK_DISABLE_PLUGINS="acme-many/two")
@@ -80,14 +84,14 @@ def test_disabled_plugins_add_to_those_of_the_environment(tmp_path):
     assert disabled == {"one", "two"}
 
 
-def test_a_problem_with_a_plugin_is_mentioned_under_the_listing(tmp_path):
+def test_a_problem_with_a_plugin_is_mentioned_under_the_listing(tmp_path: Path) -> None:
     with fake_distribution(tmp_path, "acme-odd", entry_points={"limbeck.tasks": {"Not_A_Name": "acme:Task"}}):
         result = invoke("tasks")
     assert result.exit_code == 0
     assert "1 problem with installed plugins; see: limbeck plugins list" in result.stderr
 
 
-def test_no_module_behind_a_listing_imports_pydantic():
+def test_no_module_behind_a_listing_imports_pydantic() -> None:
     modules = "app commands diagnosis exits listing precedence pydantic_guard tables"
     imports = "; ".join(f"import limbeck_cli.{module}" for module in modules.split())
     code = f"import sys; {imports}; from limbeck_cli.listing import show_names; show_names('task', as_json=True); "
@@ -97,7 +101,7 @@ def test_no_module_behind_a_listing_imports_pydantic():
     assert done.stderr.strip() == "[]"
 
 
-def test_the_version_is_that_of_the_command_and_of_the_core():
+def test_the_version_is_that_of_the_command_and_of_the_core() -> None:
     from importlib.metadata import version
 
     done = limbeck("--version")

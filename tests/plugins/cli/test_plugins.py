@@ -1,9 +1,14 @@
 """`limbeck plugins`, commands that plugins bring, and environments with something wrong in them."""
 
+from __future__ import annotations
+
 import json
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from typer.testing import CliRunner
 
+from limbeck._registry.registry import Registry
 from limbeck.testing import fake_distribution
 from support.command import REPOSITORY, install, invoke, limbeck, rows_of
 
@@ -35,7 +40,7 @@ BROKEN_FILE = "[console_scripts]\nthis line has no equals sign\n"
 # list
 
 
-def test_the_list_has_every_distribution_with_its_names_and_problems(tmp_path):
+def test_the_list_has_every_distribution_with_its_names_and_problems(tmp_path: Path) -> None:
     entry_points = {
         "limbeck.tasks": {"judge": "acme_none:Judge", "Bad_Name": "acme_none:Bad"},
         "limbeck.commands": {"hello": "acme_none:app"},
@@ -60,7 +65,7 @@ def test_the_list_has_every_distribution_with_its_names_and_problems(tmp_path):
 # check
 
 
-def test_a_check_imports_everything_and_reports_every_fault_by_its_owner(tmp_path):
+def test_a_check_imports_everything_and_reports_every_fault_by_its_owner(tmp_path: Path) -> None:
     entry_points = {
         "limbeck.tasks": {"gone": "acme_gone:Task", "number": "acme_number:NUMBER"},
         "limbeck.commands": {"quits": "acme_quits:app", "text": "acme_number:TEXT"},
@@ -82,7 +87,7 @@ def test_a_check_imports_everything_and_reports_every_fault_by_its_owner(tmp_pat
     assert "must be a `typer.Typer` app, not str" in told
 
 
-def test_a_check_reports_all_under_strictness_too(tmp_path):
+def test_a_check_reports_all_under_strictness_too(tmp_path: Path) -> None:
     entry_points = {"limbeck.tasks": {"a": "acme_gone:A", "b": "acme_gone:B"}}
     with fake_distribution(tmp_path, "acme-faulty", entry_points=entry_points):
         result = invoke("plugins", "check", "--json", LIMBECK_STRICT_PLUGINS="1")
@@ -90,22 +95,38 @@ def test_a_check_reports_all_under_strictness_too(tmp_path):
     assert {"acme_gone:A", "acme_gone:B"} <= subjects
 
 
+def test_a_check_says_each_problem_once(tmp_path: Path) -> None:
+    plugin = install(
+        tmp_path,
+        "acme-hooks",
+        "[limbeck.plugins]\nacme = acme_hooks\ngone = acme_gone\n",
+        acme_hooks="from limbeck import hookimpl\n@hookimpl\ndef limbeck_run_startd(run):\n    pass\n",
+    )
+    done = limbeck("--disable-plugin", "no-such-pack", "plugins", "check", env={"PYTHONPATH": plugin})
+    told = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert told.count("limbeck_run_startd") == 1
+    assert told.count("acme_gone") == 2  # the target, and the module that there is not
+    assert told.count("'no-such-pack'") == 1
+    assert "2 problems." in told
+
+
 # why
 
 
-def why(name, **variables):
+def why(name: str, **variables: str) -> str:
     return " ".join(invoke("plugins", "why", name, **variables).stdout.split())
 
 
-def test_why_says_that_nobody_else_offers_a_name():
+def test_why_says_that_nobody_else_offers_a_name() -> None:
     assert "limbeck-core/offline: nobody else offers it" in why("offline")
 
 
-def test_why_says_that_an_official_pack_goes_first(tmp_path):
+def test_why_says_that_an_official_pack_goes_first(tmp_path: Path) -> None:
     entry_points = {"limbeck.tasks": {"text-generation": "acme_none:Own"}}
     with fake_distribution(tmp_path, "acme-own", entry_points=entry_points):
         told = why("text-generation")
-        pinned = why("text-generation", LIMBECK_PIN="text-generation=acme-own")
+        pinned = why("text-generation", LIMBECK_PIN="text-generation=Acme_.Own")
         qualified = why("acme-own/text-generation")
     assert "acme-own/text-generation 1.0 acme_none:Own shadowed by limbeck-tasks" in told
     assert "-> limbeck-tasks/text-generation: it is an official pack" in told
@@ -113,7 +134,7 @@ def test_why_says_that_an_official_pack_goes_first(tmp_path):
     assert "-> acme-own/text-generation: a qualified name means one distribution" in qualified
 
 
-def test_why_says_that_nobody_gets_a_name_that_several_offer(tmp_path):
+def test_why_says_that_nobody_gets_a_name_that_several_offer(tmp_path: Path) -> None:
     entry_points = {"limbeck.tasks": {"judge": "acme_none:Judge"}}
     with (
         fake_distribution(tmp_path / "one", "acme-one", entry_points=entry_points),
@@ -126,24 +147,24 @@ def test_why_says_that_nobody_gets_a_name_that_several_offer(tmp_path):
     assert "chooses a distribution that does not offer it" in pinned
 
 
-def test_why_says_what_disables_a_name(tmp_path):
+def test_why_says_what_disables_a_name(tmp_path: Path) -> None:
     with fake_distribution(tmp_path, "acme-off", entry_points={"limbeck.tasks": {"off": "acme_none:Off"}}):
         assert "-> nothing: disabled by LIMBECK_DISABLE_PLUGINS" in why("off", LIMBECK_DISABLE_PLUGINS="acme-off")
 
 
-def test_why_knows_commands(tmp_path):
+def test_why_knows_commands(tmp_path: Path) -> None:
     with fake_distribution(tmp_path, "acme-cmd", entry_points={"limbeck.commands": {"hello": "acme_none:app"}}):
         assert "command hello" in why("hello")
 
 
-def test_why_asks_the_hook_plugins_for_a_name_that_no_metadata_has(tmp_path):
+def test_why_asks_the_hook_plugins_for_a_name_that_no_metadata_has(tmp_path: Path) -> None:
     entry_points = {"limbeck.plugins": {"acme-late": "acme_late"}}
     with fake_distribution(tmp_path, "acme-late", entry_points=entry_points, modules={"acme_late": LATE}):
         told = why("late-task")
     assert "acme_late:Late: a hook plugin registers it" in told
 
 
-def test_why_of_a_name_that_nobody_has_is_an_error_with_what_is_close():
+def test_why_of_a_name_that_nobody_has_is_an_error_with_what_is_close() -> None:
     result = invoke("plugins", "why", "text-generatoin")
     assert result.exit_code == 1
     assert "Did you mean `text-generation`" in result.stderr
@@ -155,7 +176,7 @@ def test_why_of_a_name_that_nobody_has_is_an_error_with_what_is_close():
 # Commands of plugins
 
 
-def commands(tmp_path, **modules):
+def commands(tmp_path: Path, **modules: str) -> AbstractContextManager[Registry]:
     entry_points = {"limbeck.commands": {name: f"acme_{name}:app" for name in modules}}
     return fake_distribution(
         tmp_path,
@@ -166,7 +187,7 @@ def commands(tmp_path, **modules):
     )
 
 
-def test_a_command_of_a_plugin_is_in_the_help_without_being_imported(tmp_path):
+def test_a_command_of_a_plugin_is_in_the_help_without_being_imported(tmp_path: Path) -> None:
     with commands(tmp_path, quits="import sys\nsys.exit(4)\n"):
         result = invoke("--help")
     assert result.exit_code == 0
@@ -174,14 +195,14 @@ def test_a_command_of_a_plugin_is_in_the_help_without_being_imported(tmp_path):
     assert "From acme-tools 1.0: Tools." in result.stdout
 
 
-def test_a_command_of_a_plugin_runs_with_its_own_options(tmp_path):
+def test_a_command_of_a_plugin_runs_with_its_own_options(tmp_path: Path) -> None:
     with commands(tmp_path, hello=HELLO):
         assert invoke("hello", "--name", "you").stdout == "Hello, you\n"
         assert "Greet." in invoke("hello", "--help").stdout
         assert invoke("acme-tools/hello").stdout == "Hello, world\n"
 
 
-def test_a_command_that_cannot_be_imported_costs_only_itself(tmp_path):
+def test_a_command_that_cannot_be_imported_costs_only_itself(tmp_path: Path) -> None:
     with commands(tmp_path, quits="import sys\nsys.exit(4)\n", hello=HELLO):
         failed = invoke("quits")
         assert invoke("hello").exit_code == 0
@@ -190,14 +211,14 @@ def test_a_command_that_cannot_be_imported_costs_only_itself(tmp_path):
     assert "The plugin acme-tools 1.0 failed to load `acme_quits:app`: it called sys.exit(4)" in failed.stderr
 
 
-def test_a_plugin_cannot_replace_a_command_of_ours(tmp_path):
+def test_a_plugin_cannot_replace_a_command_of_ours(tmp_path: Path) -> None:
     with commands(tmp_path, tasks=HELLO):
         result = invoke("tasks")
     assert "Hello" not in result.stdout
     assert "text-generation" in result.stdout
 
 
-def test_a_command_that_several_offer_is_called_by_its_qualified_name(tmp_path):
+def test_a_command_that_several_offer_is_called_by_its_qualified_name(tmp_path: Path) -> None:
     entry_points = {"limbeck.commands": {"hello": "acme_hello:app"}}
     with (
         fake_distribution(tmp_path / "one", "acme-one", entry_points=entry_points, modules={"acme_hello": HELLO}),
@@ -215,11 +236,11 @@ def test_a_command_that_several_offer_is_called_by_its_qualified_name(tmp_path):
 # Malformed metadata: a process of its own, since pydantic looks only once
 
 
-def broken(tmp_path):
+def broken(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": install(tmp_path, "broken-pkg", BROKEN_FILE)}
 
 
-def test_a_malformed_file_of_any_package_is_named_with_its_owner_and_the_remedy(tmp_path):
+def test_a_malformed_file_of_any_package_is_named_with_its_owner_and_the_remedy(tmp_path: Path) -> None:
     done = limbeck("plugins", "list", env=broken(tmp_path))
     assert done.returncode == 0
     place = f"{tmp_path}/broken_pkg-1.0.dist-info/entry_points.txt line 2"
@@ -228,7 +249,7 @@ def test_a_malformed_file_of_any_package_is_named_with_its_owner_and_the_remedy(
     assert "text-generation" in done.stdout
 
 
-def test_a_check_reports_a_malformed_file_and_imports_the_plugins_all_the_same(tmp_path):
+def test_a_check_reports_a_malformed_file_and_imports_the_plugins_all_the_same(tmp_path: Path) -> None:
     done = limbeck("plugins", "check", "--json", env=broken(tmp_path))
     assert done.returncode == 1
     problems = [(each["distribution"], each["kind"]) for each in json.loads(done.stdout)]
@@ -236,20 +257,20 @@ def test_a_check_reports_a_malformed_file_and_imports_the_plugins_all_the_same(t
     assert "import" not in [kind for _, kind in problems]
 
 
-def test_listings_work_beside_a_malformed_file(tmp_path):
+def test_listings_work_beside_a_malformed_file(tmp_path: Path) -> None:
     done = limbeck("tasks", env=broken(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert "text-generation" in done.stdout
 
 
-def test_runs_work_beside_a_malformed_file_with_a_warning(tmp_path):
+def test_runs_work_beside_a_malformed_file_with_a_warning(tmp_path: Path) -> None:
     done = limbeck("run", str(REPOSITORY / "examples" / "capitals.yaml"), env=broken(tmp_path))
     assert done.returncode == 0
     assert len(rows_of(done.stdout)) == 3
     assert "warning: Malformed package metadata, over which pydantic trips: broken-pkg 1.0" in done.stderr
 
 
-def test_a_misspelt_token_is_a_warning():
+def test_a_misspelt_token_is_a_warning() -> None:
     done = limbeck("--disable-plugin", "no-such-pack", "tasks")
     assert done.returncode == 0
     assert "warning: " in done.stderr
@@ -257,7 +278,7 @@ def test_a_misspelt_token_is_a_warning():
     assert ".py:" not in done.stderr
 
 
-def test_a_plugin_that_runs_the_command_s_own_app_gets_a_code_and_no_exception():
+def test_a_plugin_that_runs_the_command_s_own_app_gets_a_code_and_no_exception() -> None:
     from limbeck_cli.app import app
 
     result = CliRunner().invoke(app, ["show", "task", "no-such-name"])

@@ -1,43 +1,64 @@
 """Progress: a live line on a terminal, plain lines elsewhere."""
 
+from __future__ import annotations
+
 import os
 import pty
 import select
 import subprocess
 import threading
-from asyncio import Event
+from asyncio import AbstractEventLoop, Event, get_running_loop
 from collections import deque
+from pathlib import Path
+
+import pytest
+from aiohttp import web
 
 from limbeck._engine.stats import RunStats
 from limbeck_cli.progress import Progress, duration, shown
 from support.command import start, write_rows
-from support.openai_server import answer, openai_server
+from support.openai_server import Exchange, answer, openai_server
 
 
 class Watched:
     """A chain with these counters."""
 
-    def __init__(self, *stats):
+    def __init__(self, *stats: RunStats) -> None:
         self.stats = stats
 
 
-def test_the_line_has_rows_failures_requests_and_tokens():
+def test_the_line_has_rows_failures_requests_and_tokens() -> None:
     stats = RunStats(rows_done=1234, rows_failed=3, in_flight=64, input_tokens=1000, output_tokens=500)
     line = Progress("judge", Watched(stats), None, limit=None).line()
     assert line.startswith("judge  1,234 rows  ")
     assert line.endswith("/s  3 failed  64 in flight  1,500 tokens")
 
 
-def test_the_line_says_what_waits_and_why():
-    stats = RunStats(waiting=5, rate_limited=12)
-    assert "  5 waiting to retry (12 times rate-limited)  " in Progress("x", Watched(stats), None, limit=None).line()
+def test_the_line_tells_apart_what_is_in_flight_waits_for_quota_and_is_retried() -> None:
+    stats = [RunStats(in_flight=7, waiting=5, limited=3), RunStats(in_flight=1, waiting=2, limited=2)]
+    assert "  8 in flight  5 waiting for quota  2 retrying  " in Progress("x", Watched(*stats), None, limit=None).line()
 
 
-def counted(total, *stats, limit=None):
+def test_answers_that_were_there_are_told_as_from_the_ledger() -> None:
+    line = Progress("x", Watched(RunStats(rows_done=3, reused=2), RunStats(reused=1)), None, limit=None).line()
+    assert "  0 in flight  3 from the ledger  0 tokens" in line
+
+
+def test_the_speed_is_that_of_the_last_half_minute() -> None:
+    now = [0.0]
+    stats = RunStats()
+    progress = Progress("x", Watched(stats), None, limit=None, clock=lambda: now[0])
+    speeds = []
+    for now[0], stats.rows_done in ((10.0, 1000), (20.0, 1010), (45.0, 1035), (60.0, 1050)):
+        speeds.append(progress.line().split()[3])
+    assert speeds == ["100.0/s", "50.5/s", "1.0/s", "1.0/s"]
+
+
+def counted(total: int, *stats: RunStats, limit: int | None = None) -> Progress:
     """Progress whose total is known."""
     known = threading.Event()
 
-    def count():
+    def count() -> int:
         known.set()
         return total
 
@@ -49,23 +70,23 @@ def counted(total, *stats, limit=None):
     return progress
 
 
-def test_a_known_total_gives_the_time_left():
+def test_a_known_total_gives_the_time_left() -> None:
     assert "x  50/100 rows  " in counted(100, RunStats(rows_done=50)).line()
     assert "  ETA " in counted(100, RunStats(rows_done=50)).line()
     assert "ETA" not in counted(100, RunStats()).line()
 
 
-def test_a_limit_bounds_the_total():
+def test_a_limit_bounds_the_total() -> None:
     assert "x  5/10 rows  " in counted(100, RunStats(rows_done=5), limit=10).line()
 
 
-def test_the_total_of_a_chain_is_what_its_last_task_will_see():
+def test_the_total_of_a_chain_is_what_its_last_task_will_see() -> None:
     first, second = RunStats(rows_done=10, rows_out=30), RunStats(rows_done=15)
     assert "x  15/300 rows  " in counted(100, first, second).line()
 
 
-def test_a_count_that_fails_leaves_the_total_unknown():
-    def count():
+def test_a_count_that_fails_leaves_the_total_unknown() -> None:
+    def count() -> int:
         raise OSError
 
     progress = Progress("x", Watched(RunStats(rows_done=2)), count, limit=None)
@@ -75,42 +96,43 @@ def test_a_count_that_fails_leaves_the_total_unknown():
     assert "x  2 rows  " in progress.line()
 
 
-def test_durations_are_short():
+def test_durations_are_short() -> None:
     assert [duration(seconds) for seconds in (0.4, 59.2, 185, 7800)] == ["0s", "59s", "3m05s", "2h10m"]
 
 
 class Told:
     """Progress that knows when it was asked for its line."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked = threading.Event()
 
-    def line(self):
+    def line(self) -> str:
         self.asked.set()
         return "so far so good"
 
 
-def test_plain_lines_are_told_now_and_then_where_there_is_no_terminal(capsys):
+def test_plain_lines_are_told_now_and_then_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Told()
     with shown(progress, quiet=False, rows_on_screen=False, every=0.001):
         assert progress.asked.wait(10)
     assert "so far so good\n" in capsys.readouterr().err
 
 
-def test_nothing_is_told_quietly_or_where_the_rows_are_on_the_screen(capsys):
-    for options in ({"quiet": True, "rows_on_screen": False}, {"quiet": False, "rows_on_screen": True}):
-        with shown(Told(), every=0.001, **options):
+def test_nothing_is_told_quietly_or_where_the_rows_are_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet, on_screen in ((True, False), (False, True)):
+        with shown(Told(), every=0.001, quiet=quiet, rows_on_screen=on_screen):
             pass
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_shows_a_live_line_and_then_the_summary(tmp_path):
+def test_a_terminal_shows_a_live_line_and_then_the_summary(tmp_path: Path) -> None:
     source = write_rows(tmp_path / "rows.jsonl", [{"instruction": str(number)} for number in range(3)])
-    held, release = threading.Event(), deque()
+    held = threading.Event()
+    release: deque[tuple[Event, AbstractEventLoop]] = deque()
 
-    async def held_back(exchange):
+    async def held_back(exchange: Exchange) -> web.StreamResponse:
         seen = Event()
-        release.append((seen, exchange.request.task.get_loop()))
+        release.append((seen, get_running_loop()))
         held.set()
         await seen.wait()
         return await answer()(exchange)
@@ -134,7 +156,7 @@ def test_a_terminal_shows_a_live_line_and_then_the_summary(tmp_path):
     assert "ETA" in shown
 
 
-def read_until(descriptor, text):
+def read_until(descriptor: int, text: str) -> str:
     """What a terminal shows up to `text`."""
     shown = b""
     while text.encode() not in shown:

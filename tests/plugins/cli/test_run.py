@@ -1,13 +1,20 @@
 """`limbeck run FILE.yaml`: a chain of tasks over rows."""
 
+from __future__ import annotations
+
 import re
 import sqlite3
 import textwrap
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from support.command import REPOSITORY, invoke, read_rows, rows_of, write_rows
+
+Recipe: TypeAlias = Callable[[str], str]
 
 MADRID = "The capital of Spain is Madrid."
 
@@ -36,11 +43,11 @@ tasks:
 
 
 @pytest.fixture
-def recipe(tmp_path):
+def recipe(tmp_path: Path) -> Recipe:
     """Writes a YAML file beside a file of rows; gives its path."""
     write_rows(tmp_path / "rows.jsonl", [{"instruction": "What's the capital of Spain?"}])
 
-    def write(text):
+    def write(text: str) -> str:
         path = tmp_path / "recipe.yaml"
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return str(path)
@@ -49,13 +56,15 @@ def recipe(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["capitals", "classify"])
-def test_an_example_runs_without_a_key_or_a_network(name):
+def test_an_example_runs_without_a_key_or_a_network(name: str) -> None:
     result = invoke("run", str(REPOSITORY / "examples" / f"{name}.yaml"))
     assert result.exit_code == 0
     assert len(rows_of(result.stdout)) == 3
 
 
-def test_each_task_adds_its_columns_and_its_metadata_to_the_rows_of_the_one_before(recipe, tmp_path):
+def test_each_task_adds_its_columns_and_its_metadata_to_the_rows_of_the_one_before(
+    recipe: Recipe, tmp_path: Path
+) -> None:
     result = invoke("run", recipe(CHAIN))
     assert result.exit_code == 0
     (row,) = read_rows(tmp_path / "out.jsonl")
@@ -65,15 +74,15 @@ def test_each_task_adds_its_columns_and_its_metadata_to_the_rows_of_the_one_befo
     assert "The answers of answer, text-generation are the offline stand-in's" in result.stderr
 
 
-def test_an_unnamed_repeat_gets_a_number(recipe):
+def test_an_unnamed_repeat_gets_a_number(recipe: Recipe) -> None:
     text = CHAIN.replace("  - name: answer\n    task", "  - task").replace("output: out.jsonl", "output: '-'")
     (row,) = rows_of(invoke("run", recipe(text)).stdout)
     assert set(row["distilabel_metadata"]) == {"raw_output_text-generation", "raw_output_text-generation-2"}
 
 
 def test_paths_in_the_file_are_meant_from_its_folder_and_those_on_the_command_line_from_here(
-    recipe, tmp_path, monkeypatch
-):
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = recipe(CAPITALS + "output: beside.jsonl\n")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -84,17 +93,17 @@ def test_paths_in_the_file_are_meant_from_its_folder_and_those_on_the_command_li
     assert len(read_rows(elsewhere / "here.jsonl")) == 1
 
 
-def test_the_output_is_stdout_when_none_is_named(recipe):
+def test_the_output_is_stdout_when_none_is_named(recipe: Recipe) -> None:
     assert len(rows_of(invoke("run", recipe(CAPITALS)).stdout)) == 1
 
 
-def test_rows_may_come_from_stdin(recipe):
+def test_rows_may_come_from_stdin(recipe: Recipe) -> None:
     text = CAPITALS.replace("rows.jsonl", "'-'")
     result = invoke("run", recipe(text), stdin='{"instruction": "a"}\n{"instruction": "b"}\n')
     assert [row["instruction"] for row in rows_of(result.stdout)] == ["a", "b"]
 
 
-def test_values_are_yaml_1_2(recipe):
+def test_values_are_yaml_1_2(recipe: Recipe) -> None:
     text = """
     input: [{text: 12:30, day: 2026-11-23, truth: yes}]
     tasks:
@@ -107,29 +116,29 @@ def test_values_are_yaml_1_2(recipe):
 # Settings
 
 
-def test_a_setting_overrides_a_field_of_the_task_it_names(recipe):
+def test_a_setting_overrides_a_field_of_the_task_it_names(recipe: Recipe) -> None:
     rows = rows_of(invoke("run", recipe(CAPITALS), "--set", "tasks.answer.num_generations=3").stdout)
     assert len(rows) == 3
 
 
-def test_a_setting_overrides_a_field_of_a_task_s_llm(recipe):
+def test_a_setting_overrides_a_field_of_a_task_s_llm(recipe: Recipe) -> None:
     (row,) = rows_of(invoke("run", recipe(CAPITALS), "--set", "tasks.answer.llm.model=other").stdout)
     assert row["model_name"] == "offline/other"
 
 
-def test_a_setting_replaces_a_task_s_llm(recipe):
+def test_a_setting_replaces_a_task_s_llm(recipe: Recipe) -> None:
     result = invoke("run", recipe(CAPITALS), "--set", "tasks.answer.llm=openai/gpt-5-mini")
     assert result.exit_code == 1
     assert "OPENAI_API_KEY" in result.stderr
 
 
-def test_a_task_s_name_may_hold_dots(recipe):
+def test_a_task_s_name_may_hold_dots(recipe: Recipe) -> None:
     text = CAPITALS.replace("answer", "v1.5")
     rows = rows_of(invoke("run", recipe(text), "--set", "tasks.v1.5.num_generations=2").stdout)
     assert len(rows) == 2
 
 
-def test_the_input_the_output_and_the_name_can_be_set(recipe, tmp_path):
+def test_the_input_the_output_and_the_name_can_be_set(recipe: Recipe, tmp_path: Path) -> None:
     output = tmp_path / "set.jsonl"
     result = invoke(
         "run", recipe(CAPITALS), "--set", "input=[{instruction: a}]", "--set", f"output={output}", "--set", "name=x"
@@ -147,7 +156,7 @@ def test_the_input_the_output_and_the_name_can_be_set(recipe, tmp_path):
         ("outptu=x", ["--set outptu", "Did you mean `output`?"]),
     ],
 )
-def test_a_setting_that_names_nothing_is_told_with_what_is_close(recipe, setting, told):
+def test_a_setting_that_names_nothing_is_told_with_what_is_close(recipe: Recipe, setting: str, told: list[str]) -> None:
     result = invoke("run", recipe(CAPITALS), "--set", setting)
     assert result.exit_code == 1
     for fragment in told:
@@ -228,7 +237,9 @@ def test_a_setting_that_names_nothing_is_told_with_what_is_close(recipe, setting
         ),
     ],
 )
-def test_a_mistake_is_told_by_file_line_and_key_with_what_was_expected(tmp_path, text, told):
+def test_a_mistake_is_told_by_file_line_and_key_with_what_was_expected(
+    tmp_path: Path, text: str, told: list[str]
+) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(f"{text}\n")
     result = invoke("run", str(path))
@@ -237,13 +248,13 @@ def test_a_mistake_is_told_by_file_line_and_key_with_what_was_expected(tmp_path,
         assert fragment in result.stderr
 
 
-def test_a_file_that_is_not_there_or_not_utf_8_is_told(tmp_path):
+def test_a_file_that_is_not_there_or_not_utf_8_is_told(tmp_path: Path) -> None:
     assert "No such file" in invoke("run", str(tmp_path / "none.yaml")).stderr
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
     assert "it is not UTF-8 (byte 6)" in invoke("run", str(tmp_path / "latin.yaml")).stderr
 
 
-def test_a_broken_line_in_a_chain_lets_the_rows_before_it_through_all_tasks(recipe, tmp_path):
+def test_a_broken_line_in_a_chain_lets_the_rows_before_it_through_all_tasks(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"instruction": "x"}\n' * 300 + "oops\n")
     path = recipe(
         CHAIN.replace(
@@ -258,7 +269,7 @@ def test_a_broken_line_in_a_chain_lets_the_rows_before_it_through_all_tasks(reci
     assert len(read_rows(tmp_path / "out.jsonl")) == 300
 
 
-def test_rows_keep_their_ids_through_a_chain(recipe, tmp_path):
+def test_rows_keep_their_ids_through_a_chain(recipe: Recipe, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     text = CHAIN.replace("  - name: answer", "  - name: answer\n    num_generations: 2")
     assert invoke("run", recipe(text), "--run-dir", str(run_dir)).exit_code == 0
@@ -272,7 +283,7 @@ def test_rows_keep_their_ids_through_a_chain(recipe, tmp_path):
     ]
 
 
-def test_the_file_in_the_readme_runs(recipe, tmp_path):
+def test_the_file_in_the_readme_runs(recipe: Recipe, tmp_path: Path) -> None:
     readme = (REPOSITORY / "plugins" / "cli" / "README.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     (tmp_path / "rows.jsonl").rename(tmp_path / "capitals.jsonl")
@@ -282,7 +293,7 @@ def test_the_file_in_the_readme_runs(recipe, tmp_path):
     assert (row["generation"], row["label"]) == (MADRID, "right")
 
 
-def test_a_column_that_a_later_task_lacks_is_told_before_any_model_is_asked(recipe, tmp_path):
+def test_a_column_that_a_later_task_lacks_is_told_before_any_model_is_asked(recipe: Recipe, tmp_path: Path) -> None:
     result = invoke("run", recipe(CHAIN.replace("instruction: generation", "instruction: answer")))
     assert result.exit_code == 1
     assert "Task 'text-generation' needs the column `answer`" in result.stderr
@@ -290,7 +301,7 @@ def test_a_column_that_a_later_task_lacks_is_told_before_any_model_is_asked(reci
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_tasks_with_the_same_llm_share_one(tmp_path):
+def test_tasks_with_the_same_llm_share_one(tmp_path: Path) -> None:
     from limbeck_cli.build import build_tasks
     from limbeck_cli.settings import Setting, TaskSpec
 

@@ -1,5 +1,9 @@
 """`limbeck show`: one task, LLM or step in full."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
 
 from limbeck.testing import fake_distribution
@@ -21,12 +25,12 @@ class PlainLLM:
 """
 
 
-def line_of(text, start):
+def line_of(text: str, start: str) -> str:
     (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == start]
     return " ".join(line.split())
 
 
-def test_a_task_is_shown_with_its_source_columns_fields_prompt_and_output():
+def test_a_task_is_shown_with_its_source_columns_fields_prompt_and_output() -> None:
     shown = invoke("show", "task", "text-generation").stdout
     assert "limbeck-tasks 0.1.0, limbeck_tasks.text_generation:TextGeneration" in shown
     assert "Ask the model with a prompt" in shown
@@ -41,34 +45,34 @@ def test_a_task_is_shown_with_its_source_columns_fields_prompt_and_output():
     assert '"generation": "The capital of Spain is Madrid."' in shown
 
 
-def test_a_task_that_cannot_be_made_without_a_field_says_which():
+def test_a_task_that_cannot_be_made_without_a_field_says_which() -> None:
     result = invoke("show", "task", "text-classification")
     assert result.exit_code == 0
     assert "needs the field `labels`" in result.stdout
     assert line_of(result.stdout, "labels").startswith("labels list[str] | dict[str, str] (required)")
 
 
-def test_a_field_can_be_given_to_show_the_prompt_that_it_makes():
+def test_a_field_can_be_given_to_show_the_prompt_that_it_makes() -> None:
     shown = invoke("show", "task", "text-classification", "--set", "labels=[good, bad]").stdout
     assert "  system:\n" in shown
     assert '- "good"' in shown
     assert '"label": "good"' in shown
 
 
-def test_a_field_that_is_given_wrongly_is_an_error():
+def test_a_field_that_is_given_wrongly_is_an_error() -> None:
     result = invoke("show", "task", "text-classification", "--set", "lables=[good, bad]")
     assert result.exit_code == 1
     assert "--set lables: the task 'text-classification' has no field 'lables'. Did you mean `labels`" in result.stderr
 
 
-def test_an_llm_is_shown_with_its_fields_and_capabilities():
+def test_an_llm_is_shown_with_its_fields_and_capabilities() -> None:
     shown = invoke("show", "llm", "offline").stdout
     assert line_of(shown, "max_concurrency").startswith("max_concurrency int 64 requests in flight at most")
     assert line_of(shown, "rpm").startswith("rpm float | None null ")
     assert "Capabilities\n  native_n, native_json_schema\n" in shown
 
 
-def test_an_llm_without_our_base_class_is_shown_by_its_constructor(tmp_path):
+def test_an_llm_without_our_base_class_is_shown_by_its_constructor(tmp_path: Path) -> None:
     entry_points = {"limbeck.llms": {"plain": "acme_plain:PlainLLM"}}
     with fake_distribution(tmp_path, "acme-plain", entry_points=entry_points, modules={"acme_plain": BACKEND}):
         shown = invoke("show", "llm", "plain").stdout
@@ -78,13 +82,13 @@ def test_an_llm_without_our_base_class_is_shown_by_its_constructor(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["task", "llm", "step"])
-def test_an_unknown_name_is_an_error(kind):
+def test_an_unknown_name_is_an_error(kind: str) -> None:
     result = invoke("show", kind, "no-such-name")
     assert result.exit_code == 1
     assert f"There is no {kind} named 'no-such-name'" in result.stderr
 
 
-def test_the_docs_of_a_field_may_share_a_line_and_the_most_specific_class_has_the_last_word():
+def test_the_docs_of_a_field_may_share_a_line_and_the_most_specific_class_has_the_last_word() -> None:
     from limbeck_cli.docstrings import field_docs
 
     class General:

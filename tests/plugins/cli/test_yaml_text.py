@@ -1,6 +1,9 @@
 """YAML as it is read here: version 1.2, with the lines that values stand on."""
 
+from __future__ import annotations
+
 import math
+from pathlib import Path
 
 import pytest
 
@@ -41,12 +44,12 @@ from limbeck_cli.yaml_text import read_value, read_yaml
         ("!tag x", "!tag x"),
     ],
 )
-def test_a_value_on_the_command_line_is_a_scalar_or_in_brackets(text, value):
+def test_a_value_on_the_command_line_is_a_scalar_or_in_brackets(text: str, value: object) -> None:
     assert read_value(text) == value
     assert type(read_value(text)) is type(value)
 
 
-def test_a_place_is_the_line_of_the_nearest_thing_that_is_known(tmp_path):
+def test_a_place_is_the_line_of_the_nearest_thing_that_is_known(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("a:\n  - b: 1\n    c:\n      d: 2\n")
     document = read_yaml(str(path))
@@ -56,7 +59,7 @@ def test_a_place_is_the_line_of_the_nearest_thing_that_is_known(tmp_path):
     assert document.at("a", 0, "no such key") == f"{path}:2"
 
 
-def test_anchors_and_merge_keys_are_understood(tmp_path):
+def test_anchors_and_merge_keys_are_understood(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("base: &base {x: 1}\nboth:\n  <<: *base\n  y: 2\n")
     assert read_yaml(str(path)).data["both"] == {"x": 1, "y": 2}
@@ -65,7 +68,7 @@ def test_anchors_and_merge_keys_are_understood(tmp_path):
 @pytest.mark.parametrize(
     "text", ["a: !!python/object/apply:os.getcwd []", "a: !tag x", "? {a: b}\n: c", "a: 1\n---\nb: 2"]
 )
-def test_what_is_not_plain_data_is_refused(tmp_path, text):
+def test_what_is_not_plain_data_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match="not valid YAML"):

@@ -35,7 +35,7 @@ _LEAST_SAMPLES, _MOST_SAMPLES = 16, 64  # in a round
 _SAME_RATE = 0.75
 _FILLING = 5.0
 _MARGIN = 0.98  # of a learned pace: staying below is cheaper than being refused
-_NEAR, _FAR = 0.94, 0.75  # of the pace that was refused last
+_NEAR, _FAR = 0.94, 0.6  # of the pace that was refused last
 _CUT_PACE = 0.9
 _PROBE_FAR, _PROBE_NEAR = 0.7, 0.005  # a second, relative
 _SHORTEST_SECONDS = 0.05
@@ -180,9 +180,11 @@ class Controller:
             if len(self._round) >= min(max(self.limit / 2, _LEAST_SAMPLES), _MOST_SAMPLES):
                 self._end_round(now)
         if now >= self._no_growth_until and not self._slow_rounds and self.limit < self.ceiling:
-            if self._slow_start and in_flight >= self.limit / 2:
+            # As many as the pace needs are harmless: it is the gate that keeps to the pace.
+            needed = self.pace is not None and self.limit < self.pace * (self._base or latency)
+            if (self._slow_start or needed) and in_flight >= self.limit / 2:
                 self.limit = min(self.ceiling, self.limit + 1.0)
-                self._slow_start = self.limit < self.ceiling
+                self._slow_start = self._slow_start and self.limit < self.ceiling
             elif in_flight >= self.limit - 1:
                 self.limit = min(self.ceiling, self.limit + 1.0 / self.limit)
 
@@ -197,6 +199,8 @@ class Controller:
             self.limit = max(1.0, self.limit * _CUT)
             self._slow_start = False
             self._restart_round(now)
+        else:  # it was on its way when the first was heard, and counted as accepted then
+            self._accepted_then -= 1
         self._pause = max(self._pause, now + wait - (self._refused_at or now))
         self.paused_until = max(self.paused_until, now + wait)
         self._next_send = max(self._next_send, self.paused_until)
@@ -220,14 +224,13 @@ class Controller:
         self._refused_at, self._accepted_then, self._probed_at = now, self._sent - self.refusals, now
         if accepted <= 0 or elapsed <= 0:
             return
-        sent = accepted / max(elapsed - self._pause, _SHORTEST_SECONDS)
+        sending = elapsed - self._pause
         if self.pace is None:
-            self.pace = sent * _MARGIN
+            self.pace = accepted / max(sending, _SHORTEST_SECONDS) * _MARGIN
         else:
-            refused = min(self.pace, sent)
             # A pace just above the allowance holds for long before it is refused, one far above it does not.
-            self._known_pace = refused * (_NEAR if elapsed - self._pause > 2 * self._pause else _FAR)
-            self.pace = max(min(accepted / elapsed * _MARGIN, refused), self._known_pace * _CUT_PACE)
+            self._known_pace = self.pace * (_NEAR if sending > 2 * self._pause else _FAR)
+            self.pace = max(min(accepted / elapsed * _MARGIN, self.pace), self._known_pace * _CUT_PACE)
 
     def _heed(self, now: float, quota: Quota) -> None:
         for remaining, reset in (

@@ -18,7 +18,8 @@ class ReorderBuffer:
     """Takes what came of a row under the row's index, in any order, and gives it back by index.
 
     A slow row at the head holds back all that is done behind it: that may be any number of
-    rows, and must neither stall admission nor grow memory.
+    rows, and must neither stall admission nor grow memory. Rows that cannot be pickled stay
+    in memory.
 
     Args:
         budget: bytes to keep in memory, as estimated from the lengths of the texts.
@@ -48,11 +49,12 @@ class ReorderBuffer:
     def put(self, index: int, rows: list[Row]) -> None:
         """Keep `rows` under `index`."""
         size = _size(rows)
-        if self._bytes + size <= self._budget:
+        payload = _pickled(rows) if self._bytes + size > self._budget else None
+        if payload is not None:
+            self._spill(index, payload)
+        else:
             self._held[index] = (size, rows)
             self._bytes += size
-        else:
-            self._spill(index, rows)
 
     def pop(self, index: int) -> list[Row]:
         """What is kept under `index`, which is then forgotten."""
@@ -68,13 +70,25 @@ class ReorderBuffer:
             self._file.truncate(0)
         return spilled
 
-    def _spill(self, index: int, rows: list[Row]) -> None:
+    def close(self) -> None:
+        """Let go of the file; what is still kept in it is lost."""
+        if self._file is not None:
+            self._file.close()
+
+    def _spill(self, index: int, payload: bytes) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="limbeck-")  # noqa: SIM115 - lives as long as the buffer
-        payload = pickle.dumps(rows, protocol=pickle.HIGHEST_PROTOCOL)
         place = self._file.seek(0, 2)
         self._file.write(payload)
         self._spilled[index] = (place, len(payload))
+
+
+def _pickled(rows: list[Row]) -> bytes | None:
+    """None where it cannot be done: rows hold anything."""
+    try:
+        return pickle.dumps(rows, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception:  # noqa: BLE001 - whatever a value's own methods raise
+        return None
 
 
 def _size(rows: list[Row]) -> int:

@@ -19,7 +19,7 @@ class RunStats:
         requests: attempts sent. in_flight: attempts without an answer yet.
         reused: generations taken from the ledger.
         retries: attempts repeated after a fault. rate_limited: attempts refused for rate.
-        waiting: requests that wait for their next attempt.
+        waiting: requests that wait for their next attempt. limited: those of them that were refused for rate.
         failures: generations failed, by the name of the error's type.
         usage: tokens of all answers.
     """
@@ -34,6 +34,7 @@ class RunStats:
     retries: int = 0
     rate_limited: int = 0
     waiting: int = 0
+    limited: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0

@@ -149,7 +149,18 @@ class Job:
 class Unit:
     """One request to send, for some samples of a row."""
 
-    __slots__ = ("attempts", "deadline", "fruitless", "job", "refusals", "request", "samples", "sent_at", "stream")
+    __slots__ = (
+        "attempts",
+        "deadline",
+        "fruitless",
+        "job",
+        "limited",
+        "refusals",
+        "request",
+        "samples",
+        "sent_at",
+        "stream",
+    )
 
     def __init__(self, stream: Stream, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
         self.stream = stream
@@ -158,6 +169,7 @@ class Unit:
         self.samples = samples
         self.attempts = 0
         self.refusals = 0  # for rate: these are not attempts
+        self.limited = False  # the last attempt was one
         self.fruitless = 0  # answers that held no generation
         self.sent_at = 0.0
         self.deadline: float | None = None

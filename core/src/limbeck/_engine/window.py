@@ -132,6 +132,7 @@ class Window:
             elif due <= now:
                 heapq.heappop(self._later)
                 unit.stream.stats.waiting -= 1
+                unit.stream.stats.limited -= unit.limited
                 return unit
             else:
                 self._wake_at(due)
@@ -269,6 +270,7 @@ class Window:
     def _delay(self, unit: Unit, error: GenerationError) -> float | None:
         """Seconds to wait before another attempt, or None when there is to be none."""
         now = self._loop.time()
+        unit.limited = isinstance(error, RateLimitError)
         if isinstance(error, RateLimitError):
             unit.attempts -= 1
             unit.refusals += 1
@@ -291,6 +293,7 @@ class Window:
         if not unit.stream.ended:
             when = self._loop.time() + delay
             unit.stream.stats.waiting += 1
+            unit.stream.stats.limited += unit.limited
             heapq.heappush(self._later, (when, next(self._sequence), unit))
             self._wake_at(when)
 

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from .commands import CommandGroup
+from .commands import CommandGroup, typed_words
 from .exits import show_warning
+from .run_options import Options, RunOptions, TaskOptions, amount_of, max_failed_of
+from .shared_options import taking
 
 app = typer.Typer(
     name="limbeck",
@@ -31,9 +33,44 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, and no 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")]
 RunDir = Annotated[
     str | None,
-    typer.Option("--run-dir", help="Keep every answer here: the same command again asks only for the rest."),
+    typer.Option(
+        metavar="DIR",
+        help="Keep every answer here; the same command again asks only for the rest. By default a new folder in runs/.",
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Read this many rows at most.")]
+Input = Annotated[str | None, typer.Option("--input", "-i", help="Read this instead; `-` is stdin.")]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="Write here instead; `-` is stdout.")]
+RunSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="`tasks.NAME.FIELD=VALUE`, `tasks.NAME.llm.FIELD=VALUE`, `output=PATH`. Repeatable.",
+    ),
+]
+GenerateSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="`task.FIELD=VALUE`, or `llm.NAME=VALUE`: a field of the LLM, else the provider's own. Repeatable.",
+    ),
+]
+
+
+def _max_failed(text: str) -> float:
+    try:
+        return max_failed_of(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+
+
+def _amount(text: str) -> float:
+    try:
+        return amount_of(float(text))
+    except ValueError as exc:
+        raise typer.BadParameter(f"expected a number above 0, not {text!r}") from exc
 
 
 def _disable(tokens: list[str] | None) -> list[str] | None:
@@ -74,88 +111,151 @@ def main_options(
         os.environ["LIMBECK_DEBUG"] = "1"
 
 
-@app.command()
-def run(  # noqa: PLR0917 - typer passes them by name
-    file: Annotated[str, typer.Argument(metavar="FILE.yaml", help="What to run.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="`tasks.NAME.FIELD=VALUE`, `tasks.NAME.llm.FIELD=VALUE`, `output=PATH`. Repeatable.",
-        ),
-    ] = None,
-    source: Annotated[str | None, typer.Option("--input", "-i", help="Read this instead; `-` is stdin.")] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", help="Write here instead; `-` is stdout.")] = None,
+def _shared_options(
+    *,
+    ctx: typer.Context,
     limit: Limit = None,
     run_dir: RunDir = None,
+    no_ledger: Annotated[bool, typer.Option("--no-ledger", help="Keep no answers.")] = False,
+    max_failed: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N|FRACTION",
+            parser=_max_failed,
+            help="Stop when more rows have failed: 20, or 5% of the rows done.",
+        ),
+    ] = None,
+    max_concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight to each LLM at most.")] = None,
+    rpm: Annotated[float | None, typer.Option(parser=_amount, help="Requests a minute at most.")] = None,
+    tpm: Annotated[float | None, typer.Option(parser=_amount, help="Tokens a minute at most.")] = None,
+    durability: Annotated[
+        Literal["normal", "full"] | None,
+        typer.Option(help="What a power cut may cost: the last answers (normal), or nothing (full)."),
+    ] = None,
+    ledger_requests: Annotated[
+        Literal["full", "hash"] | None, typer.Option(help="Keep the prompts too, or only their digests.")
+    ] = None,
+    unordered: Annotated[
+        bool | None, typer.Option("--unordered/--ordered", help="Write rows as they are done, or in input order.")
+    ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+) -> Options:
+    if run_dir is not None and no_ledger:
+        raise typer.BadParameter("--run-dir and --no-ledger exclude each other.")
+    run = RunOptions(
+        run_dir=run_dir,
+        no_ledger=no_ledger or None,
+        max_failed=max_failed,
+        max_concurrency=max_concurrency,
+        rpm=rpm,
+        tpm=tpm,
+        durability=durability,
+        ledger_requests=ledger_requests,
+        unordered=unordered,
+    )
+    return Options(run, limit=limit, overwrite=overwrite, quiet=quiet, typed=typed_words(ctx))
+
+
+def _reparse_options(
+    ctx: typer.Context,
+    run_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the answers are.")] = None,
+    limit: Limit = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> Options:
+    run = RunOptions(run_dir=run_dir)
+    return Options(run, limit=limit, overwrite=overwrite, quiet=quiet, reparse=True, typed=typed_words(ctx))
+
+
+def _task_options(
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="The task, by default `text-generation`; see `limbeck tasks`.")
+    ] = None,
+    num_generations: Annotated[
+        int | None, typer.Option("--num-generations", "-n", min=1, help="Answers for each row.")
+    ] = None,
+    group: Annotated[bool, typer.Option("--group", help="One row with lists, instead of one row an answer.")] = False,
+    on_error: Annotated[
+        Literal["keep", "drop", "raise"] | None, typer.Option(help="What becomes of a generation that failed.")
+    ] = None,
+) -> TaskOptions:
+    own = {
+        "--num-generations": ("num_generations", num_generations),
+        "--group": ("group_generations", group or None),
+        "--on-error": ("on_error", on_error),
+    }
+    fields = {name: (value, flag) for flag, (name, value) in own.items() if value is not None}
+    return TaskOptions(task, fields)
+
+
+@app.command()
+@taking(options=_shared_options)
+def run(
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE.yaml", help="What to run.")],
+    source: Input = None,
+    output: Output = None,
+    settings: RunSettings = None,
+    options: Options,
 ) -> None:
     """Run the tasks of a YAML file over its rows, one after another, rows streaming through."""
-    from .jobs import Options, run_file
+    from .jobs import run_file
 
-    options = Options(limit=limit, overwrite=overwrite, quiet=quiet, run_dir=run_dir)
     raise typer.Exit(run_file(file, settings or [], source=source, output=output, options=options))
 
 
 @app.command()
-def generate(  # noqa: PLR0917 - typer passes them by name
+@taking(task=_task_options, options=_shared_options)
+def generate(
+    *,
     model: Annotated[
         str,
         typer.Option(
             "--model", "-m", envvar="LIMBECK_MODEL", help="`provider/model`, or `offline` for a first look without one."
         ),
     ],
-    task: Annotated[
-        str, typer.Option("--task", "-t", help="The task's name; see `limbeck tasks`.")
-    ] = "text-generation",
+    task: TaskOptions,
     source: Annotated[
         str, typer.Option("--input", "-i", help="A .jsonl, .json or .csv file; `-` is stdin (JSONL).")
     ] = "-",
     output: Annotated[str, typer.Option("--output", "-o", help="A .jsonl file; `-` is stdout.")] = "-",
-    num_generations: Annotated[
-        int | None, typer.Option("--num-generations", "-n", min=1, help="Answers for each row.")
-    ] = None,
-    group: Annotated[bool, typer.Option("--group", help="One row with lists, instead of one row an answer.")] = False,
-    max_concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight at most.")] = None,
-    on_error: Annotated[
-        Literal["keep", "drop", "raise"] | None, typer.Option(help="What becomes of a generation that failed.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="`task.FIELD=VALUE`, or `llm.NAME=VALUE`: a field of the LLM, else the provider's own. Repeatable.",
-        ),
-    ] = None,
-    limit: Limit = None,
-    run_dir: RunDir = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    settings: GenerateSettings = None,
+    options: Options,
 ) -> None:
     """Run one task over rows: `limbeck generate -m openai/gpt-5-mini -i rows.jsonl -o out.jsonl`."""
-    from .jobs import Options, generate_rows
+    from .jobs import generate_rows
 
-    own = {
-        "--num-generations": ("num_generations", num_generations),
-        "--group": ("group_generations", group or None),
-        "--on-error": ("on_error", on_error),
-    }
-    if max_concurrency is not None:
-        settings = [f"llm.max_concurrency={max_concurrency}", *(settings or [])]
-    raise typer.Exit(
-        generate_rows(
-            task,
-            model,
-            fields={name: (value, flag) for flag, (name, value) in own.items() if value is not None},
-            settings=settings or [],
-            source=source,
-            output=output,
-            options=Options(limit=limit, overwrite=overwrite, quiet=quiet, run_dir=run_dir),
+    raise typer.Exit(generate_rows(model, task, settings=settings or [], source=source, output=output, options=options))
+
+
+@app.command()
+@taking(task=_task_options, options=_reparse_options)
+def reparse(
+    *,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE.yaml]", help="What was run; else as `generate`.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="As `generate` was given.")] = None,
+    task: TaskOptions,
+    source: Input = None,
+    output: Output = None,
+    settings: GenerateSettings = None,
+    options: Options,
+) -> None:
+    """Make the output anew from the answers of a run directory: after a task's `format_output` has changed."""
+    from .jobs import generate_rows, run_file
+
+    if file is None:
+        model = model or os.environ.get("LIMBECK_MODEL")
+        if not model:
+            raise typer.BadParameter("Give a FILE.yaml as for `run`, or --model as for `generate`.")
+        code = generate_rows(
+            model, task, settings=settings or [], source=source or "-", output=output or "-", options=options
         )
-    )
+    elif model or task.given:
+        raise typer.BadParameter("FILE.yaml says the tasks and models; change them with --set tasks.NAME.FIELD=VALUE.")
+    else:
+        code = run_file(file, settings or [], source=source, output=output, options=options)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -12,12 +12,12 @@ from limbeck._llm.llm import resolve_llm
 from limbeck._registry.registry import default_registry
 from limbeck.errors import ConfigurationError, LimbeckError
 
-from .settings import Setting, fields_of, put, refuse_unknown
+from .settings import Setting, fields_of, is_secret, put, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .settings import TaskSpec
+    from .settings import Limit, TaskSpec
 
 
 def build_tasks(specs: Sequence[TaskSpec]) -> list[Any]:
@@ -76,8 +76,8 @@ def _build_llm(spec: TaskSpec, given: Any, where: str, llms: dict[str, Any]) -> 
             "or `llm: offline` to try it without a model."
         )
     config: Any = given
-    if isinstance(given, dict) or settings:
-        config, origins = _llm_config(given, settings, where)
+    if isinstance(given, dict) or settings or spec.limits:
+        config, origins = _llm_config(given, settings, spec.limits, where)
         where = _several(where, origins)
     key = json.dumps(config, sort_keys=True, default=str)
     if key not in llms:
@@ -89,7 +89,9 @@ def _several(where: str, origins: dict[str, str]) -> str:
     return ", ".join(dict.fromkeys([where, *origins.values()]))
 
 
-def _llm_config(given: Any, settings: list[Setting], where: str) -> tuple[dict[str, Any], dict[str, str]]:
+def _llm_config(
+    given: Any, settings: list[Setting], limits: list[Limit], where: str
+) -> tuple[dict[str, Any], dict[str, str]]:
     config = dict(given) if isinstance(given, dict) else {"provider": given}
     provider = config.get("provider")
     if not isinstance(provider, str):
@@ -102,6 +104,11 @@ def _llm_config(given: Any, settings: list[Setting], where: str) -> tuple[dict[s
         if name != "provider":
             refuse_unknown(name, annotations, what=f"the LLM {provider!r}", where=where)
     origins: dict[str, str] = {}
+    for limit in limits:
+        refuse_unknown(limit.name, annotations, what=f"the LLM {provider!r}", where=limit.where)
+        if limit.firm or limit.name not in config:
+            config[limit.name] = limit.value
+            origins[limit.name] = limit.where
     for setting in settings:
         _set_on_llm(config, setting, annotations, provider)
         origins[setting.keys[1]] = setting.flag
@@ -162,6 +169,6 @@ def _validation_message(error: ValidationError, origin: Callable[[str], str], *,
 
 def _given(name: str, value: Any) -> str:
     """`, not 'three'`, where the value is short and no secret."""
-    if isinstance(value, SecretStr) or any(word in name for word in ("key", "token", "secret", "password")):
+    if isinstance(value, SecretStr) or is_secret(name):
         return ""
     return f", not {value!r}" if isinstance(value, str | int | float | bool | None) and len(repr(value)) <= 60 else ""

@@ -11,7 +11,7 @@ from limbeck._task.grouping import METADATA, MODEL_NAME
 from limbeck.errors import MissingColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from limbeck._engine.run import RowStream
     from limbeck._engine.stats import RunStats
@@ -24,21 +24,29 @@ class Chain:
     A fault at one place (a broken line, a refused key) lets what went past it finish: what is
     already paid for comes out, and then `error` holds the first cause.
 
+    Args:
+        tasks: in order. rows: for the first of them. start: has a task run over rows.
+
     Attributes:
-        tasks: in order. run_dir: where every answer is kept, or None.
+        tasks: in order.
         error: what ended it early, or None; known once it is exhausted.
     """
 
-    def __init__(self, tasks: Sequence[Any], rows: Iterable[Row], *, run_dir: str | None = None) -> None:
+    def __init__(
+        self, tasks: Sequence[Any], rows: Iterable[Row], start: Callable[[Any, Iterator[Any]], RowStream]
+    ) -> None:
         self.tasks = tasks
-        self.run_dir = run_dir
         self.error: Exception | None = None
         self._streams: list[RowStream] = []
         source: Iterator[Any] = self._up_to_a_fault(rows)
-        for task in tasks:
-            stream = task.run(source) if run_dir is None else task.run(source, run_dir=run_dir)
-            self._streams.append(stream)
-            source = self._up_to_a_fault(stream.identified())
+        try:
+            for task in tasks:
+                stream = start(task, source)
+                self._streams.append(stream)
+                source = self._up_to_a_fault(stream.identified())
+        except BaseException:
+            self.close()
+            raise
         self._rows = self._up_to_a_fault(stream)
 
     def _up_to_a_fault(self, rows: Iterable[Any]) -> Iterator[Any]:
@@ -68,31 +76,34 @@ class Chain:
 
 
 class Interrupt:
-    """While it is open, the first Ctrl-C stops a chain, and a second one ends the process at once.
+    """While it is open, the first Ctrl-C or SIGTERM stops a chain, and a second one ends the process at once.
 
     Attributes:
-        happened: whether there was one.
+        happened: which of them came first, or None.
     """
 
     def __init__(self, chain: Chain) -> None:
-        self.happened = False
+        self.happened: signal.Signals | None = None
         self._chain = chain
-        self._old: Any = None
+        self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        in_charge = threading.current_thread() is threading.main_thread()  # no other may set a handler
-        if in_charge and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background job
-            self._old = signal.signal(signal.SIGINT, self._stop)
+        if threading.current_thread() is threading.main_thread():  # no other may set a handler
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background job
+                    self._old[number] = signal.signal(number, self._stop)
         return self
 
-    def _stop(self, _number: int, _frame: object) -> None:
-        self.happened = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def _stop(self, number: int, _frame: object) -> None:
+        self.happened = signal.Signals(number)
+        for each in self._old:
+            signal.signal(each, signal.SIG_DFL)
         self._chain.stop()
 
     def __exit__(self, *_exc: object) -> None:
-        if self._old is not None and not self.happened:
-            signal.signal(signal.SIGINT, self._old)
+        if self.happened is None:
+            for number, handler in self._old.items():
+                signal.signal(number, handler)
 
 
 def check_columns(tasks: Sequence[Any], rows: Sequence[Row]) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _ParserError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
 
 
+_TYPED = "limbeck_cli.typed"
+
+
 class CommandGroup(TyperGroup):
     """The `limbeck` command; turns errors into a message and an exit status."""
 
@@ -43,6 +46,13 @@ class CommandGroup(TyperGroup):
             return own
         entries = [entry for entry in _entries() if cmd_name in (entry.name, entry.qualified)]
         return _DeclaredCommand(cmd_name, entries) if entries else None
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context, which keeps the command line as it was typed."""
+        typed = list(args)
+        context = super().make_context(info_name, args, parent=parent, **extra)
+        context.meta[_TYPED] = typed
+        return context
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error ends the process with a message, a traceback only where it was asked for."""
@@ -59,6 +69,11 @@ class CommandGroup(TyperGroup):
         except Exception as exc:
             show_failure(exc)
             raise typer.Exit(ExitCode.ERROR) from exc
+
+
+def typed_words(ctx: typer.Context) -> list[str]:
+    """The whole command line behind `limbeck`, as it was typed."""
+    return list(ctx.meta.get(_TYPED, ()))
 
 
 def show_failure(error: BaseException) -> None:

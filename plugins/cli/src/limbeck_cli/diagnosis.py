@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,15 @@ import typer
 
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP, malformed_metadata
 from limbeck._registry.registry import default_registry
-from limbeck.errors import RegistryError
+from limbeck.errors import LimbeckWarning, RegistryError
 
 from .exits import ExitCode, say, say_error, say_warning
 from .precedence import decide
 from .pydantic_guard import advice, make_pydantic_usable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from limbeck._registry.index import Entry
     from limbeck._registry.problems import Problem
     from limbeck._registry.registry import Kind, Listing, Registry
@@ -97,8 +100,11 @@ def check_all(*, as_json: bool) -> None:
     _be_lenient()
     make_pydantic_usable()
     registry = default_registry()
-    loaded = _load_all(registry)
-    problems = _problems(registry)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", LimbeckWarning)
+        loaded = _load_all(registry)
+        problems = _problems(registry)
+    _tell_rest(warned, problems)
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2, ensure_ascii=False))
     for problem in [] if as_json else problems:
@@ -107,6 +113,13 @@ def check_all(*, as_json: bool) -> None:
     say(f"{loaded} names loaded, {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}.")
     if problems:
         raise typer.Exit(ExitCode.ERROR)
+
+
+def _tell_rest(warned: Sequence[warnings.WarningMessage], problems: Sequence[Problem]) -> None:
+    """Show the warnings that are not problems of the list in other words."""
+    for each in warned:
+        if not any(problem.message in str(each.message) for problem in problems):
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
 def _load_all(registry: Registry) -> int:

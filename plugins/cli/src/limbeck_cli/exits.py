@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     Attributes:
         GOOD: every row is good. ERROR: nothing was done. USAGE: the command line is wrong.
         FAILED_ROWS: finished, and some rows failed. STOPPED: ended early, and what was done is kept.
-        INTERRUPTED: Ctrl-C. BROKEN_PIPE: whoever read the output went away.
+        INTERRUPTED: Ctrl-C. BROKEN_PIPE: whoever read the output went away. TERMINATED: SIGTERM.
     """
 
     GOOD = 0
@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     STOPPED = 5
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
 
 def say(text: str) -> None:

@@ -5,20 +5,35 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .exits import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.text import Text
 
-    from .chain import Chain
+    from limbeck._engine.stats import RunStats
 
 _PLAIN_EVERY_SECONDS = 15.0
 _LIVE_PER_SECOND = 4.0
+_LATELY_SECONDS = 30.0
+
+
+class Watched(Protocol):
+    """What is watched: a chain, by the counters of its tasks."""
+
+    @property
+    def stats(self) -> Sequence[RunStats]: ...
+
+
+class Told(Protocol):
+    """What has a line to show."""
+
+    def line(self) -> str: ...
 
 
 class Progress:
@@ -27,13 +42,23 @@ class Progress:
     Args:
         name: the run's. chain: what is watched.
         count: counts the input's rows, in a thread of its own; None where nobody can.
-        limit: rows that are read at most.
+        limit: rows that are read at most. clock: seconds.
     """
 
-    def __init__(self, name: str, chain: Chain, count: Callable[[], int] | None, *, limit: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        chain: Watched,
+        count: Callable[[], int] | None,
+        *,
+        limit: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name = name
         self._chain = chain
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started = clock()
+        self._lately: deque[tuple[float, int]] = deque([(self._started, 0)])  # when, and rows done by then
         self._total: int | None = None
         if count is not None:
             threading.Thread(target=self._count, args=(count, limit), name="limbeck-count", daemon=True).start()
@@ -48,23 +73,43 @@ class Progress:
     @property
     def seconds(self) -> float:
         """Since it began."""
-        return time.monotonic() - self._started
+        return self._clock() - self._started
 
     def line(self) -> str:
         """The state in one line: rows, speed, time left, failures, requests, tokens."""
         stats = self._chain.stats
         done, total = stats[-1].rows_done, self._expected()
-        speed = done / max(self.seconds, 1e-3)
+        speed = self._speed(done)
         parts = [f"{self._name}  {done:,}{f'/{total:,}' if total else ''} rows", f"{speed:,.1f}/s"]
-        if total and done:
+        if total and speed:
             parts.append(f"ETA {duration(max(total - done, 0) / speed)}")
         parts.append(f"{sum(each.rows_failed for each in stats):,} failed")
-        parts.append(f"{sum(each.in_flight for each in stats):,} in flight")
-        waiting, limited = sum(each.waiting for each in stats), sum(each.rate_limited for each in stats)
-        if waiting:
-            parts.append(f"{waiting:,} waiting to retry{f' ({limited:,} times rate-limited)' if limited else ''}")
+        parts.extend(self._requests())
         parts.append(f"{sum(each.input_tokens + each.output_tokens for each in stats):,} tokens")
         return "  ".join(parts)
+
+    def _speed(self, done: int) -> float:
+        """Rows a second lately: those that a resumed run took from the ledger at its start say nothing of the rest."""
+        now = self._clock()
+        while len(self._lately) > 1 and self._lately[1][0] <= now - _LATELY_SECONDS:
+            self._lately.popleft()
+        since, before = self._lately[0]
+        self._lately.append((now, done))
+        return (done - before) / max(now - since, 1e-3)
+
+    def _requests(self) -> Iterator[str]:
+        """What the requests are doing, and what needed none."""
+        stats = self._chain.stats
+        limited = sum(each.limited for each in stats)
+        retrying = sum(each.waiting for each in stats) - limited
+        reused = sum(each.reused for each in stats)
+        yield f"{sum(each.in_flight for each in stats):,} in flight"
+        if limited > 0:
+            yield f"{limited:,} waiting for quota"
+        if retrying > 0:
+            yield f"{retrying:,} retrying"
+        if reused:
+            yield f"{reused:,} from the ledger"
 
     def _expected(self) -> int | None:
         """The rows that the last task will see: the input's, multiplied or thinned out by the tasks before it."""
@@ -88,9 +133,7 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def shown(
-    progress: Progress, *, quiet: bool, rows_on_screen: bool, every: float = _PLAIN_EVERY_SECONDS
-) -> Iterator[None]:
+def shown(progress: Told, *, quiet: bool, rows_on_screen: bool, every: float = _PLAIN_EVERY_SECONDS) -> Iterator[None]:
     """Show `progress` for the block.
 
     Args:
@@ -109,7 +152,7 @@ def shown(
 
 
 @contextmanager
-def _live(progress: Progress) -> Iterator[None]:
+def _live(progress: Told) -> Iterator[None]:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -125,7 +168,7 @@ def _live(progress: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _plain(progress: Progress, every: float) -> Iterator[None]:
+def _plain(progress: Told, every: float) -> Iterator[None]:
     ended = threading.Event()
 
     def tell() -> None:

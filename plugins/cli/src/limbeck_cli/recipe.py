@@ -11,13 +11,15 @@ tasks:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import ConfigurationError, did_you_mean
 
-from .settings import Setting, TaskSpec, split_setting
+from .run_keys import RUN_KEYS, read_run_options
+from .run_options import RunOptions
+from .settings import Limit, Setting, TaskSpec, split_setting
 from .yaml_text import read_value, read_yaml
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Recipe:
     Attributes:
         name: what progress and messages call it.
         input: a path, "-", rows, or None where the first task makes its own. where: where that stands.
-        output: a path or "-". tasks: the chain.
+        output: a path or "-". tasks: the chain. run: how it is run.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Recipe:
     output: str
     tasks: list[TaskSpec]
     where: str = "--input"
+    run: RunOptions = field(default_factory=RunOptions)
 
 
 def read_recipe(path: str, settings: Sequence[str]) -> Recipe:
@@ -71,7 +74,11 @@ def read_recipe(path: str, settings: Sequence[str]) -> Recipe:
         output=_beside(path, _text(document, data, "output") or "-"),
         tasks=_tasks(document, data),
         where=document.at("input"),
+        run=read_run_options(document),
     )
+    limits = [Limit(name, value, document.at(name), firm=False) for name, value in recipe.run.limits().items()]
+    for spec in recipe.tasks:
+        spec.limits.extend(limits)
     for argument in settings:
         _set(recipe, argument)
     _name_tasks(recipe.tasks)
@@ -89,10 +96,11 @@ def _kind(value: Any) -> str:
 
 def _check_keys(document: Document, data: dict[Any, Any]) -> None:
     for key in data:
-        if key not in _KEYS:
+        if key not in _KEYS and key not in RUN_KEYS:
+            known = [*_KEYS, *RUN_KEYS]
             raise ConfigurationError(
-                f"{document.at(key)}: there is no key {key!r} here.{did_you_mean(str(key), _KEYS)} "
-                f"The keys are {_ticked(_KEYS)}."
+                f"{document.at(key)}: there is no key {key!r} here.{did_you_mean(str(key), known)} "
+                f"The keys are {_ticked(known)}."
             )
 
 
@@ -160,6 +168,8 @@ def _set(recipe: Recipe, argument: str) -> None:
     elif key == "input":
         value = read_value(text)
         recipe.input, recipe.where = value if isinstance(value, list) else text, flag
+    elif key in RUN_KEYS:
+        raise ConfigurationError(f"{flag}: this has an option of its own, `--{key.replace('_', '-')}`.")
     else:
         raise ConfigurationError(
             f"{flag}: there is no such key.{did_you_mean(key, _KEYS)} "

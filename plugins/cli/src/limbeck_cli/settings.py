@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass, field
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
@@ -13,6 +14,11 @@ from .yaml_text import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+_SECRET_WORDS = frozenset(
+    {"key", "apikey", "token", "secret", "password", "credential", "credentials", "authorization", "headers", "cookies"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,21 @@ class Setting:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit that is said once for every LLM of a run.
+
+    Attributes:
+        name: the LLM's field. value: what it is set to. where: where that was said.
+        firm: whether it goes before what the LLM's own configuration says; the command line's does.
+    """
+
+    name: str
+    value: float
+    where: str
+    firm: bool
+
+
 @dataclass(slots=True)
 class TaskSpec:
     """A task as it was asked for, before any class is known.
@@ -37,6 +58,7 @@ class TaskSpec:
         task: its registered name. where: where that stands.
         fields: the task's fields by name, `llm` and `name` among them.
         origins: where each field was given, for error messages.
+        limits: of the LLM, unless its own fields or settings say otherwise.
         settings: what is set on top.
     """
 
@@ -44,6 +66,7 @@ class TaskSpec:
     where: str
     fields: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    limits: list[Limit] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
 
     @property
@@ -68,6 +91,11 @@ def split_setting(argument: str) -> tuple[str, str]:
             f"--set takes KEY=VALUE, such as `llm.temperature=0`; {argument!r} is not of that form."
         )
     return key.strip(), text
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field or setting of this name may hold a secret, which is then not repeated anywhere."""
+    return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower()))
 
 
 def fields_of(cls: type) -> Mapping[str, Any]:

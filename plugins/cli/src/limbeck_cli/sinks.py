@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from limbeck.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from limbeck.types import Row
 
 
@@ -88,44 +91,57 @@ class FileSink(Sink):
         """Close the file; a new one that got no row for a failure is removed."""
         if finished:
             self._empty()
-        self._stream.close()
+        with nullcontext() if finished else suppress(OSError):  # what could not be written was told already
+            self._stream.close()
         if not finished and not self.rows and not self._existed:
             self._path.unlink()
 
 
-def open_sink(target: str, *, overwrite: bool, source: str | None) -> Sink:
-    """The sink that a path or `-` means, open.
-
-    Args:
-        target: what was asked for. overwrite: whether an existing file may be replaced.
-        source: the input's path, which cannot be written to while it is read.
+def open_sink(target: str) -> Sink:
+    """The sink that a path or `-` means, open; a file is replaced.
 
     Raises:
-        ConfigurationError: it exists, is the input, is not a .jsonl file, or cannot be written.
+        ConfigurationError: it cannot be written.
     """
     if target == "-":
         return Sink("stdout", sys.stdout.buffer)
     path = Path(target)
-    special = path.exists() and not path.is_file()  # a device or a named pipe
-    if not special:
-        _check_target(path, overwrite=overwrite, source=source)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         existed = path.exists()
-        stream = path.open("r+b" if existed and not special else "wb")
+        stream = path.open("wb" if is_special(path) or not existed else "r+b")
     except OSError as exc:
         raise ConfigurationError(f"The output {target!r} cannot be written: {exc.strerror}.") from exc
     return FileSink(path, stream, existed=existed)
 
 
-def _check_target(path: Path, *, overwrite: bool, source: str | None) -> None:
+def is_special(path: Path) -> bool:
+    """Whether it is a device or a named pipe."""
+    return path.exists() and not path.is_file()
+
+
+def check_output(target: str, *, replace: Callable[[], bool], source: str | None, run_dir: Path | None = None) -> None:
+    """Raise unless rows may be written to a path, or to `-`. Nothing is touched.
+
+    Args:
+        target: what was asked for. replace: whether an existing file may be replaced.
+        source: the input's path, which cannot be written to while it is read.
+        run_dir: the directory that the user named, for the message.
+
+    Raises:
+        ConfigurationError: it exists, is the input, or is not a .jsonl file.
+    """
+    path = Path(target)
+    if target == "-" or is_special(path):
+        return
     if path.suffix.lower() not in (".jsonl", ".ndjson"):
         raise ConfigurationError(f"The output {str(path)!r} must be a .jsonl file: rows are written one a line.")
     if not path.exists():
         return
     if source is not None and Path(source).exists() and path.samefile(source):
         raise ConfigurationError(f"The output {str(path)!r} is the input. Write to another file.")
-    if not overwrite:
+    if not replace():
+        other = f", and was not made from the run directory {str(run_dir)!r}" if run_dir else ""
         raise ConfigurationError(
-            f"The output {str(path)!r} exists. Give --overwrite to replace it, or write to another file."
+            f"The output {str(path)!r} exists{other}. Give --overwrite to replace it, or write to another file."
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from limbeck._engine.run import FAILED_COLUMN
 from limbeck.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,12 +45,24 @@ class Source:
 def open_source(given: str | list[Row], where: str) -> Source:
     """The source that a path, `-` or a list of rows means.
 
+    Rows that an earlier run wrote to its `failed.jsonl` lose the column with their errors.
+
     Args:
         given: what was asked for. where: where it was asked for, for errors.
 
     Raises:
         ConfigurationError: the file cannot be read, or is of a kind that is not known.
     """
+    source = _open(given, where)
+    source.rows = map(_as_given_first, source.rows)
+    return source
+
+
+def _as_given_first(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != FAILED_COLUMN} if FAILED_COLUMN in row else row
+
+
+def _open(given: str | list[Row], where: str) -> Source:
     if not isinstance(given, str):
         return Source("the rows given", given, lambda: len(given))
     if given == "-":

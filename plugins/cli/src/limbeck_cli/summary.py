@@ -13,6 +13,8 @@ from .exits import ExitCode, say
 from .progress import duration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from limbeck.types import Row
 
     from .chain import Chain
@@ -42,16 +44,16 @@ class Summary:
                 return f"row {self._sink.rows} of the output, {error.get('type')}: {error.get('message')}"
         return None
 
-    def tell(self, code: ExitCode, *, seconds: float, quiet: bool) -> None:
-        """Say it, on stderr. A quiet run that went well says nothing."""
+    def tell(self, code: ExitCode, *, seconds: float, quiet: bool, failed: Path | None) -> None:
+        """Say it, on stderr. A quiet run that went well says nothing. `failed` is the file of the rows that failed."""
         if self._chain.error is not None:
             show_failure(self._chain.error)
         if quiet and code is ExitCode.GOOD:
             return
         if self._first_failure is not None:
             say(f"First failure: {self._first_failure}")
-        if self._chain.run_dir is not None and code in (ExitCode.STOPPED, ExitCode.INTERRUPTED):
-            say(f"The same command with --overwrite goes on from {self._chain.run_dir}: no answer is bought twice.")
+        if failed is not None:
+            say(f"The rows that failed, to mend or to feed back: {failed}")
         say(f"{_VERDICTS.get(code, 'Done')}: {', '.join(self._facts(seconds))}.{self._stand_in()}")
 
     def _facts(self, seconds: float) -> list[str]:
@@ -66,16 +68,21 @@ class Summary:
             f"{stats[0].rows_in:,} row{'s' * (stats[0].rows_in != 1)} in",
             written,
             f"{failed:,} failed ({reasons})" if failed else "none failed",
-            *([f"{reused:,} answers taken from {self._chain.run_dir}"] if reused else []),
+            *([f"{reused:,} answer{'s' * (reused != 1)} from the ledger"] if reused else []),
             f"{tokens[0]:,} tokens in and {tokens[1]:,} out" if any(tokens) else "no tokens counted",
             f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
         ]
 
     def _stand_in(self) -> str:
-        offline = [task.name for task in self._chain.tasks if isinstance(task.llm, OfflineLLM)]
+        offline = [task.name for task in self._chain.tasks if is_stand_in(task)]
         if not offline:
             return ""
         return f" The answers of {', '.join(offline)} are the offline stand-in's: no model was asked."
+
+
+def is_stand_in(task: Any) -> bool:
+    """Whether the offline stand-in answers for this task: nothing is paid for."""
+    return isinstance(task.llm, OfflineLLM)
 
 
 _VERDICTS = {
@@ -83,4 +90,5 @@ _VERDICTS = {
     ExitCode.STOPPED: "Stopped",
     ExitCode.ERROR: "Nothing was done",
     ExitCode.INTERRUPTED: "Interrupted",
+    ExitCode.TERMINATED: "Interrupted",
 }

@@ -1,0 +1,78 @@
+"""The keys of a YAML file that say how its rows are run; on the command line each is an option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.errors import ConfigurationError
+
+from .run_options import RunOptions, amount_of, max_failed_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .yaml_text import Document
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a path")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")  # noqa: TRY004 - all faults of a value are one kind here
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("expected a whole number above 0")
+    return value
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"expected {' or '.join(f'`{word}`' for word in words)}")
+        return str(value)
+
+    return read
+
+
+RUN_KEYS: dict[str, Callable[[Any], Any]] = {
+    "run_dir": _text,
+    "no_ledger": _flag,
+    "max_failed": max_failed_of,
+    "max_concurrency": _count,
+    "rpm": amount_of,
+    "tpm": amount_of,
+    "durability": _one_of("normal", "full"),
+    "ledger_requests": _one_of("full", "hash"),
+    "unordered": _flag,
+}
+
+
+def read_run_options(document: Document) -> RunOptions:
+    """What a file says of how it is run.
+
+    Raises:
+        ConfigurationError: file, line and key, and what was expected there.
+    """
+    said: dict[str, Any] = {}
+    for key, read in RUN_KEYS.items():
+        value = document.data.get(key)
+        if value is None:
+            continue
+        try:
+            said[key] = read(value)
+        except ValueError as exc:
+            told = str(exc) if key == "max_failed" else f"{exc}, not {value!r}"
+            raise ConfigurationError(f"{document.at(key)}: `{key}`: {told}.") from exc
+    if "run_dir" in said:
+        if said.get("no_ledger"):
+            raise ConfigurationError(f"{document.at('no_ledger')}: `no_ledger` and `run_dir` exclude each other.")
+        said["run_dir"] = str(Path(document.path).parent / said["run_dir"])
+    return RunOptions(**said)
