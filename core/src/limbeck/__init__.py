@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._llm.llm import LLM
+    from ._pipeline.function_step import step
+    from ._pipeline.graph import Pipeline
+    from ._pipeline.routing import join, router
     from ._registry.hooks import hookimpl, register_plugin
     from ._registry.registry import (
         get_llm,
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
         register_step,
         register_task,
     )
-    from ._step import GeneratorStep, GlobalStep, Step
+    from ._step import GeneratorStep, GlobalStep, Sink, Step
     from ._task.decorator import task
     from ._task.task import GeneratorTask, Task
 
@@ -34,12 +37,15 @@ _HOME = {
     "GeneratorStep": "._step",
     "GeneratorTask": "._task.task",
     "GlobalStep": "._step",
+    "Pipeline": "._pipeline.graph",
+    "Sink": "._step",
     "Step": "._step",
     "Task": "._task.task",
     "get_llm": "._registry.registry",
     "get_step": "._registry.registry",
     "get_task": "._registry.registry",
     "hookimpl": "._registry.hooks",
+    "join": "._pipeline.routing",
     "list_llms": "._registry.registry",
     "list_steps": "._registry.registry",
     "list_tasks": "._registry.registry",
@@ -48,6 +54,8 @@ _HOME = {
     "register_plugin": "._registry.hooks",
     "register_step": "._registry.registry",
     "register_task": "._registry.registry",
+    "router": "._pipeline.routing",
+    "step": "._pipeline.function_step",
     "task": "._task.decorator",
 }
 
@@ -56,12 +64,15 @@ __all__ = [
     "GeneratorStep",
     "GeneratorTask",
     "GlobalStep",
+    "Pipeline",
+    "Sink",
     "Step",
     "Task",
     "get_llm",
     "get_step",
     "get_task",
     "hookimpl",
+    "join",
     "list_llms",
     "list_steps",
     "list_tasks",
@@ -70,6 +81,8 @@ __all__ = [
     "register_plugin",
     "register_step",
     "register_task",
+    "router",
+    "step",
     "task",
 ]
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, dataclass_transform
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from pydantic import BaseModel, Field, PrivateAttr
 
 from ._configured import Configured
 from .errors import ConfigurationError, PluginContractError
+from .types import OnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .types import Row
+
+# The rows of a list that say which columns it has: as many as a stream is looked into.
+_DECLARING_ROWS = 256
+
+# The pipeline whose `with` block is open in this context: steps made there join it.
+open_pipeline: ContextVar[Any] = ContextVar("limbeck_pipeline", default=None)
 
 
 if TYPE_CHECKING:
@@ -45,23 +53,46 @@ class Step(Configured, metaclass=_StepType):
     """Turns rows into rows.
 
     A subclass defines `process` and says with `inputs` and `outputs` which columns it reads
-    and adds: a list of names, or `{name: required}`.
+    and adds: a list of names, or `{name: required}`. A pipeline gives it one row at a time, so
+    that what it yields is known to come of that row: none, one or several.
 
     Attributes:
         name: unique in a pipeline; by default the registered name, else the class name in kebab-case.
         input_mappings: the step's column name to the rows' name for it.
         output_mappings: the step's column name to the name it gets in the rows.
+        on_error: in a pipeline, what becomes of a row on which `process` raises: "keep" it with
+            nulls and the error beside them, "drop" it, or "raise".
+        version: part of what identifies stored results. Raise it when the code changes.
+        stored: whether a pipeline keeps the results in its ledger, so that a resumed run takes
+            them from there. For what costs more than reading it back.
+        cpu_bound: whether a pipeline runs it in a pool of processes; the step must pickle.
     """
+
+    version: ClassVar[str] = "1"
+    stored: ClassVar[bool] = False
+    cpu_bound: ClassVar[bool] = False
 
     name: str = ""
     input_mappings: dict[str, str] = Field(default_factory=dict)
     output_mappings: dict[str, str] = Field(default_factory=dict)
+    on_error: OnError = "keep"
 
     def model_post_init(self, _context: Any, /) -> None:
         if not self.name:
             self.__dict__["name"] = self._default_name()  # not counted as set by the user
         self._check_columns()
         self._check_mappings()
+        pipeline = open_pipeline.get()
+        if pipeline is not None:
+            pipeline.add(self)
+
+    def __rshift__(self, following: Any) -> Any:
+        """`a >> b` and `a >> [b, c]`: rows go on from here to there. Gives what stands on the right."""
+        return _connected(self, following)
+
+    def __rrshift__(self, before: Any) -> Any:
+        """`[a, b] >> c`, and `rows >> c` for rows of any kind that a source may be."""
+        return _connected(before, self)
 
     def _default_name(self) -> str:
         from ._registry.registry import default_registry
@@ -123,6 +154,17 @@ class Step(Configured, metaclass=_StepType):
         """The columns it adds: names, or `{name: required}`."""
         return []
 
+    @property
+    def dropped(self) -> Sequence[str]:
+        """The columns, by their names in the rows, that it takes away."""
+        return []
+
+    def columns_after(self, columns: Sequence[str]) -> list[str]:
+        """The columns of the rows that leave, where `columns` are those of the rows that come."""
+        gone = set(self.dropped)
+        made = (self.output_mappings.get(name, name) for name in self._written_columns())
+        return list(dict.fromkeys([*(column for column in columns if column not in gone), *made]))
+
     def load(self) -> None:
         """Acquire what processing needs. A pipeline calls it once."""
 
@@ -146,6 +188,53 @@ class GeneratorStep(Step):
         """Yield lists of rows; `inputs` is always None."""
 
 
+class Sink(Step):
+    """A step that takes rows, in order, and gives none on: a file, standard output, a table.
+
+    A pipeline calls `open` before anything else happens, `write` with lots of rows on one
+    thread, and `close` once, however the run ends.
+
+    Attributes:
+        overwrite: replace what is there already.
+    """
+
+    overwrite: bool = False
+
+    def targets(self) -> list[str]:
+        """The absolute paths or URLs that it will make; none for a stream."""
+        return []
+
+    def open(self, *, replace: bool) -> None:
+        """Make sure that rows can be written. Nothing is touched yet.
+
+        Args:
+            replace: whether a target that exists may be replaced.
+
+        Raises:
+            ConfigurationError: it exists and may not, or cannot be written.
+        """
+
+    @abstractmethod
+    def write(self, rows: list[Row]) -> None:
+        """Write rows, which come in order."""
+
+    def close(self, *, finished: bool) -> None:
+        """Publish what was written, at once and whole; `finished` says that no row is missing."""
+
+    def rows(self) -> Iterator[Row]:
+        """What was written, read back.
+
+        Raises:
+            ConfigurationError: it cannot be.
+        """
+        raise ConfigurationError(f"The rows that {self.name!r} wrote cannot be read back.")
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        """Write rows outside a pipeline; yields nothing."""
+        self.write(inputs)
+        return iter(())
+
+
 class LoadDataFromDicts(GeneratorStep):
     """A source of rows held in memory.
 
@@ -159,11 +248,22 @@ class LoadDataFromDicts(GeneratorStep):
 
     @property
     def outputs(self) -> list[str]:
-        return list(self.data[0]) if self.data else []
+        return list(dict.fromkeys(column for row in self.data[:_DECLARING_ROWS] for column in row))
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
         for start in range(0, len(self.data), self.batch_size):
             yield [dict(row) for row in self.data[start : start + self.batch_size]]
+
+
+def _connected(before: Any, following: Any) -> Any:
+    pipeline = open_pipeline.get()
+    if pipeline is None:
+        raise ConfigurationError(
+            "`>>` joins steps inside `with Pipeline(…):`. Outside of one, write `Pipeline(first, second, …)`."
+        )
+    for each in following if isinstance(following, list | tuple) else [following]:
+        pipeline.connect(before, each)
+    return following
 
 
 def required_columns(columns: Sequence[str] | Mapping[str, bool]) -> list[str]:

@@ -147,21 +147,31 @@ class MissingColumnError(ConfigurationError):
 
     Attributes:
         columns: the missing columns. present: the columns that the rows do have.
-        task: the name of the task.
+        task: the name of the task or step. path: the steps that lead to it in a pipeline, itself included.
     """
 
     def __init__(
-        self, columns: Sequence[str], *, task: str, present: Sequence[str], own_name: str | None = None
+        self,
+        columns: Sequence[str],
+        *,
+        task: str,
+        present: Sequence[str],
+        own_name: str | None = None,
+        path: Sequence[str] = (),
     ) -> None:
         self.columns = list(columns)
         self.present = list(present)
         self.task = task
+        self.path = list(path)
         one = len(self.columns) == 1
         near = "".join(did_you_mean(column, present) for column in columns)
+        way = f" on the way {' -> '.join(path)}" if path else ""
         super().__init__(
-            f"Task {task!r} needs the column{'' if one else 's'} {_ticked(columns)}, which no row has. "
+            f"{'Step' if path else 'Task'} {task!r} needs the column{'' if one else 's'} {_ticked(columns)}, "
+            f"which no row has{way}. "
             f"The columns present are {_ticked(present) or 'none'}.{near} "
-            f"Rename a column for the task with `input_mappings={{{own_name or columns[0]!r}: '<your column>'}}`."
+            f"Rename a column for the {'step' if path else 'task'} with "
+            f"`input_mappings={{{own_name or columns[0]!r}: '<your column>'}}`."
         )
 
 

@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, Priva
 
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
-from ..types import OnError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
@@ -63,7 +62,6 @@ class Task(Step):
     llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
     num_generations: PositiveInt = 1
     group_generations: bool = False
-    on_error: OnError = "keep"
     add_raw_output: bool = True
     add_raw_input: bool = False
     add_statistics: bool = False

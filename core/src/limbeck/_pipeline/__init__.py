@@ -1,0 +1,1 @@
+"""Pipelines: steps in a graph, rows streaming through it."""

@@ -1,0 +1,313 @@
+"""A pipeline: steps by name, and the edges along which rows go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from .._step import GeneratorStep, Sink, Step, open_pipeline
+from ..errors import ConfigurationError
+from .columns import check_columns
+from .rows import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextvars import Token
+    from pathlib import Path
+
+    from .._engine.ledger import Durability, StoredRequests
+    from .result import PipelineResult
+    from .streaming import PipelineStream
+
+
+class Pipeline:
+    """Sources, steps, tasks, routers and sinks, through which rows stream.
+
+        with Pipeline("capitals") as p:
+            load >> [small, large] >> join(group=["generation"]) >> judge
+        p = Pipeline(rows, answer, save, name="capitals")
+
+    Args:
+        steps: a chain: each one's rows go to the next. A first one that is no step is taken as
+            rows: a list of dicts, a table, any iterable. A text alone is the name.
+        name: what messages, run directories and reports call it.
+    """
+
+    def __init__(self, *steps: Any, name: str | None = None) -> None:
+        if steps and isinstance(steps[0], str):
+            steps, name = steps[1:], steps[0]
+        self.name = name or "pipeline"
+        self._steps: dict[str, Any] = {}
+        self._edges: list[tuple[str, str]] = []
+        self._tokens: list[Token[Any]] = []
+        before = None
+        for step in steps:
+            before = self.add(step) if before is None else self.connect(before, step)
+
+    def __enter__(self) -> Self:
+        self._tokens.append(open_pipeline.set(self))
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        open_pipeline.reset(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, steps={list(self._steps)})"
+
+    # Building
+
+    def add(self, step: Any) -> Any:
+        """Take a step in; gives it back, or the source made of rows.
+
+        Raises:
+            ConfigurationError: another step has its name, or it is no step.
+        """
+        if _is_step(step):
+            known = self._steps.get(step.name)
+            if known is step:
+                return step
+            if known is not None:
+                self._rename(step)
+        else:
+            step = source_of(step, self._free("rows"))
+        self._steps[step.name] = step
+        return step
+
+    def _rename(self, step: Any) -> None:
+        """Give an unnamed repeat a name of its own."""
+        if not isinstance(step, Step) or "name" in step.model_fields_set:
+            raise ConfigurationError(
+                f"The pipeline {self.name!r} has a step named {step.name!r} already. Names are unique in a "
+                "pipeline: give one of them another `name`."
+            )
+        step.__dict__["name"] = self._free(step.name)  # still not counted as set by the user
+
+    def _free(self, name: str) -> str:
+        count, free = 1, name
+        while free in self._steps:
+            count += 1
+            free = f"{name}-{count}"
+        return free
+
+    def connect(self, before: Any, after: Any) -> Any:
+        """Have the rows of `before` (or of each step in a list of them) go to `after`; gives `after` back.
+
+        Raises:
+            ConfigurationError: as `add`; or the edge is there already, or leads into a source or out of a sink.
+        """
+        after = self.add(after)
+        several = isinstance(before, list | tuple) and bool(before) and all(map(_is_step, before))
+        for each in before if several else [before]:
+            self._connect(self.add(each), after)
+        return after
+
+    def _connect(self, before: Any, after: Any) -> None:
+        edge = (before.name, after.name)
+        if edge in self._edges:
+            raise ConfigurationError(f"{before.name!r} leads to {after.name!r} already.")
+        if isinstance(after, GeneratorStep):
+            raise ConfigurationError(
+                f"{after.name!r} is a source: it takes no rows, so {before.name!r} cannot lead to it."
+            )
+        if isinstance(before, Sink):
+            raise ConfigurationError(
+                f"{before.name!r} is a sink: it gives no rows on, so it cannot lead to {after.name!r}."
+            )
+        self._edges.append(edge)
+
+    # Looking
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """The steps by name, each after all those that lead to it.
+
+        Raises:
+            ConfigurationError: the edges make a circle.
+        """
+        waiting = {name: {before for before, after in self._edges if after == name} for name in self._steps}
+        ordered: dict[str, Any] = {}
+        while waiting:
+            ready = [name for name, before in waiting.items() if before <= ordered.keys()]
+            if not ready:
+                raise ConfigurationError(f"The pipeline {self.name!r} goes in a circle: {self._circle(waiting)}.")
+            for name in ready:
+                ordered[name] = self._steps[name]
+                del waiting[name]
+        return ordered
+
+    def _circle(self, waiting: Mapping[str, set[str]]) -> str:
+        path = [next(iter(waiting))]
+        while path[-1] not in path[:-1]:
+            path.append(next(before for before in sorted(waiting[path[-1]]) if before in waiting))
+        return " -> ".join(reversed(path[path.index(path[-1]) :]))
+
+    @property
+    def edges(self) -> list[tuple[str, str]]:
+        """The edges, as pairs of names, in the order they were made."""
+        return list(self._edges)
+
+    def before(self, name: str) -> list[str]:
+        """The names of the steps that lead to `name`, in the order of their edges."""
+        return [before for before, after in self._edges if after == name]
+
+    def after(self, name: str) -> list[str]:
+        """The names of the steps that `name` leads to, in the order of their edges."""
+        return [after for before, after in self._edges if before == name]
+
+    @property
+    def leaves(self) -> list[str]:
+        """The names of the steps that lead nowhere."""
+        return [name for name in self.steps if not self.after(name)]
+
+    def check(self, *, rows_given: bool = False) -> None:
+        """Raise for all that is wrong with the graph and can be seen before a row has moved.
+
+        Args:
+            rows_given: whether steps that nothing leads to get rows from elsewhere.
+
+        Raises:
+            MissingColumnError: a step needs a column that the rows on an edge to it do not have.
+            ConfigurationError: a circle, a step connected to nothing or without a source, a
+                route that leads nowhere.
+        """
+        steps = self.steps
+        if not steps:
+            raise ConfigurationError(f"The pipeline {self.name!r} has no steps.")
+        for name, step in steps.items():
+            self._check_place(name, step, rows_given=rows_given)
+        self.check_columns({name: declared_columns(step) for name, step in steps.items() if not self.before(name)})
+
+    def check_columns(self, declared: Mapping[str, Sequence[str] | None]) -> None:
+        """Raise unless the columns of the sources, and what is made of them, are what every step needs."""
+        check_columns(self.steps, {name: self.before(name) for name in self._steps}, declared)
+
+    def _check_place(self, name: str, step: Any, *, rows_given: bool) -> None:
+        before, after = self.before(name), self.after(name)
+        if len(self._steps) > 1 and not before and not after:
+            raise ConfigurationError(f"The step {name!r} of the pipeline {self.name!r} is connected to nothing.")
+        if not before and not is_source(step) and not rows_given:
+            raise ConfigurationError(
+                f"Nothing leads to the step {name!r}, and it is no source. Put a source before it, or give rows: "
+                "`pipeline.run(rows)`."
+            )
+        if hasattr(step, "check_followers"):
+            step.check_followers(after)
+        if hasattr(step, "joined") and len(before) < 2:
+            raise ConfigurationError(f"The join {name!r} has {len(before)} branch to join; it needs two or more.")
+
+    # Drawing
+
+    def draw(self, format: str = "mermaid") -> str:
+        """The graph as a picture's text.
+
+        Args:
+            format: "mermaid" (a flowchart that Markdown viewers show) or "svg".
+
+        Raises:
+            ConfigurationError: there is no such format.
+            MissingDependencyError: the drawing library is not installed.
+        """
+        from .drawing import draw
+
+        return draw(self, format)
+
+    # Running
+
+    def run(
+        self,
+        rows: Any = None,
+        *,
+        run_dir: str | Path | None = None,
+        ordered: bool = True,
+        max_failed: float | None = None,
+        durability: Durability = "normal",
+        ledger_requests: StoredRequests = "full",
+        overwrite: bool = False,
+        observers: Sequence[object] = (),
+    ) -> PipelineResult:
+        """Run it to the end.
+
+        Every answer is on disk, in the run directory, before anything is made of it: the same
+        call with the same directory goes on where a run was stopped or killed.
+
+        Args:
+            rows: for the steps that nothing leads to, where they are no sources.
+            run_dir: by default a new `runs/<name>-<time>-<hex>` below the working directory.
+            ordered: rows leave in the order of their sources; otherwise as they are done.
+            max_failed: failed rows that stop a step, and with it the run: a count, or a fraction below 1.
+            durability, ledger_requests: as for `task.run`.
+            overwrite: let sinks replace what is there. What was made from the same run directory
+                is replaced without it.
+            observers: objects or modules with hooks (`@hookimpl`), for this run.
+
+        Raises:
+            ConfigurationError: as `check`; or an output exists. Nothing has been asked.
+            LedgerError: the run directory cannot be used, or not be written any more.
+            RunStoppedError, AuthenticationError: what stopped it. What is done is in the run directory.
+        """
+        with self.stream(
+            rows,
+            run_dir=run_dir if run_dir is not None else self._fresh_run_dir(),
+            ordered=ordered,
+            max_failed=max_failed,
+            durability=durability,
+            ledger_requests=ledger_requests,
+            overwrite=overwrite,
+            observers=observers,
+        ) as stream:
+            return stream.result()
+
+    async def arun(self, rows: Any = None, **options: Any) -> PipelineResult:
+        """As `run`, with the same options, for an event loop; `rows` may be an async iterable."""
+        options["run_dir"] = options.get("run_dir") or self._fresh_run_dir()
+        async with self.stream(rows, **options) as stream:
+            return await stream.aresult()
+
+    def stream(
+        self,
+        rows: Any = None,
+        *,
+        run_dir: str | Path | None = None,
+        ordered: bool = True,
+        max_failed: float | None = None,
+        durability: Durability = "normal",
+        ledger_requests: StoredRequests = "full",
+        overwrite: bool = False,
+        observers: Sequence[object] = (),
+    ) -> PipelineStream:
+        """Start it; iterate, with `for` or `async for`, over the rows of its one leaf as they are done.
+
+        As `run`, but without a run directory no ledger is kept.
+        """
+        from .streaming import Options, PipelineStream
+
+        options = Options(
+            run_dir=run_dir,
+            ordered=ordered,
+            max_failed=max_failed,
+            durability=durability,
+            ledger_requests=ledger_requests,
+            overwrite=overwrite,
+            observers=observers,
+        )
+        return PipelineStream(self, rows, options)
+
+    def _fresh_run_dir(self) -> str:
+        from .run_folder import fresh_path
+
+        return fresh_path(self.name)
+
+
+def _is_step(step: Any) -> bool:
+    return isinstance(step, Step) or (hasattr(step, "process") and isinstance(getattr(step, "name", None), str))
+
+
+def is_source(step: Any) -> bool:
+    """Whether it makes rows from nothing: a source, or a task that has seeds."""
+    return isinstance(step, GeneratorStep) or hasattr(step, "seeds")
+
+
+def declared_columns(step: Any) -> list[str] | None:
+    """The columns of the rows that a source makes, or None where it does not say."""
+    if not isinstance(step, GeneratorStep):
+        return None
+    return [step.output_mappings.get(name, name) for name in step.outputs] or None

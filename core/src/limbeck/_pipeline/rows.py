@@ -1,0 +1,79 @@
+"""Rows of any kind that people hold in memory, as a source."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._step import GeneratorStep, LoadDataFromDicts
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..types import Row
+
+_LOT = 256
+
+
+class Rows(GeneratorStep):
+    """A source of rows that are there already: what `rows >> step` and `p.run(rows)` make.
+
+    Attributes:
+        rows: an iterable of mappings, a pyarrow table, a pandas or polars frame, a
+            `datasets.Dataset`, or (in `arun` and `stream`) an async iterable.
+    """
+
+    rows: Any
+
+    @property
+    def outputs(self) -> list[str]:
+        return _columns(self.rows)
+
+    def count(self) -> int | None:
+        """How many rows there are, or None where that is not known."""
+        return len(self.rows) if hasattr(self.rows, "__len__") else None
+
+    def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
+        return lots_of(self.rows)
+
+
+def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
+    """A source of `rows`.
+
+    Raises:
+        ConfigurationError: it is nothing that rows can be taken from.
+    """
+    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=_LOT)
+    if isinstance(rows, dict | str | bytes) or not isinstance(rows, Iterable | AsyncIterable):
+        raise ConfigurationError(
+            f"A pipeline takes its rows from a step, a list of dicts, a table or an iterable, not from "
+            f"{'one row' if isinstance(rows, dict) else f'`{type(rows).__name__}`'}."
+        )
+    return Rows(name=name, rows=rows)
+
+
+def lots_of(rows: Any) -> Iterator[list[Row]]:
+    """The rows as dicts, in lists of a few hundred."""
+    if hasattr(rows, "to_batches"):  # pyarrow
+        for batch in rows.to_batches(max_chunksize=_LOT):
+            yield batch.to_pylist()
+    elif hasattr(rows, "iter_slices"):  # polars
+        for frame in rows.iter_slices(_LOT):
+            yield frame.to_dicts()
+    elif hasattr(rows, "iloc"):  # pandas
+        for start in range(0, len(rows), _LOT):
+            yield rows.iloc[start : start + _LOT].to_dict("records")
+    else:
+        for row in rows:
+            yield [dict(row) if isinstance(row, Mapping) and type(row) is not dict else row]
+
+
+def _columns(rows: Any) -> list[str]:
+    """The columns of a table; none for what only iterating can tell."""
+    for attribute in ("column_names", "columns"):  # pyarrow and datasets; pandas and polars
+        names = getattr(rows, attribute, None)
+        if isinstance(names, Iterable) and not isinstance(names, str):
+            return [str(name) for name in names]
+    return []
