@@ -16,10 +16,11 @@ from .portal import portal
 from .stream import Identified, Observers, Policy, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from .._registry.registry import Registry
+    from ..errors import GenerationError
     from ..types import Row
     from .backend import Backend
     from .ledger import Durability, Ledger, StoredRequests
@@ -110,7 +111,7 @@ class _Ending:
     ) -> None:
         self.closed = threading.Event()
         self.ledger: Ledger | None = None
-        self.failures: _Failures | None = None
+        self.failures: Failures | None = None
         self._stop_asking = stop_asking
         self._outbox = outbox
         self._wake_giver = wake_giver
@@ -177,7 +178,7 @@ class _Run:
         options.policy.max_untaken = _UNTAKEN_ROWS
         if options.run_dir is not None:
             ending.ledger = shared_ledger(options.run_dir, durability=options.durability, requests=options.requests)
-            ending.failures = _Failures(ending.ledger, work.name)
+            ending.failures = Failures(ending.ledger.folder / FAILED_FILE, work.name)
         try:
             return Stream(
                 work,
@@ -262,17 +263,26 @@ class _CheckedSource:
         return self.take()
 
 
-class _Failures:
-    """Writes the input rows that failed, with their errors, in a form that can be fed back."""
+class Failures:
+    """Writes the input rows of a step that failed, with their errors, in a form that can be fed back.
 
-    def __init__(self, ledger: Ledger, step: str) -> None:
+    Args:
+        path: the file, which is added to. step: the step's name.
+    """
+
+    def __init__(self, path: Path, step: str) -> None:
         self._step = step
-        self._path = ledger.folder / FAILED_FILE
+        self._path = path
         self._file: IO[str] | None = None
 
     def write(self, job: Job) -> None:
-        """Add one row. Called on the portal's loop; failures are few."""
-        errors = [
+        """Add a task's row. Called on the portal's loop; failures are few."""
+        outcomes = enumerate(job.outcomes)
+        self.write_row(job.id, job.row, [(sample, each.error) for sample, each in outcomes if each.error is not None])
+
+    def write_row(self, id: str, given: Any, errors: Sequence[tuple[int, GenerationError]]) -> None:
+        """Add a row, with the errors of its samples."""
+        told = [
             {
                 "sample": sample,
                 "type": type(error).__name__,
@@ -280,12 +290,10 @@ class _Failures:
                 "attempts": error.attempts,
                 "raw": error.raw,
             }
-            for sample, outcome in enumerate(job.outcomes)
-            if (error := outcome.error) is not None
+            for sample, error in errors
         ]
-        given: Any = job.row
         row = given if isinstance(given, dict) else {"row": given}
-        line = {**row, FAILED_COLUMN: {"step": self._step, "row": job.id, "errors": errors}}
+        line = {**row, FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}}
         try:
             if self._file is None:
                 self._file = self._path.open("a", encoding="utf-8")

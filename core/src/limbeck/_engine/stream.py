@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BreakerError, FailureLimitError, GenerationError, IncompleteResponseError, RowError
@@ -76,16 +76,36 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunInfo:
-    """What observers are told about the run they observe.
+class PipelineInfo:
+    """What observers are told about a pipeline's run.
 
     Attributes:
-        id: unique to the run. task: its name. model_name: the LLM's.
+        id: unique to the run. name: the pipeline's.
+        steps: the names of its steps, in topological order. edges: from and to, by name.
+    """
+
+    id: str
+    name: str
+    steps: Sequence[str]
+    edges: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What observers are told about the run they observe: of a task, or of another step of a pipeline.
+
+    Attributes:
+        id: unique to the run. task: the task's or step's name. model_name: the LLM's; None for a step without one.
+        kind: "task", or what else it is in a pipeline: "source", "step", "router", "join", "global", "sink".
+        stats: its counters, live. pipeline: the one that it is a part of, or None.
     """
 
     id: str
     task: str
-    model_name: str
+    model_name: str | None
+    kind: str = "task"
+    stats: RunStats = field(default_factory=RunStats)
+    pipeline: PipelineInfo | None = None
 
 
 class Observers:
@@ -184,6 +204,7 @@ class Stream:
         finished: called once at the end, with what stopped the run or None.
         ledger: where answers are kept and looked for.
         failed: takes the rows that failed, with their errors.
+        pipeline: the one that it is a part of.
     """
 
     def __init__(
@@ -198,12 +219,13 @@ class Stream:
         policy: Policy,
         ledger: StepLedger | None = None,
         failed: Callable[[Job], object] | None = None,
+        pipeline: PipelineInfo | None = None,
     ) -> None:
         self.stats = RunStats()
         self.backend = backend
         self.observers = observers
         self.ledger = ledger
-        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name)
+        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", self.stats, pipeline)
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work
@@ -372,17 +394,10 @@ class Stream:
             error = BreakerError(self._failed_in_a_row, self._first_failure)
             error.__cause__ = self._first_failure
             self.stop(error)
-        elif policy.max_failed is not None and stats.rows_failed > self._allowed(policy.max_failed):
-            self.stop(
-                FailureLimitError(
-                    failed=stats.rows_failed, done=stats.rows_done, max_failed=policy.max_failed, last=errors[-1]
-                )
-            )
-
-    def _allowed(self, max_failed: float) -> float:
-        if max_failed >= 1 or max_failed == 0:
-            return max_failed
-        return max_failed * max(self.stats.rows_done, _LEAST_ROWS_FOR_FRACTION)
+        else:
+            limit = failure_limit(stats, policy.max_failed, errors[-1])
+            if limit is not None:
+                self.stop(limit)
 
     # Releasing rows
 
@@ -441,3 +456,14 @@ class Stream:
         self._finished(error)
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=self.info, stats=self.stats, error=error)
+
+
+def failure_limit(stats: RunStats, max_failed: float | None, last: GenerationError) -> FailureLimitError | None:
+    """The error that stops a run in which more rows failed than `max_failed`, a count or a fraction, allows."""
+    if max_failed is None:
+        return None
+    whole = max_failed >= 1 or max_failed == 0
+    allowed = max_failed if whole else max_failed * max(stats.rows_done, _LEAST_ROWS_FOR_FRACTION)
+    if stats.rows_failed <= allowed:
+        return None
+    return FailureLimitError(failed=stats.rows_failed, done=stats.rows_done, max_failed=max_failed, last=last)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConfigurationError, MissingDependencyError
 
@@ -35,7 +35,7 @@ def compiled(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[
             f"{where} is not an expression: {exc.message} (in {condition!r}). "
             "It is written as in Jinja: `score > 3 and topic in ['a', 'b']`."
         ) from exc
-    return evaluate
+    return cast("Callable[[Row], Any]", evaluate)
 
 
 @cache

@@ -244,8 +244,10 @@ class Pipeline:
             LedgerError: the run directory cannot be used, or not be written any more.
             RunStoppedError, AuthenticationError: what stopped it. What is done is in the run directory.
         """
-        with self.stream(
-            rows,
+        from .runner import Options
+        from .streaming import PipelineStream
+
+        options = Options(
             run_dir=run_dir if run_dir is not None else self._fresh_run_dir(),
             ordered=ordered,
             max_failed=max_failed,
@@ -253,14 +255,37 @@ class Pipeline:
             ledger_requests=ledger_requests,
             overwrite=overwrite,
             observers=observers,
-        ) as stream:
-            return stream.result()
+        )
+        with PipelineStream(self, rows, options, whole=True) as stream:
+            return stream.wait()
 
-    async def arun(self, rows: Any = None, **options: Any) -> PipelineResult:
-        """As `run`, with the same options, for an event loop; `rows` may be an async iterable."""
-        options["run_dir"] = options.get("run_dir") or self._fresh_run_dir()
-        async with self.stream(rows, **options) as stream:
-            return await stream.aresult()
+    async def arun(
+        self,
+        rows: Any = None,
+        *,
+        run_dir: str | Path | None = None,
+        ordered: bool = True,
+        max_failed: float | None = None,
+        durability: Durability = "normal",
+        ledger_requests: StoredRequests = "full",
+        overwrite: bool = False,
+        observers: Sequence[object] = (),
+    ) -> PipelineResult:
+        """As `run`, for an event loop; `rows` may be an async iterable."""
+        from .runner import Options
+        from .streaming import PipelineStream
+
+        options = Options(
+            run_dir=run_dir if run_dir is not None else self._fresh_run_dir(),
+            ordered=ordered,
+            max_failed=max_failed,
+            durability=durability,
+            ledger_requests=ledger_requests,
+            overwrite=overwrite,
+            observers=observers,
+        )
+        async with PipelineStream(self, rows, options, whole=True) as stream:
+            return await stream.await_end()
 
     def stream(
         self,
@@ -278,7 +303,8 @@ class Pipeline:
 
         As `run`, but without a run directory no ledger is kept.
         """
-        from .streaming import Options, PipelineStream
+        from .runner import Options
+        from .streaming import PipelineStream
 
         options = Options(
             run_dir=run_dir,

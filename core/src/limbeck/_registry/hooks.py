@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ..errors import LimbeckWarning, RegistryError, did_you_mean
+from ..errors import LimbeckWarning, PluginContractError, RegistryError, did_you_mean
 from .problems import LoadReport, Problem, describe
 
 if TYPE_CHECKING:
@@ -33,8 +33,19 @@ class HookSpecs:
         """Register names that are known only at run time, through `registry.task(name, cls)`, `.llm` and `.step`."""
 
     @hookspec
+    def limbeck_pipeline_started(self, pipeline: Any) -> None:
+        """A pipeline begins. `pipeline` has `id`, `name`, `steps` (names) and `edges` (pairs of names)."""
+
+    @hookspec
+    def limbeck_pipeline_finished(self, pipeline: Any, report: Any, error: Any) -> None:
+        """A pipeline ended; `report` is its `RunReport`, `error` what stopped it or None."""
+
+    @hookspec
     def limbeck_run_started(self, run: Any) -> None:
-        """A task begins to take rows. `run` has `id`, `task` (its name) and `model_name`."""
+        """A task, or another step of a pipeline, begins to take rows.
+
+        `run` has `id`, `task` (its name), `model_name`, `kind`, `stats` (its counters, live) and `pipeline`.
+        """
 
     @hookspec
     def limbeck_run_finished(self, run: Any, stats: Any, error: Any) -> None:
@@ -125,6 +136,24 @@ class Hooks:
     def register_local(self, plugin: object, label: str) -> None:
         """Take in a plugin that was registered in this process, and that is known to fit the hooks."""
         self._register(plugin, name=f"{label}#{id(plugin)}", distribution=label, version="")
+
+    def with_plugins(self, plugins: Sequence[object]) -> Hooks:
+        """These hooks, and for one run those of `plugins` too.
+
+        Raises:
+            PluginContractError: an implementation is misspelt, not marked, or has arguments that its hook lacks.
+        """
+        scoped = Hooks(self._registry)
+        scoped._owners.update(self._owners)
+        for name, plugin in self._manager.list_name_plugin():
+            scoped._manager.register(plugin, name=name)
+        for plugin in plugins:
+            label = type(plugin).__name__
+            faults = plugin_faults(plugin)
+            if faults:
+                raise PluginContractError(f"The observer `{label}`", [f"`{hook}`: {fault}" for hook, fault in faults])
+            scoped.register_local(plugin, label)
+        return scoped
 
     def _register(self, plugin: object, *, name: str, distribution: str, version: str) -> None:
         self._owners[name] = (distribution, version)

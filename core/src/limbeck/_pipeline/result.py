@@ -1,0 +1,149 @@
+"""What a pipeline's run gives: the rows of its leaves, those that failed, and the report."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
+
+from .._engine.ledger import FAILED_FILE
+from .._step import Sink
+from ..errors import ConfigurationError, did_you_mean
+from .run_folder import OUTPUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..types import Row
+    from .graph import Pipeline
+    from .report import RunReport
+    from .run_folder import RunFolder
+
+_IN_MEMORY_ROWS = 10_000
+
+
+class KeptRows(Sink):
+    """Keeps the rows of a leaf that is no sink: for the result, and as JSONL in the run directory.
+
+    Attributes:
+        folder: the run directory.
+    """
+
+    folder: Any = None
+
+    _rows: list[Row] = PrivateAttr(default_factory=list)
+    _beyond: IO[bytes] | None = PrivateAttr(default=None)
+    _file: IO[bytes] | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path:
+        """The JSONL file."""
+        return Path(self.folder) / OUTPUTS / f"{self.name}.jsonl"
+
+    def open(self, *, replace: bool) -> None:  # noqa: ARG002 - it is the run directory's own file
+        """Make room for it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._partial.open("wb")
+
+    @property
+    def _partial(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.part")
+
+    def write(self, rows: list[Row]) -> None:
+        """Keep rows: the first in memory, the rest in a temporary file."""
+        assert self._file is not None  # it is open
+        self._file.write(b"".join(map(encoded, rows)))
+        if len(self._rows) < _IN_MEMORY_ROWS:
+            self._rows += rows
+            return
+        if self._beyond is None:
+            self._beyond = tempfile.TemporaryFile(prefix="limbeck-")  # noqa: SIM115 - lives as long as the result
+        pickle.dump(rows, self._beyond, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def close(self, *, finished: bool) -> None:  # noqa: ARG002 - what is done is kept either way
+        """Publish the file."""
+        assert self._file is not None  # it is open
+        self._file.close()
+        self._partial.replace(self.path)
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, as they were."""
+        yield from self._rows
+        place = 0
+        while self._beyond is not None:
+            self._beyond.seek(place)
+            try:
+                rows = pickle.load(self._beyond)  # noqa: S301 - our own bytes, in a file without a name
+            except EOFError:
+                return
+            place = self._beyond.tell()
+            yield from rows
+
+
+def encoded(row: Row) -> bytes:
+    """A row as a line of JSON; what JSON does not have is written as its text."""
+    try:
+        return (json.dumps(row, ensure_ascii=False, default=_plain) + "\n").encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return (json.dumps(row, default=_plain) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    if callable(getattr(value, "model_dump", None)):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return value.isoformat() if callable(getattr(value, "isoformat", None)) else str(value)
+
+
+class PipelineResult:
+    """What came of a run. Iterate over it for the rows of the one leaf; `result["name"]` has those of a named one.
+
+    Attributes:
+        report: what each step yielded. run_dir: where the ledger and the outputs are.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, kept: Mapping[str, KeptRows], report: RunReport, folder: RunFolder | None
+    ) -> None:
+        self.report = report
+        self.run_dir = folder.path if folder is not None else None
+        self._leaves: dict[str, Any] = {name: kept.get(name, pipeline.steps[name]) for name in pipeline.leaves}
+
+    def __getitem__(self, leaf: str) -> Iterator[Row]:
+        if leaf not in self._leaves:
+            raise ConfigurationError(
+                f"There is no leaf {leaf!r}.{did_you_mean(leaf, self._leaves)} "
+                f"The leaves are {', '.join(self._leaves)}."
+            )
+        return iter(self._leaves[leaf].rows())
+
+    def __iter__(self) -> Iterator[Row]:
+        if len(self._leaves) > 1:
+            raise ConfigurationError(
+                f"The pipeline has {len(self._leaves)} leaves: take the rows of one with "
+                f"`result[name]`, where the name is one of {', '.join(map(repr, self._leaves))}."
+            )
+        return self[next(iter(self._leaves))]
+
+    def to_list(self) -> list[Row]:
+        """The rows of the one leaf."""
+        return list(self)
+
+    @property
+    def leaves(self) -> list[str]:
+        """The names of the leaves."""
+        return list(self._leaves)
+
+    @property
+    def failed(self) -> list[Row]:
+        """The rows that failed, each with its errors under `limbeck_error`, as they stand in `failed.jsonl`."""
+        path = self.run_dir / FAILED_FILE if self.run_dir is not None else None
+        if path is None or not path.is_file():
+            return []
+        with path.open(encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]

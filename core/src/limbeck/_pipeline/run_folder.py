@@ -1,0 +1,128 @@
+"""The directory of one run: where its ledger, its outputs and what is to be said of it are kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, LedgerError, LimbeckError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .graph import Pipeline
+
+PARENT = "runs"
+NOTE = "run.json"
+REPORT = "report.json"
+OUTPUTS = "outputs"
+
+
+def fresh_path(name: str) -> str:
+    """A new directory's path, below the working directory."""
+    word = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
+    return f"{PARENT}/{word}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class RunFolder:
+    """A run directory's files, beside the ledger.
+
+    Args:
+        path: the directory, which need not be there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def outputs(self) -> Path:
+        """Where the rows of leaves that are no sinks are kept."""
+        return self.path / OUTPUTS
+
+    def made(self, target: str) -> bool:
+        """Whether `target` was made from the answers here, and so can be made again."""
+        return target in self.noted()["outputs"]
+
+    def noted(self) -> dict[str, Any]:
+        """What is noted of the run: `command`, `outputs` and, once it has begun, the rest.
+
+        Raises:
+            ConfigurationError: it cannot be read.
+        """
+        path = self.path / NOTE
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            noted = {}
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(
+                f"{str(path)!r}, which says what was made from the run, cannot be read: {exc}. Delete it, and let "
+                "the outputs be overwritten."
+            ) from exc
+        return {**noted, "command": noted.get("command"), "outputs": noted.get("outputs") or []}
+
+    def note(self, pipeline: Pipeline, targets: Sequence[str], *, command: str | None = None) -> None:
+        """Note what is run and what will be made, before it is there: a kill may come at any moment.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        noted = self.noted()
+        noted |= {
+            "name": pipeline.name,
+            "command": command or noted["command"],
+            "outputs": list(dict.fromkeys([*noted["outputs"], *targets])),
+            "started": noted.get("started") or now(),
+            "config": _config(pipeline),
+            "versions": _versions(pipeline),
+        }
+        self.write(NOTE, noted)
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file as a whole.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        path = self.path / name
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        try:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                whole = path.with_suffix(".new")
+                whole.write_text(text, encoding="utf-8")
+                whole.replace(path)
+        except OSError as exc:
+            raise LedgerError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def now() -> str:
+    """The time, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _config(pipeline: Pipeline) -> dict[str, Any] | None:
+    """The configuration, where it can be written down: code cannot."""
+    try:
+        return pipeline.to_dict()
+    except (LimbeckError, AttributeError):
+        return None
+
+
+def _versions(pipeline: Pipeline) -> dict[str, str]:
+    """The core and each distribution that a step or an LLM comes from, with its version."""
+    objects = [each for step in pipeline.steps.values() for each in (step, getattr(step, "llm", None))]
+    packages = {type(each).__module__.partition(".")[0] for each in objects if each is not None}
+    names = {"limbeck": "limbeck-core"}
+    found = {}
+    for package in sorted({"limbeck", *packages}):
+        distribution = names.get(package, package.replace("_", "-"))
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:  # a module of the user's own
+            continue
+    return found
