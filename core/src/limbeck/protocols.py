@@ -12,11 +12,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .errors import PluginContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
-    from .types import ChatType, GenerationRequest, GenerationResponse, Row
+    from .errors import GenerationError
+    from .types import (
+        ChatType,
+        Durability,
+        GenerationRequest,
+        GenerationResponse,
+        PaidAnswer,
+        Row,
+        StoredAnswer,
+        StoredRequests,
+    )
 
-__all__ = ["BatchLLMProtocol", "LLMProtocol", "StepProtocol", "SyncLLMProtocol", "TaskProtocol", "check_llm"]
+__all__ = [
+    "BatchLLMProtocol",
+    "LLMProtocol",
+    "LedgerPluginProtocol",
+    "LedgerProtocol",
+    "StepLedgerProtocol",
+    "StepProtocol",
+    "SyncLLMProtocol",
+    "TaskProtocol",
+    "check_ledger",
+    "check_llm",
+]
 
 
 class LLMProtocol(Protocol):
@@ -68,6 +89,74 @@ class TaskProtocol(StepProtocol, Protocol):
     def format_output(self, output: str | None, input: Row) -> Row: ...
 
 
+class LedgerProtocol(Protocol):
+    """A store of answers that were paid for: what is kept in one run is found in the next.
+
+    Whatever a store raises that is no `LimbeckError` ends the run as a `LedgerError` that names it.
+    """
+
+    def step(self, name: str, config: Mapping[str, Any]) -> StepLedgerProtocol:
+        """The part of the step `name`, at the start of a run of it; `config` is how it is configured.
+
+        Raises:
+            LedgerError: a run of the step is going on already.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the store, once what was handed in is safe."""
+        ...
+
+
+class StepLedgerProtocol(Protocol):
+    """One step's part of a store, for one run.
+
+    All of it is called on the engine's event loop, so no method but `keep` may wait: what `find`
+    needs from a network is read in `LedgerProtocol.step`.
+    """
+
+    def find(self, row: str, key: bytes, samples: int) -> Sequence[StoredAnswer | None]:
+        """What earlier runs kept for samples 0, 1, … of a row whose request has `key`, and None for the rest.
+
+        The answers of the row itself come first, each at its sample; then, where some are missing,
+        answers with this key that no row has taken, in row order. What is returned is taken: it is
+        returned to no other row in this run. What this run keeps is not returned in it.
+        """
+        ...
+
+    def keep(self, answer: PaidAnswer) -> Awaitable[None]:
+        """Keep an answer; may be `async def`. Done when the answer is safe: its row goes on only then.
+
+        Raises:
+            LedgerError: it cannot be kept. The run ends.
+        """
+        ...
+
+    def keep_failure(self, row: str, samples: Sequence[int], key: bytes, error: GenerationError) -> None:
+        """Note samples that failed for good, for whoever looks; `find` never returns them."""
+        ...
+
+    def close(self) -> None:
+        """The run of the step is over, finished or not."""
+        ...
+
+
+class LedgerPluginProtocol(Protocol):
+    """A class that `run_dir="scheme://…"` is opened with, under its scheme in the group `limbeck.ledgers`."""
+
+    @classmethod
+    def from_url(cls, url: str, *, durability: Durability, requests: StoredRequests) -> LedgerProtocol:
+        """The store at `url`, opened."""
+        ...
+
+
+def check_ledger(ledger: object) -> None:
+    """Raise `PluginContractError`, naming all that is wrong, unless `ledger` can be used as a store of answers."""
+    faults = _method_faults(ledger, _LEDGER_METHODS)
+    if faults:
+        raise PluginContractError(f"{_describe(ledger)} cannot be used as a ledger", faults)
+
+
 def check_llm(llm: object) -> None:
     """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
     faults = _backend_faults(llm)
@@ -78,14 +167,19 @@ def check_llm(llm: object) -> None:
 
 
 def class_faults(kind: str, cls: type) -> list[str]:
-    """What `cls` lacks to be a class of `kind` ("task", "llm", "step"), one sentence each."""
-    return _backend_faults(cls) if kind == "llm" else _step_faults(cls, _METHODS[kind])
+    """What `cls` lacks to be a class of `kind` ("task", "llm", "step", "ledger"), one sentence each."""
+    if kind == "llm":
+        return _backend_faults(cls)
+    return _method_faults(cls, _METHODS[kind]) + ([] if kind == "ledger" else _column_faults(cls))
 
 
 _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
     "task": {"format_input": ("input",), "format_output": ("output", "input")},
     "step": {"process": ("inputs",)},
+    "ledger": {"from_url": ("url",), "step": ("name", "config"), "close": ()},
 }
+_OPTIONS = {"from_url": ("durability", "requests")}  # which a method must take by keyword
+_LEDGER_METHODS: dict[str, tuple[str, ...]] = {"step": ("name", "config"), "close": ()}
 _BACKEND_METHODS = {"agenerate": "request", "generate": "request", "generate_batch": "requests"}
 
 
@@ -107,14 +201,18 @@ def _backend_faults(holder: object) -> list[str]:
     return faults
 
 
-def _step_faults(cls: type, methods: Mapping[str, tuple[str, ...]]) -> list[str]:
-    abstract: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
-    faults = [
+def _method_faults(holder: object, methods: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """What is wrong with the methods that an object, or a class, must have."""
+    abstract: frozenset[str] = getattr(holder, "__abstractmethods__", frozenset())
+    return [
         f"it must define `{name}({', '.join(('self', *arguments))})`"
         for name, arguments in methods.items()
-        if name in abstract or not callable(getattr(cls, name, None)) or not _accepts(cls, name, len(arguments))
+        if name in abstract or not callable(getattr(holder, name, None)) or not _accepts(holder, name, len(arguments))
     ]
-    return faults + [
+
+
+def _column_faults(cls: type) -> list[str]:
+    return [
         f"`{name}` must be a property that returns a list of column names"
         for name in ("inputs", "outputs")
         if getattr(cls, name, None) is None
@@ -122,7 +220,7 @@ def _step_faults(cls: type, methods: Mapping[str, tuple[str, ...]]) -> list[str]
 
 
 def _accepts(holder: object, name: str, positional: int) -> bool:
-    """Whether the method, called on an instance, takes that many arguments."""
+    """Whether the method, called on an instance, takes that many arguments, and its options."""
     if isinstance(holder, type) and _binds(inspect.getattr_static(holder, name)):
         positional += 1  # `self`
     try:
@@ -130,7 +228,7 @@ def _accepts(holder: object, name: str, positional: int) -> bool:
     except (TypeError, ValueError):
         return True  # built without a readable signature: the call itself will tell
     try:
-        signature.bind(*([None] * positional))
+        signature.bind(*([None] * positional), **dict.fromkeys(_OPTIONS.get(name, ())))
     except TypeError:
         return False
     return True

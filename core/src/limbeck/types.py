@@ -16,14 +16,18 @@ __all__ = [
     "Capabilities",
     "ChatMessage",
     "ChatType",
+    "Durability",
     "Example",
     "Generation",
     "GenerationRequest",
     "GenerationResponse",
     "JSONSchema",
     "OnError",
+    "PaidAnswer",
     "Quota",
     "Row",
+    "StoredAnswer",
+    "StoredRequests",
     "Usage",
 ]
 
@@ -35,6 +39,12 @@ JSONSchema: TypeAlias = dict[str, Any]
 
 OnError: TypeAlias = Literal["keep", "drop", "raise"]
 """What a task does with a generation that failed."""
+
+Durability: TypeAlias = Literal["normal", "full"]
+"""What a power cut may cost: the last group commit ("normal"), or nothing ("full"). A kill costs neither."""
+
+StoredRequests: TypeAlias = Literal["full", "hash"]
+"""Whether prompts are stored, or only the digest that identifies them."""
 
 
 class ChatMessage(TypedDict, total=False):
@@ -143,6 +153,45 @@ class GenerationResponse:
     usage: Usage | None = None
     model: str | None = None
     quota: Quota | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidAnswer:
+    """An answer on its way into a ledger, which must be safe there before anything is made of it.
+
+    Attributes:
+        row: the row's id: its position in the source, then the path of samples (`17`, `17.2`).
+        samples: which samples of the row it answers: the first of them has the first generation.
+        key: the digest of all that can change the answer.
+        request: what was asked. response: what came back, perhaps with fewer generations than samples.
+        latency: seconds of the attempt that answered. attempts: how often it was sent.
+    """
+
+    row: str
+    samples: Sequence[int]
+    key: bytes
+    request: GenerationRequest
+    response: GenerationResponse
+    latency: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """One sample's answer out of a ledger.
+
+    Attributes:
+        usage: tokens of its whole response, on the first sample it answered; None on the others, so
+            that a sum over samples is what was billed.
+        model: what the server called itself.
+        latency: seconds of the attempt that answered. attempts: how often it was sent.
+    """
+
+    generation: Generation
+    usage: Usage | None = None
+    model: str | None = None
+    latency: float | None = None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

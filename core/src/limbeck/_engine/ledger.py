@@ -1,7 +1,8 @@
 """The ledger: every paid answer on disk before anything is made of it.
 
 One SQLite file (WAL) in a run directory, one writer thread, small group commits. A call is
-one sample of one row of one step; its key says whether the stored answer still holds.
+one sample of one row of one step; its key says whether the stored answer still holds. This is
+the built-in one of the stores that `limbeck.protocols.LedgerProtocol` describes.
 
 The look-up indexes are made when a ledger that holds calls is opened again: a first run only
 appends.
@@ -9,31 +10,27 @@ appends.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import queue
 import sqlite3
 import threading
 import time
 import warnings
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, LimbeckWarning
-from ..types import Generation, Usage
+from ..types import Generation, StoredAnswer, Usage
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from ..errors import GenerationError
-    from ..types import GenerationRequest, GenerationResponse
-
-Durability: TypeAlias = Literal["normal", "full"]
-"""What a power cut may cost: the last group commit ("normal"), or nothing ("full"). A kill costs neither."""
-
-StoredRequests: TypeAlias = Literal["full", "hash"]
-"""Whether prompts are stored, or only the digest that identifies them."""
+    from ..types import Durability, GenerationRequest, PaidAnswer, StoredRequests
 
 FILE = "ledger.sqlite"
 FAILED_FILE = "failed.jsonl"
@@ -71,34 +68,36 @@ MIGRATIONS = (
     CREATE VIEW failures AS
         SELECT id, step, row, sample, error, message, attempts, at FROM calls WHERE error IS NOT NULL;
     """,
+    # `answers_by_key` takes its place, which also has the order in which moved rows take answers.
+    "DROP INDEX IF EXISTS calls_by_key;",
 )
 
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS calls_by_row ON calls (step, row, sample)",
-    "CREATE INDEX IF NOT EXISTS calls_by_key ON calls (step, key)",
+    """
+    CREATE INDEX IF NOT EXISTS answers_by_key ON calls (step, key, CAST(row AS INTEGER), sample, id)
+        WHERE error IS NULL
+    """,
 )
 
-_INSERT = f"INSERT INTO calls VALUES (NULL{', ?' * 18})"
+# What this run has taken, so that nothing is taken twice, and how far it has come among the answers with one key.
+_CLAIMS = """
+    CREATE TEMP TABLE claimed (step TEXT, id INTEGER, PRIMARY KEY (step, id)) WITHOUT ROWID;
+    CREATE TEMP TABLE passed (
+        step TEXT, key BLOB, place INTEGER, sample INTEGER, id INTEGER, PRIMARY KEY (step, key)
+    ) WITHOUT ROWID;
+"""
+
+_CALL_COLUMNS = (
+    *("step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model"),
+    *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
+    *("latency", "attempts", "error", "message", "at"),
+)
+_INSERT = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
 ANSWER_COLUMNS = (
     "id, sample, key, text, finish_reason, detail, model,"
     " input_tokens, output_tokens, cached_tokens, reasoning_tokens, latency, attempts"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """An answer that was paid for before.
-
-    Attributes:
-        usage: tokens of its whole response, where it was the first sample of it.
-    """
-
-    id: int
-    generation: Generation
-    usage: Usage | None
-    model: str | None
-    latency: float | None
-    attempts: int
 
 
 class Ledger:
@@ -117,41 +116,41 @@ class Ledger:
     ) -> None:
         self.folder = Path(folder)
         self.stores_requests = requests == "full"
-        self._users = 0
         self._steps: set[str] = set()
         self._failure: LedgerError | None = None
         _make_folder(self.folder)
-        self._lock_file = _lock(self.folder)
-        try:
+        with ExitStack() as opened:
+            self._lock_file = opened.enter_context(closing(_lock(self.folder)))
+            self._writer = opened.enter_context(closing(_open(self.folder / FILE, durability)))
+            self.reader = opened.enter_context(closing(_connect(self.folder / FILE)))
+            self.reader.executescript(_CLAIMS)
             # Every row passes again, from the ledger where it is there: failures are written anew.
             (self.folder / FAILED_FILE).unlink(missing_ok=True)
-            self._writer = _open(self.folder / FILE, durability)
-            self._reader = sqlite3.connect(self.folder / FILE, check_same_thread=False, isolation_level=None)
-            self._reader.execute("CREATE TEMP TABLE claimed (id INTEGER PRIMARY KEY)")
-        except BaseException:
-            self._lock_file.close()
-            raise
+            opened.pop_all()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="limbeck-ledger", daemon=True)
         self._thread.start()
 
     # Steps
 
-    def step(self, name: str, config: dict[str, Any]) -> StepLedger:
+    def step(self, name: str, config: Mapping[str, Any]) -> StepLedger:
         """The part of `name`, for one run at a time; says what changed in its configuration since the last.
 
         Raises:
-            LedgerError: the step is running in this directory already.
+            LedgerError: the step is running in this directory already, or the file cannot be read.
         """
         if name in self._steps:
             raise LedgerError(f"The step {name!r} is running in {str(self.folder)!r} already. Give it another name.")
-        self._note_config(name, config)
+        try:
+            self._note_config(name, config)
+            step = StepLedger(self, name)
+        except sqlite3.Error as exc:
+            raise self.unreadable(exc) from exc
         self._steps.add(name)
-        resuming = self._reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
-        return StepLedger(self, name, resuming=resuming)
+        return step
 
-    def _note_config(self, name: str, config: dict[str, Any]) -> None:
-        stored = self._reader.execute("SELECT config FROM steps WHERE name = ?", (name,)).fetchone()
+    def _note_config(self, name: str, config: Mapping[str, Any]) -> None:
+        stored = self.reader.execute("SELECT config FROM steps WHERE name = ?", (name,)).fetchone()
         text = json.dumps(config, sort_keys=True, default=str)
         if stored is not None and stored[0] != text:
             changed = changes(json.loads(stored[0]), json.loads(text))
@@ -161,15 +160,27 @@ class Ledger:
                 LimbeckWarning,
                 stacklevel=2,
             )
-        self._submit("INSERT OR REPLACE INTO steps VALUES (?, ?)", [(name, text)], None)
+        self.submit("INSERT OR REPLACE INTO steps VALUES (?, ?)", [(name, text)])
 
     def release(self, name: str) -> None:
         """The run of step `name` is over."""
         self._steps.discard(name)
 
+    def unreadable(self, cause: sqlite3.Error) -> LedgerError:
+        """What to raise when a look-up fails."""
+        return LedgerError(
+            f"The ledger in {str(self.folder)!r} cannot be read: {cause}. It was left as it is; mend the cause, "
+            "or use another run directory."
+        )
+
     # Writing
 
-    def _submit(self, statement: str, records: list[tuple[Any, ...]] | None, done: asyncio.Future[None] | None) -> None:
+    def submit(self, statement: str, records: list[tuple[Any, ...]] | None = None, done: Any = None) -> None:
+        """Hand a statement to the writer; `done` (a future, or an event) is told when it is committed.
+
+        Raises:
+            LedgerError: an earlier one could not be written.
+        """
         if self._failure is not None:
             raise self._failure
         self._queue.put((statement, records, done))
@@ -204,7 +215,7 @@ class Ledger:
                 else:
                     self._writer.executemany(statement, records)
             self._writer.execute("COMMIT")
-        except sqlite3.Error as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it instead of waiting
             self._failure = LedgerError(
                 f"The ledger in {str(self.folder)!r} cannot be written: {exc}. The answers committed before are safe; "
                 "mend the cause (free some space, say) and run again with the same directory."
@@ -221,7 +232,7 @@ class Ledger:
             LedgerError: it could not be.
         """
         written = threading.Event()
-        self._queue.put(("DELETE FROM steps WHERE name = ?", [], _Notice(written)))
+        self._queue.put(("SELECT NULL", None, written))
         written.wait()
         if self._failure is not None:
             raise self._failure
@@ -232,94 +243,125 @@ class Ledger:
         """Commit what is left and let go of the directory."""
         self._queue.put(None)
         self._thread.join()
-        self._reader.close()
+        self.reader.close()
         self._writer.close()
         self._lock_file.close()
 
 
-class _Notice:
-    """Stands where a future does, for a thread that waits."""
-
-    def __init__(self, written: threading.Event) -> None:
-        self.set = written.set
-
-
 class StepLedger:
-    """One step's calls, for the duration of one run. Used on the portal's loop."""
+    """One step's calls, for the duration of one run. Used on the portal's loop.
 
-    def __init__(self, ledger: Ledger, name: str, *, resuming: bool) -> None:
+    Only what was there when the run began is given out: what it buys itself answers one row each.
+    """
+
+    def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger = ledger
         self._name = name
-        self._resuming = resuming
-        if resuming:
+        self._passing = False  # whether a row has taken another's answer yet
+        reader = ledger.reader
+        self._resuming = reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
+        self._last = reader.execute("SELECT max(id) FROM calls").fetchone()[0]
+        for table in ("claimed", "passed"):  # an earlier run of the step may have left its own
+            reader.execute(f"DELETE FROM {table} WHERE step = ?", (name,))
+        if self._resuming:
             for index in _INDEXES:
-                ledger._submit(index, None, None)  # noqa: SLF001 - one machine in two classes
+                ledger.submit(index)
             ledger.flush()
-
-    @property
-    def folder(self) -> Path:
-        """The run directory."""
-        return self._ledger.folder
 
     def find(self, row: str, key: bytes, samples: int) -> list[StoredAnswer | None]:
         """What is stored for each sample of a row whose request has `key`; what it returns is claimed.
 
         An answer of the row itself comes first, else an unclaimed one with the same key, in row order:
         the row may have moved. Equal prompts in different rows stay different samples.
+
+        Raises:
+            LedgerError: the file cannot be read.
         """
         found: list[StoredAnswer | None] = [None] * samples
         if not self._resuming:
             return found
-        reader = self._ledger._reader  # noqa: SLF001 - as above
-        own = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE step = ? AND row = ? AND error IS NULL ORDER BY id DESC"
-        for record in reader.execute(own, (self._name, row)).fetchall():
-            sample = record[1]
-            if record[2] == key and sample < samples and found[sample] is None and self._claim(record[0]):
-                found[sample] = stored_answer(record)
-        if None in found:
-            moved = (
-                f"SELECT {ANSWER_COLUMNS} FROM calls WHERE step = ? AND key = ? AND error IS NULL"
-                " AND id NOT IN (SELECT id FROM claimed) ORDER BY CAST(row AS INTEGER), sample, id LIMIT ?"
-            )
-            for record in reader.execute(moved, (self._name, key, found.count(None))).fetchall():
-                if self._claim(record[0]):
-                    found[found.index(None)] = stored_answer(record)
+        try:
+            self._find_own(row, key, found)
+            if None in found:
+                for answer in self._moved(key, found.count(None)):
+                    found[found.index(None)] = answer
+        except sqlite3.Error as exc:
+            raise self._ledger.unreadable(exc) from exc
         return found
 
-    def _claim(self, call: int) -> bool:
-        reader = self._ledger._reader  # noqa: SLF001 - as above
-        return reader.execute("INSERT OR IGNORE INTO claimed VALUES (?)", (call,)).rowcount == 1
+    def _find_own(self, row: str, key: bytes, found: list[StoredAnswer | None]) -> None:
+        own = (
+            f"SELECT {ANSWER_COLUMNS} FROM calls"
+            " WHERE step = ? AND row = ? AND id <= ? AND error IS NULL ORDER BY id DESC"
+        )
+        for record in self._ledger.reader.execute(own, (self._name, row, self._last)).fetchall():
+            sample = record[1]
+            if record[2] == key and sample < len(found) and found[sample] is None and self._claim(record[0]):
+                found[sample] = stored_answer(record)
 
-    def keep(
-        self,
-        row: str,
-        samples: Iterable[int],
-        key: bytes,
-        request: GenerationRequest,
-        response: GenerationResponse,
-        *,
-        latency: float,
-        attempts: int,
-        done: asyncio.Future[None],
-    ) -> None:
-        """Hand an answer to the writer; `done` resolves when it is on disk, or with the `LedgerError`."""
+    def _moved(self, key: bytes, wanted: int) -> Iterator[StoredAnswer]:
+        """Up to `wanted` answers with this key that no row has claimed, in row order.
+
+        An answer that was passed, here or before, is claimed: each is looked at once, however many
+        rows have the same prompt.
+        """
+        ids = []
+        last = None
+        with closing(self._after_passed(key)) as rest:
+            for last in rest:
+                if self._claim(last[2]):
+                    ids.append(last[2])
+                    if len(ids) == wanted:
+                        break
+        if last is not None:
+            self._passing = True
+            self._ledger.reader.execute(
+                "INSERT OR REPLACE INTO passed VALUES (?, ?, ?, ?, ?)", (self._name, key, *last)
+            )
+        for id in ids:
+            answer = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE id = ?"
+            yield stored_answer(self._ledger.reader.execute(answer, (id,)).fetchone())
+
+    def _after_passed(self, key: bytes) -> Generator[tuple[int, int, int], None, None]:
+        """Row number, sample and id of each answer with this key behind those that were passed, in row order."""
+        reader, step = self._ledger.reader, self._name
+        passed = None
+        if self._passing:
+            select = "SELECT place, sample, id FROM passed WHERE step = ? AND key = ?"
+            passed = reader.execute(select, (step, key)).fetchone()
+        place, sample, id = passed or (-(2**63), 0, 0)
+        # In two parts, each of which is one stretch of the index.
+        if passed:
+            yield from reader.execute(
+                _OF_KEY.format("= ? AND (sample, id) > (?, ?)"), (step, key, self._last, place, sample, id)
+            )
+        yield from reader.execute(_OF_KEY.format("> ?"), (step, key, self._last, place))
+
+    def _claim(self, call: int) -> bool:
+        claim = "INSERT OR IGNORE INTO claimed VALUES (?, ?)"
+        return self._ledger.reader.execute(claim, (self._name, call)).rowcount == 1
+
+    def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
+        """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
+        response = answer.response
         usage, now = response.usage, time.time()
-        body = _request_text(request) if self._ledger.stores_requests else None
+        body = _request_text(answer.request) if self._ledger.stores_requests else None
         records = []
-        for sample, generation in zip(samples, response.generations, strict=False):
-            tokens = _tokens(usage)
+        for sample, generation in zip(answer.samples, response.generations, strict=False):
             records.append(
                 (
-                    *(self._name, row, sample, key),
-                    *(_storable(generation.text), generation.finish_reason, _detail(generation), body, response.model),
-                    *tokens,
-                    *(latency, attempts, None, None, now),
+                    *(self._name, answer.row, sample, answer.key),
+                    *(_storable(generation.text), _storable(generation.finish_reason), _detail(generation)),
+                    *(body, _storable(response.model), *_tokens(usage)),
+                    *(answer.latency, answer.attempts, None, None, now),
                 )
             )
             usage = body = None
-        self._ledger._submit(_INSERT, records, done)  # noqa: SLF001 - as above
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ledger.submit(_INSERT, records, done)
+        return done
 
-    def keep_failure(self, row: str, samples: Iterable[int], key: bytes, error: GenerationError) -> None:
+    def keep_failure(self, row: str, samples: Sequence[int], key: bytes, error: GenerationError) -> None:
         """Hand a final failure to the writer; nobody waits for it."""
         now = time.time()
         records = [
@@ -330,11 +372,18 @@ class StepLedger:
             )
             for sample in samples
         ]
-        self._ledger._submit(_INSERT, records, None)  # noqa: SLF001 - as above
+        self._ledger.submit(_INSERT, records)
 
     def close(self) -> None:
         """The run of the step is over."""
         self._ledger.release(self._name)
+
+
+_OF_KEY = (
+    "SELECT CAST(row AS INTEGER), sample, id FROM calls"
+    " WHERE step = ? AND key = ? AND error IS NULL AND id <= ? AND CAST(row AS INTEGER) {}"
+    " ORDER BY CAST(row AS INTEGER), sample, id"
+)
 
 
 def _make_folder(folder: Path) -> None:
@@ -346,7 +395,7 @@ def _make_folder(folder: Path) -> None:
 
 def _lock(folder: Path) -> sqlite3.Connection:
     """A lock that ends with the process, however it ends: an open transaction on a file of its own."""
-    lock = sqlite3.connect(folder / "lock.sqlite", timeout=0, isolation_level=None, check_same_thread=False)
+    lock = _connect(folder / "lock.sqlite", timeout=0)
     try:
         lock.execute("PRAGMA journal_mode = MEMORY")
         lock.execute("BEGIN EXCLUSIVE")
@@ -359,9 +408,16 @@ def _lock(folder: Path) -> sqlite3.Connection:
     return lock
 
 
-def _open(path: Path, durability: Durability) -> sqlite3.Connection:
+def _connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as exc:
+        raise LedgerError(f"{str(path)!r} cannot be opened: {exc}. May this user write there?") from exc
+
+
+def _open(path: Path, durability: Durability) -> sqlite3.Connection:
+    connection = _connect(path)
+    try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         _refuse_foreign(connection, path, version)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -370,9 +426,13 @@ def _open(path: Path, durability: Durability) -> sqlite3.Connection:
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
     except sqlite3.Error as exc:
+        connection.close()
         raise LedgerError(
             f"{str(path)!r} cannot be opened as a ledger: {exc}. It was left as it is; use another run directory."
         ) from exc
+    except LedgerError:
+        connection.close()
+        raise
     return connection
 
 
@@ -388,16 +448,15 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) ->
         )
 
 
-def _resolve(futures: list[Any], error: LedgerError | None) -> None:
+def _resolve(waiting: list[Any], error: LedgerError | None) -> None:
     """Tell those who wait, with one call to their loop for the whole group."""
-    waiting = []
-    for future in futures:
-        if isinstance(future, _Notice):
-            future.set()
-        else:
-            waiting.append(future)
-    if waiting:
-        waiting[0].get_loop().call_soon_threadsafe(_settle, waiting, error)
+    futures = [one for one in waiting if isinstance(one, asyncio.Future)]
+    for one in waiting:
+        if isinstance(one, threading.Event):
+            one.set()
+    if futures:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            futures[0].get_loop().call_soon_threadsafe(_settle, futures, error)
 
 
 def _settle(futures: list[asyncio.Future[None]], error: LedgerError | None) -> None:
@@ -411,10 +470,11 @@ def _settle(futures: list[asyncio.Future[None]], error: LedgerError | None) -> N
 
 def stored_answer(record: tuple[Any, ...]) -> StoredAnswer:
     """What a row of `ANSWER_COLUMNS` holds."""
-    call, _, _, text, finish_reason, detail, model, *tokens, latency, attempts = record
+    _, _, _, text, finish_reason, detail, model, *tokens, latency, attempts = record
     usage = None if tokens[0] is None else Usage(**dict(zip(_TOKENS, tokens, strict=True)))
-    generation = Generation(text=_stored(text), finish_reason=finish_reason, **(json.loads(detail) if detail else {}))
-    return StoredAnswer(call, generation, usage, model, latency, attempts)
+    extra = json.loads(detail) if detail else {}
+    generation = Generation(text=_stored(text), finish_reason=_stored(finish_reason), **extra)
+    return StoredAnswer(generation=generation, usage=usage, model=_stored(model), latency=latency, attempts=attempts)
 
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
@@ -448,8 +508,8 @@ def _request_text(request: GenerationRequest) -> str:
 
 def _storable(text: str | None) -> str | bytes | None:
     """SQLite's text has no lone surrogates; such a text is stored as bytes."""
-    if text is None:
-        return None
+    if text is None or text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -478,25 +538,33 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-_open_ledgers: dict[Path, Ledger] = {}
-_opening = threading.Lock()
+@dataclass(slots=True)
+class _Shared:
+    ledger: Ledger
+    process: int
+    users: int = 0
+
+
+_shared: dict[Path, _Shared] = {}
+_sharing = threading.Lock()
 
 
 def shared_ledger(folder: str | Path, **options: Any) -> Ledger:
     """The process's one ledger of `folder`, for all steps of a chain. Give it back with `release_ledger`."""
     path = Path(folder).resolve()
-    with _opening:
-        ledger = _open_ledgers.get(path)
-        if ledger is None:
-            ledger = _open_ledgers[path] = Ledger(path, **options)
-        ledger._users += 1  # noqa: SLF001 - its own module
-        return ledger
+    with _sharing:
+        shared = _shared.get(path)
+        if shared is None or shared.process != os.getpid():  # a fork has none of its parent's threads and locks
+            shared = _shared[path] = _Shared(Ledger(path, **options), os.getpid())
+        shared.users += 1
+        return shared.ledger
 
 
 def release_ledger(ledger: Ledger) -> None:
     """The counterpart of `shared_ledger`; the last one closes it."""
-    with _opening:
-        ledger._users -= 1  # noqa: SLF001 - its own module
-        if ledger._users == 0:  # noqa: SLF001 - its own module
-            _open_ledgers.pop(ledger.folder, None)
+    with _sharing:
+        shared = _shared[ledger.folder]
+        shared.users -= 1
+        if not shared.users:
+            del _shared[ledger.folder]
             ledger.close()

@@ -6,13 +6,15 @@ import asyncio
 import json
 import threading
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from ..errors import ConfigurationError, LedgerError
+from ..errors import ConfigurationError, LedgerError, LimbeckError
 from .handoff import EMPTY, END, Handoff
-from .ledger import FAILED_FILE, release_ledger, shared_ledger
+from .ledger import FAILED_FILE
 from .portal import portal
+from .stores import close_store, open_store
 from .stream import Identified, Observers, Policy, Stream
 
 if TYPE_CHECKING:
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
 
     from .._registry.registry import Registry
     from ..errors import GenerationError
-    from ..types import Row
+    from ..protocols import LedgerProtocol
+    from ..types import Durability, Row, StoredRequests
     from .backend import Backend
-    from .ledger import Durability, Ledger, StoredRequests
     from .stats import RunStats
+    from .stores import Store
     from .stream import Job, Work
 
 FAILED_COLUMN = "limbeck_error"
@@ -87,7 +90,8 @@ class Options:
     Attributes:
         check_columns: told the first rows and whether there are more; see `_CheckedSource`.
         config: the step's configuration, noted in the ledger.
-        run_dir: where the ledger is; None for none.
+        run_dir: where the ledger is, a directory or a URL; None for none.
+        ledger: a store of the caller's, in its place.
         policy: failures and order. durability, requests: the ledger's own.
     """
 
@@ -97,6 +101,7 @@ class Options:
     run_dir: str | Path | None = None
     durability: Durability = "normal"
     requests: StoredRequests = "full"
+    ledger: LedgerProtocol | None = None
 
 
 class _Ending:
@@ -110,7 +115,7 @@ class _Ending:
         self, stop_asking: Callable[[], object], outbox: Handoff[Any], wake_giver: Callable[[], object]
     ) -> None:
         self.closed = threading.Event()
-        self.ledger: Ledger | None = None
+        self.ledger: Store | None = None
         self.failures: Failures | None = None
         self._stop_asking = stop_asking
         self._outbox = outbox
@@ -123,7 +128,10 @@ class _Ending:
             threading.Thread(target=self._close_and_announce, args=(error,), name="limbeck-closing").start()
 
     def _close_and_announce(self, error: BaseException | None) -> None:
-        self.let_go()
+        try:
+            self.let_go()
+        except LimbeckError as exc:  # a store that cannot be closed: whoever takes the rows must hear of the end
+            error = error or exc
         self._announce(error)
 
     def _announce(self, error: BaseException | None) -> None:
@@ -137,7 +145,7 @@ class _Ending:
         if self.failures is not None:
             self.failures.close()
         if self.ledger is not None:
-            release_ledger(self.ledger)
+            close_store(self.ledger)
 
 
 class _Run:
@@ -176,8 +184,8 @@ class _Run:
     def _make_stream(self, work: Work, backend: Backend, registry: Registry, options: Options) -> Stream:
         outbox, ending = self._outbox, self._ending
         options.policy.max_untaken = _UNTAKEN_ROWS
-        if options.run_dir is not None:
-            ending.ledger = shared_ledger(options.run_dir, durability=options.durability, requests=options.requests)
+        ending.ledger = open_store(options.run_dir, options.ledger, options.durability, options.requests)
+        if ending.ledger is not None and ending.ledger.folder is not None:
             ending.failures = Failures(ending.ledger.folder / FAILED_FILE, work.name)
         try:
             return Stream(
@@ -305,7 +313,8 @@ class Failures:
     def close(self) -> None:
         """The run is over."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what could not be written was told already
+                self._file.close()
 
 
 class RowStream(_Run):

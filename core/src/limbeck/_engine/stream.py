@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import BreakerError, FailureLimitError, GenerationError, IncompleteResponseError, RowError
+from ..errors import BreakerError, FailureLimitError, GenerationError, IncompleteResponseError, LedgerError, RowError
 from .handoff import EMPTY, END
 from .reorder import ReorderBuffer
 from .stats import RunStats
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .._registry.hooks import Hooks, Observer
+    from ..protocols import StepLedgerProtocol
     from ..types import Generation, GenerationRequest, GenerationResponse, Row, Usage
     from .backend import Backend
-    from .ledger import StepLedger
 
 # With a fraction as `max_failed`, the first rows must not decide.
 _LEAST_ROWS_FOR_FRACTION = 100
@@ -217,7 +217,7 @@ class Stream:
         finished: Callable[[BaseException | None], object],
         observers: Observers,
         policy: Policy,
-        ledger: StepLedger | None = None,
+        ledger: StepLedgerProtocol | None = None,
         failed: Callable[[Job], object] | None = None,
         pipeline: PipelineInfo | None = None,
     ) -> None:
@@ -290,6 +290,9 @@ class Stream:
             samples: Sequence[int] = range(self._n) if self.ledger is None else self._not_stored(job, request)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
+            return
+        except LedgerError as exc:
+            self.stop(exc)
             return
         for first in range(0, len(samples), self._share):
             self._units.append(Unit(self, job, request, samples[first : first + self._share]))
@@ -452,7 +455,10 @@ class Stream:
             return
         self.ended = True
         if self.ledger is not None:
-            self.ledger.close()
+            try:
+                self.ledger.close()
+            except LedgerError as exc:  # a store of somebody else's
+                error = error or exc
         self._finished(error)
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=self.info, stats=self.stats, error=error)

@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
-from ..types import GenerationResponse
+from ..types import GenerationResponse, PaidAnswer
 from .limits import Controller
 from .retry import backoff
 
@@ -202,21 +202,16 @@ class Window:
 
     async def _kept(self, units: list[Unit], results: list[Result], latency: float) -> list[Result]:
         """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
-        commits: list[asyncio.Future[None]] = []
-        for unit, result in zip(units, results, strict=True):
-            ledger = unit.stream.ledger
-            if ledger is not None and isinstance(result, GenerationResponse):
-                done = self._loop.create_future()
-                commits.append(done)
-                ledger.keep(
-                    *(unit.job.id, unit.samples, unit.job.key, unit.request, result),
-                    latency=latency,
-                    attempts=unit.attempts,
-                    done=done,
-                )
         try:
-            for commit in commits:
-                await commit
+            commits = [
+                unit.stream.ledger.keep(_paid(unit, result, latency))
+                for unit, result in zip(units, results, strict=True)
+                if unit.stream.ledger is not None and isinstance(result, GenerationResponse)
+            ]
+            if len(commits) == 1:
+                await commits[0]
+            else:
+                await asyncio.gather(*commits)
         except LedgerError as exc:
             return [exc] * len(units)
         return results
@@ -301,6 +296,18 @@ class Window:
 def _for_samples(unit: Unit) -> GenerationRequest:
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
+
+
+def _paid(unit: Unit, response: GenerationResponse, latency: float) -> PaidAnswer:
+    return PaidAnswer(
+        row=unit.job.id,
+        samples=unit.samples,
+        key=unit.job.key,
+        request=unit.request,
+        response=response,
+        latency=latency,
+        attempts=unit.attempts,
+    )
 
 
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from pathlib import Path
 
-    from .._engine.ledger import Durability, StoredRequests
+    from ..types import Durability, StoredRequests
     from .result import PipelineResult
     from .streaming import PipelineStream
 

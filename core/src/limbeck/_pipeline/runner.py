@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from .._engine.ledger import Durability, StoredRequests
+    from ..types import Durability, StoredRequests
     from .._engine.stream import Job
     from ..errors import GenerationError
     from ..types import Row

@@ -22,7 +22,7 @@ from .problems import LoadReport, Problem, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-GROUPS = {"task": "limbeck.tasks", "llm": "limbeck.llms", "step": "limbeck.steps"}
+GROUPS = {"task": "limbeck.tasks", "llm": "limbeck.llms", "step": "limbeck.steps", "ledger": "limbeck.ledgers"}
 HOOKS_GROUP = "limbeck.plugins"
 COMMANDS_GROUP = "limbeck.commands"
 _ALL_GROUPS = frozenset({*GROUPS.values(), HOOKS_GROUP, COMMANDS_GROUP})

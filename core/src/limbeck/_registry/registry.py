@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Class = TypeVar("Class", bound=type)
 
-Kind: TypeAlias = Literal["task", "llm", "step"]
+Kind: TypeAlias = Literal["task", "llm", "step", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Dynamic:
 
 
 class Registry:
-    """The names of tasks, LLMs and steps, declared by distributions or registered in the process.
+    """The names of tasks, LLMs, steps and stores, declared by distributions or registered in the process.
 
     Args:
         path: where to look for distributions; `sys.path` by default.

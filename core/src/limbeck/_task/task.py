@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .._engine.backend import Backend
-    from .._engine.ledger import Durability, StoredRequests
     from .._engine.run import AsyncRowStream, RowStream
     from .._engine.stream import Policy
     from .._registry.registry import Registry
-    from ..types import ChatType, Example, Row
+    from ..protocols import LedgerProtocol
+    from ..types import ChatType, Durability, Example, Row, StoredRequests
     from .work import TaskWork
 
 # A required column may first be seen this late in a stream.
@@ -163,6 +163,7 @@ class Task(Step):
         rows: Iterable[Row],
         *,
         run_dir: str | Path | None = None,
+        ledger: LedgerProtocol | None = None,
         ordered: bool = True,
         max_failed: float | None = None,
         durability: Durability = "normal",
@@ -177,7 +178,9 @@ class Task(Step):
 
         Args:
             rows: any iterable of rows; it is read in a thread of its own.
-            run_dir: where the ledger is kept. Without one, answers are in memory only.
+            run_dir: where the ledger is kept: a directory, or `scheme://…` for a store that a plugin
+                brings. Without one, answers are in memory only.
+            ledger: a store of your own in its place, which you close.
             ordered: give rows in input order; otherwise as they are done.
             max_failed: failed rows that stop the run: a count, or a fraction below 1 of the rows
                 done (judged as if at least 100 were).
@@ -195,13 +198,16 @@ class Task(Step):
         from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
-        return RowStream(*self._streaming(rows, policy, run_dir, durability, ledger_requests))
+        return RowStream(
+            *self._streaming(rows, policy, run_dir, ledger, durability=durability, requests=ledger_requests)
+        )
 
     def arun(
         self,
         rows: Iterable[Row] | AsyncIterable[Row],
         *,
         run_dir: str | Path | None = None,
+        ledger: LedgerProtocol | None = None,
         ordered: bool = True,
         max_failed: float | None = None,
         durability: Durability = "normal",
@@ -212,28 +218,45 @@ class Task(Step):
         from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
-        return AsyncRowStream(*self._streaming(rows, policy, run_dir, durability, ledger_requests))
+        return AsyncRowStream(
+            *self._streaming(rows, policy, run_dir, ledger, durability=durability, requests=ledger_requests)
+        )
 
-    def reparse(self, rows: Iterable[Row], *, run_dir: str | Path) -> RowStream:
-        """Make the output columns anew from the answers of a run directory; no model is asked.
+    def reparse(
+        self, rows: Iterable[Row], *, run_dir: str | Path | None = None, ledger: LedgerProtocol | None = None
+    ) -> RowStream:
+        """Make the output columns anew from the answers that `run` kept; no model is asked.
 
         For a `format_output` that has changed. A row whose answer is not there fails, as data.
+
+        Args:
+            rows: as in the run. run_dir, ledger: where it kept its answers.
         """
         from .._engine.run import RowStream
         from .._engine.stream import Policy
 
-        return RowStream(*self._streaming(rows, Policy(ask=False), run_dir, "normal", "full"))
+        if run_dir is None and ledger is None:
+            raise ConfigurationError("Answers are read anew from where a run kept them: give `run_dir` or `ledger`.")
+        return RowStream(*self._streaming(rows, Policy(ask=False), run_dir, ledger))
 
     def _streaming(
-        self, rows: Any, policy: Policy, run_dir: str | Path | None, durability: Durability, requests: StoredRequests
+        self,
+        rows: Any,
+        policy: Policy,
+        run_dir: str | Path | None,
+        ledger: LedgerProtocol | None,
+        *,
+        durability: Durability = "normal",
+        requests: StoredRequests = "full",
     ) -> tuple[Any, ...]:
         """The arguments of a stream."""
         from .._engine.run import Options
 
         work, backend, registry = self._begin(None, load=policy.ask)
         policy.breaker = backend.breaker_threshold
-        config = self.model_dump(mode="json", fallback=str) if run_dir is not None else {}
-        options = Options(self._columns_seen, config, policy, run_dir, durability, requests)
+        kept = run_dir is not None or ledger is not None
+        config = self.model_dump(mode="json", fallback=str) if kept else {}
+        options = Options(self._columns_seen, config, policy, run_dir, durability, requests, ledger)
         return work, _several(rows), backend, registry, options
 
     def _begin(self, rows: list[Row] | None, *, load: bool = True) -> tuple[TaskWork, Backend, Registry]:

@@ -1,18 +1,21 @@
-"""Fakes and suites for the tests of tasks, backends and the apps that use them.
+"""Fakes and suites for the tests of tasks, backends, stores and the apps that use them.
 
 Everything here goes through the same scan, checks and engine as the real thing.
 """
 
 from __future__ import annotations
 
-from .contracts import LLMContract, TaskContract
+from .contracts import LedgerContract, LLMContract, TaskContract
 from .distributions import check_distribution, fake_distribution, registry
+from .ledgers import MemoryLedger
 from .llms import EchoLLM, ScriptedLLM
 from .recordings import replay
 
 __all__ = [
     "EchoLLM",
     "LLMContract",
+    "LedgerContract",
+    "MemoryLedger",
     "ScriptedLLM",
     "TaskContract",
     "check_distribution",

@@ -1,4 +1,4 @@
-"""What every task and every backend owes, as test classes that a third party subclasses.
+"""What every task, backend and store of answers owes, as test classes that a third party subclasses.
 
     class TestPairwiseJudge(TaskContract):
         def make_task(self, llm):
@@ -9,6 +9,7 @@ pytest collects the `test_` methods; any runner that calls them will do.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 from copy import deepcopy
@@ -18,13 +19,17 @@ from pydantic import SecretStr
 
 from .._engine.portal import portal
 from .._step import required_columns
-from ..errors import MissingColumnError
-from ..protocols import check_llm, class_faults
-from ..types import GenerationRequest, GenerationResponse
+from ..errors import BadRequestError, LedgerError, MissingColumnError
+from ..protocols import check_ledger, check_llm, class_faults
+from ..types import Generation, GenerationRequest, GenerationResponse, PaidAnswer, Usage
 from .llms import ScriptedLLM
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._task.task import Task
+    from ..protocols import LedgerProtocol, StepLedgerProtocol
+    from ..types import StoredAnswer
 
 
 class TaskContract:
@@ -128,6 +133,169 @@ class LLMContract:
     def test_its_answer_survives_pickling(self) -> None:
         response = self._ask(self.make_llm())
         assert pickle.loads(pickle.dumps(response)) == response  # noqa: S301 - our own bytes
+
+
+class LedgerContract:
+    """The promises of a store of answers; a subclass defines `open_ledger`."""
+
+    def open_ledger(self) -> LedgerProtocol:
+        """The store under test, empty at first; the same one for each call of one test, after it was closed."""
+        raise AssertionError("A LedgerContract must define `open_ledger(self)`.")
+
+    def _kept(self, *answers: PaidAnswer, step: str = "step") -> None:
+        """A run that keeps some answers."""
+        ledger = self.open_ledger()
+        part = ledger.step(step, {})
+        _keep(part, *answers)
+        part.close()
+        ledger.close()
+
+    def _texts(self, row: str, key: bytes, samples: int = 1, *, step: str = "step") -> list[str | None]:
+        """What a run of its own finds for one row."""
+        return _texts(self._found(row, key, samples, step=step))
+
+    def _found(self, row: str, key: bytes, samples: int, *, step: str = "step") -> Sequence[StoredAnswer | None]:
+        ledger = self.open_ledger()
+        part = ledger.step(step, {})
+        found = part.find(row, key, samples)
+        part.close()
+        ledger.close()
+        return found
+
+    def test_it_has_what_a_store_must_have(self) -> None:
+        ledger = self.open_ledger()
+        check_ledger(ledger)
+        ledger.close()
+
+    def test_an_empty_one_has_no_answers(self) -> None:
+        assert self._texts("0", b"key", 3) == [None, None, None]
+
+    def test_an_answer_is_found_by_its_row_and_key(self) -> None:
+        self._kept(_answer("0", "Madrid"), _answer("1", "Lima", key=b"other"))
+        assert self._texts("0", b"key") == ["Madrid"]
+        assert self._texts("1", b"other") == ["Lima"]
+
+    def test_an_answer_is_found_again_in_every_later_run(self) -> None:
+        self._kept(_answer("0", "Madrid"))
+        assert [self._texts("0", b"key") for _ in range(3)] == [["Madrid"]] * 3
+
+    def test_another_key_finds_nothing(self) -> None:
+        self._kept(_answer("0", "Madrid"))
+        assert self._texts("0", b"another") == [None]
+
+    def test_another_step_finds_nothing(self) -> None:
+        self._kept(_answer("0", "Madrid"))
+        assert self._texts("0", b"key", step="other") == [None]
+
+    def test_each_sample_has_its_own_answer_and_those_that_are_missing_are_none(self) -> None:
+        self._kept(_answer("0", "first", "third", samples=[0, 2]))
+        assert self._texts("0", b"key", 4) == ["first", None, "third", None]
+
+    def test_an_answer_is_taken_once_in_a_run(self) -> None:
+        self._kept(_answer("0", "Madrid"))
+        ledger = self.open_ledger()
+        part = ledger.step("step", {})
+        assert [_texts(part.find(row, b"key", 1)) for row in ("0", "0", "1")] == [["Madrid"], [None], [None]]
+        part.close()
+        ledger.close()
+
+    def test_rows_that_moved_take_answers_by_key_in_row_order(self) -> None:
+        self._kept(_answer("10", "tenth"), _answer("9", "ninth"), _answer("2.1", "second"))
+        ledger = self.open_ledger()
+        part = ledger.step("step", {})
+        assert [_texts(part.find(row, b"key", 1)) for row in ("90", "91", "92", "93")] == [
+            *(["second"], ["ninth"], ["tenth"], [None]),
+        ]
+        part.close()
+        ledger.close()
+
+    def test_the_rows_own_answer_goes_before_those_that_moved(self) -> None:
+        self._kept(_answer("0", "zeroth"), _answer("1", "first"))
+        assert self._texts("1", b"key", 2) == ["first", "zeroth"]
+
+    def test_what_a_run_keeps_is_found_by_no_other_row_of_it(self) -> None:
+        self._kept(_answer("0", "of the run before"))
+        ledger = self.open_ledger()
+        part = ledger.step("step", {})
+        part.find("0", b"key", 1)
+        _keep(part, _answer("1", "of this run"))
+        assert _texts(part.find("2", b"key", 1)) == [None]
+        part.close()
+        ledger.close()
+
+    def test_all_that_stands_beside_an_answer_is_kept(self) -> None:
+        generation = Generation(
+            text="Madrid",
+            finish_reason="stop",
+            reasoning="It is Spain's.",
+            tool_calls=[{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            logprobs={"content": [{"token": "Madrid", "logprob": -0.5}]},
+        )
+        usage = Usage(input_tokens=7, output_tokens=5, cached_tokens=3, reasoning_tokens=2)
+        response = GenerationResponse(generations=[generation, Generation(text=None)], usage=usage, model="m-2026")
+        self._kept(_answer("0", samples=[0, 1], response=response))
+        first, second = self._found("0", b"key", 2)
+        assert first is not None
+        assert second is not None
+        assert (first.generation, second.generation) == tuple(response.generations)
+        assert (first.usage, second.usage) == (usage, None)  # so that the sum is what was billed
+        assert [(found.model, found.latency, found.attempts) for found in (first, second)] == [("m-2026", 0.25, 2)] * 2
+
+    def test_half_a_surrogate_pair_is_kept_as_it_is(self) -> None:
+        self._kept(_answer("0", "half of \ud83d"))
+        assert self._texts("0", b"key") == ["half of \ud83d"]
+
+    def test_a_failure_is_no_answer(self) -> None:
+        ledger = self.open_ledger()
+        part = ledger.step("step", {})
+        part.keep_failure("0", [0], b"key", BadRequestError("no", raw="half an answer"))
+        part.close()
+        ledger.close()
+        assert self._texts("0", b"key") == [None]
+
+    def test_a_step_runs_once_at_a_time(self) -> None:
+        ledger = self.open_ledger()
+        part = ledger.step("step", {})
+        try:
+            ledger.step("step", {})
+        except LedgerError as exc:
+            assert "'step'" in str(exc)
+        else:
+            raise AssertionError("Two runs of one step at a time were let in.")
+        ledger.step("other", {}).close()
+        part.close()
+        ledger.step("step", {}).close()
+        ledger.close()
+
+
+def _answer(
+    row: str,
+    *texts: str,
+    key: bytes = b"key",
+    samples: Sequence[int] | None = None,
+    response: GenerationResponse | None = None,
+) -> PaidAnswer:
+    return PaidAnswer(
+        row=row,
+        samples=range(len(texts)) if samples is None else samples,
+        key=key,
+        request=GenerationRequest(messages=[{"role": "user", "content": "What is the capital?"}]),
+        response=response or GenerationResponse(generations=[Generation(text=text) for text in texts]),
+        latency=0.25,
+        attempts=2,
+    )
+
+
+def _keep(step: StepLedgerProtocol, *answers: PaidAnswer) -> None:
+    async def keep() -> None:
+        for answer in answers:
+            await step.keep(answer)
+
+    asyncio.run(keep())
+
+
+def _texts(found: Sequence[StoredAnswer | None]) -> list[str | None]:
+    return [None if answer is None else answer.generation.text for answer in found]
 
 
 def _secrets(llm: Any) -> list[str]:
