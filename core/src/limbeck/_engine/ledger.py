@@ -70,6 +70,16 @@ MIGRATIONS = (
     """,
     # `answers_by_key` takes its place, which also has the order in which moved rows take answers.
     "DROP INDEX IF EXISTS calls_by_key;",
+    """
+    CREATE TABLE results (
+        step TEXT NOT NULL,
+        key BLOB NOT NULL,
+        row TEXT NOT NULL,
+        output TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (step, key, row)
+    ) WITHOUT ROWID;
+    """,
 )
 
 _INDEXES = (

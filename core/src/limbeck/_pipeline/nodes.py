@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._engine.handoff import EMPTY, END, Handoff
+from .._engine.results import results_of
 from .._engine.stats import RunStats
 from .._engine.stream import Identified, Policy, RunInfo, Stream, failure_limit
 from .._task.grouping import METADATA
@@ -417,7 +418,7 @@ class StepNode(Node):
             self._work, self._lot_rows = RowProcessor(step).lot, _LOT_ROWS
         self._lots = 0  # in work
         self._again: deque[Item] = deque()  # those of a lot that its time did not suffice for
-        self._results = ledger.results(step) if ledger is not None and getattr(step, "stored", False) else None
+        self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
 
     def pump(self) -> None:
         while self._lots < self._free and not self.stopped and not self.blocked:
@@ -437,7 +438,7 @@ class StepNode(Node):
             item = self._again.popleft() if self._again else self._next()
             if item is None:
                 break
-            known = self._results.find(item.row) if self._results is not None else None
+            known = self._results.find(item.id, item.row) if self._results is not None else None
             if known is None:
                 lot.append(item)
             else:
