@@ -34,10 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ..types import Durability, StoredRequests
     from .._engine.stream import Job
     from ..errors import GenerationError
-    from ..types import Row
+    from ..types import Durability, Row, StoredRequests
     from .graph import Pipeline
     from .lineage import Item, Root
     from .outlets import Taker
