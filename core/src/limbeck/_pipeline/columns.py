@@ -41,6 +41,8 @@ def check_columns(
     known: dict[str, Known | None] = {}
     for name, step in steps.items():
         arriving = [known[each] for each in before[name]]
+        if hasattr(step, "joined"):
+            arriving = [_together(arriving)]
         for each in arriving:
             if each is not None:
                 _check(step, each)
@@ -74,9 +76,16 @@ def _leaving(
         return None
     first, *others = [each for each in arriving if each is not None]
     common = [column for column in first.columns if all(column in each.columns for each in others)]
-    if getattr(step, "joined", None) is not None:  # a join has the columns of all
-        common = list(dict.fromkeys(column for each in (first, *others) for column in each.columns))
     return Known(columns_after(step, common), [*first.path, name])
+
+
+def _together(arriving: Sequence[Known | None]) -> Known | None:
+    """What a join's rows have of all branches."""
+    branches = [each for each in arriving if each is not None]
+    if len(branches) < len(arriving):
+        return None
+    columns = list(dict.fromkeys(column for each in branches for column in each.columns))
+    return Known(columns, branches[0].path if branches else [])
 
 
 def columns_after(step: Any, columns: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .._step import GeneratorStep, Sink, Step, open_pipeline
 from ..errors import ConfigurationError
 from .columns import check_columns
+from .layout import regions_of
 from .rows import source_of
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class Pipeline:
             raise ConfigurationError(f"The pipeline {self.name!r} has no steps.")
         for name, step in steps.items():
             self._check_place(name, step, rows_given=rows_given)
+        regions_of(self)
         self.check_columns({name: declared_columns(step) for name, step in steps.items() if not self.before(name)})
 
     def check_columns(self, declared: Mapping[str, Sequence[str] | None]) -> None:

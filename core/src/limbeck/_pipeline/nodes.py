@@ -193,6 +193,22 @@ class Node:
         if limit is not None:
             self.runner.fail(self, limit)
 
+    def after_failure(self, item: Item, error: GenerationError) -> list[Row]:
+        """Count a row that failed; what the step's policy makes of it goes on."""
+        self.count_failure(item, error)
+        policy = getattr(self.step, "on_error", "keep")
+        if policy == "raise":
+            failure = RowFailedError(task=self.name, index=item.root.index, error=error)
+            failure.__cause__ = error
+            self.runner.fail(self, failure)
+        if policy != "keep" or self.kind == "router":  # which has nowhere to send it
+            return []
+        renamed = getattr(self.step, "output_mappings", {})
+        nulls = {renamed.get(name, name): None for name in self.step.outputs}
+        metadata = item.row.get(METADATA)
+        beside = metadata if isinstance(metadata, dict) else {}
+        return [{**item.row, **nulls, METADATA: {**beside, f"error_{self.name}": error_record(error)}}]
+
 
 class SourceNode(Node):
     """A source: its thread makes rows, and the loop admits them while somebody is hungry.
@@ -487,23 +503,8 @@ class StepNode(Node):
         self.runner.send(self, item, [item.row] if made else [], only=made)
 
     def _failed(self, item: Item, error: GenerationError) -> None:
-        """Send on what the step's policy makes of a row that failed."""
         self.stats.rows_done += 1
-        self.count_failure(item, error)
-        policy = getattr(self.step, "on_error", "keep")
-        if policy == "raise":
-            failure = RowFailedError(task=self.name, index=item.root.index, error=error)
-            failure.__cause__ = error
-            self.runner.fail(self, failure)
-        kept = policy == "keep" and self.kind != "router"
-        self.runner.send(self, item, [self._with_error(item.row, error)] if kept else [])
-
-    def _with_error(self, row: Row, error: GenerationError) -> Row:
-        renamed = getattr(self.step, "output_mappings", {})
-        nulls = {renamed.get(name, name): None for name in self.step.outputs}
-        metadata = row.get(METADATA)
-        beside = metadata if isinstance(metadata, dict) else {}
-        return {**row, **nulls, METADATA: {**beside, f"error_{self.name}": error_record(error)}}
+        self.runner.send(self, item, self.after_failure(item, error))
 
     def _give_up_again(self) -> None:
         while self._again:
@@ -550,15 +551,13 @@ class JoinNode(Node):
         origin = self._origin_of(group[0][1])
         branches = [[item.row for at, item in group if at == branch] for branch in range(len(self.before))]
         try:
-            row = self.step.joined(origin.row, branches)
+            rows = [self.step.joined(origin.row, branches)]
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of a join: one row
-            error = RowError(f"Join {self.name!r}: {exc}.")
-            self.count_failure(origin, error)
-            row = {**origin.row, METADATA: {f"error_{self.name}": error_record(error)}}
+            rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {exc}."))
         for _, item in group[1:]:
             self.runner.send(self, item, [])
         self.stats.rows_done += len(group)
-        self.runner.send(self, Item(origin.root, origin.id, origin.order, origin.row, origin.parted), [row])
+        self.runner.send(self, Item(origin.root, origin.id, origin.order, origin.row, origin.parted), rows)
 
 
 class GlobalNode(Node):

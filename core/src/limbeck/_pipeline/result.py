@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import tempfile
+import weakref
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -44,31 +45,33 @@ class KeptRows(Sink):
         """The JSONL file."""
         return Path(self.folder) / OUTPUTS / f"{self.name}.jsonl"
 
-    def open(self, *, replace: bool) -> None:  # noqa: ARG002 - it is the run directory's own file
-        """Make room for it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._partial.open("wb")
-
     @property
     def _partial(self) -> Path:
         return self.path.with_name(f"{self.path.name}.part")
 
+    def _begun(self) -> IO[bytes]:
+        """The file, which is touched only once the run directory is this run's."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._partial.open("wb")
+        return self._file
+
     def write(self, rows: list[Row]) -> None:
         """Keep rows: the first in memory, the rest in a temporary file."""
-        assert self._file is not None  # it is open
-        self._file.write(b"".join(map(encoded, rows)))
+        self._begun().write(b"".join(map(encoded, rows)))
         if len(self._rows) < _IN_MEMORY_ROWS:
             self._rows += rows
             return
         if self._beyond is None:
             self._beyond = tempfile.TemporaryFile(prefix="limbeck-")  # noqa: SIM115 - lives as long as the result
+            weakref.finalize(self, self._beyond.close)
         pickle.dump(rows, self._beyond, protocol=pickle.HIGHEST_PROTOCOL)
 
-    def close(self, *, finished: bool) -> None:  # noqa: ARG002 - what is done is kept either way
+    def close(self, *, finished: bool) -> None:
         """Publish the file."""
-        assert self._file is not None  # it is open
-        self._file.close()
-        self._partial.replace(self.path)
+        if finished or self._file is not None:
+            self._begun().close()
+            self._partial.replace(self.path)
 
     def rows(self) -> Iterator[Row]:
         """The rows, as they were."""

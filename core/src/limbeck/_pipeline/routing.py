@@ -63,13 +63,15 @@ class Router(Step):
         Raises:
             ConfigurationError: one leads nowhere, or a step can never be reached.
         """
+        if not following:
+            raise ConfigurationError(f"The router {self.name!r} leads nowhere: nothing follows it.")
         if self.function is not None:
             return
         for name in self.routes:
             if name not in following:
                 raise ConfigurationError(
                     f"The router {self.name!r} has a route to {name!r}, which does not follow it; "
-                    f"{', '.join(map(repr, following)) or 'nothing'} does."
+                    f"{', '.join(map(repr, following))} {'does' if len(following) == 1 else 'do'}."
                 )
         for name in following:
             if name not in self.routes:
@@ -133,10 +135,10 @@ class Join(Step):
         if metadata:
             result.pop(METADATA, None)
             result[METADATA] = _merged(metadata)
-        names = [row[MODEL_NAME] for row in rows if MODEL_NAME in row]
+        names = [name for row in rows if MODEL_NAME in row for name in _listed(row[MODEL_NAME])]
         if names:
             result.pop(MODEL_NAME, None)
-            result[MODEL_NAME] = names[0] if len(set(names)) == 1 else names
+            result[MODEL_NAME] = names if any(name != names[0] for name in names) else names[0]
         return result
 
     def _take(self, row: Row, origin: Row, made: Row) -> None:
@@ -161,6 +163,11 @@ class Join(Step):
 def join(*, group: Sequence[str] = (), name: str = "join") -> Join:
     """A step that joins the rows of one origin again: `[small, large] >> join(group=["generation"])`."""
     return Join(name=name, group=list(group))
+
+
+def _listed(names: Any) -> list[Any]:
+    """A model's name, or those that an earlier join has collected."""
+    return names if isinstance(names, list) else [names]
 
 
 def _merged(metadata: Sequence[Any]) -> Any:

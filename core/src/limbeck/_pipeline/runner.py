@@ -107,6 +107,7 @@ class Runner:
         self._closing = False
         self._loaded: list[Any] = []
         self._opened: list[Sink] = []
+        self._at_work: list[_SinkAtWork] = []
         self._failures: dict[str, Failures] = {}
         try:
             self._prepare()
@@ -117,26 +118,32 @@ class Runner:
     # Before a row moves
 
     def _prepare(self) -> None:
-        if self.folder is not None:
-            self._ledger = shared_ledger(
-                self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
-            )
-        for sink in self._sinks.values():
-            sink.open(replace=self.options.overwrite or sink.overwrite or self._made_here(sink))
-            self._opened.append(sink)
-        if self.folder is not None:
-            made = [target for sink in self._sinks.values() for target in sink.targets()]
-            self.folder.note(self._pipeline, made)
+        self._open_sinks()
         for step in self._steps.values():
             self._loaded.append(step)
             if hasattr(step, "load"):
                 step.load()
+        if self.folder is not None:  # last, so that a run that cannot begin leaves no directory behind
+            self._ledger = shared_ledger(
+                self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
+            )
+            self.folder.note(self._pipeline, [target for sink in self._opened for target in sink.targets()])
         for name, step in self._steps.items():
             if not isinstance(step, Sink):
                 self._nodes[name] = self._node(step)
         for name in self._steps:
             self._link(name)
         self._lay_out()
+
+    def _open_sinks(self) -> None:
+        owners: dict[str, str] = {}
+        for sink in self._sinks.values():
+            for target in sink.targets():
+                other = owners.setdefault(target, sink.name)
+                if other != sink.name:
+                    raise ConfigurationError(f"The sinks {other!r} and {sink.name!r} both write {target!r}.")
+            sink.open(replace=self.options.overwrite or sink.overwrite or self._made_here(sink))
+            self._opened.append(sink)
 
     def _made_here(self, sink: Sink) -> bool:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
@@ -198,7 +205,10 @@ class Runner:
                 room=lambda: self.call_on_loop(exit.room), done=lambda: self.call_on_loop(self._taker_done)
             )
             return self._taker
-        return _SinkAtWork(self, sink, exit, self._taker).writer
+        at_work = _SinkAtWork(self, sink, exit, self._taker)
+        if name not in self._nodes:  # else it keeps the rows of a leaf that has counters of its own
+            self._at_work.append(at_work)
+        return at_work.writer
 
     def _seed(self, node: Node) -> None:
         """Have a task that makes its own rows be led to by its seeds."""
@@ -227,16 +237,16 @@ class Runner:
         Stops the run once it is clear that one is in none.
         """
         columns = list(dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row))
+        enough = complete or len(rows) >= _LOOK_AHEAD_ROWS
         begin = (name for name in self._steps if not self._pipeline.before(name))
         declared = {name: declared_columns(self._steps[name]) for name in begin}
         try:
             self._pipeline.check_columns({**declared, source.name: columns})
         except MissingColumnError as exc:
-            if columns and (complete or len(rows) >= _LOOK_AHEAD_ROWS):
+            if enough and rows:
                 self.fail(source, exc)
-                return False
-            return complete
-        return bool(columns) or complete
+            return enough
+        return enough or bool(columns)
 
     # Running
 
@@ -248,6 +258,8 @@ class Runner:
         observer = self.hooks.observer("limbeck_pipeline_started")
         if observer is not None:
             observer(pipeline=self.info)
+        for sink in self._at_work:
+            self.started(sink.info)
         for node in list(self._nodes.values()):
             node.start()
 
@@ -256,11 +268,6 @@ class Runner:
         await asyncio.gather(
             *(node.read_async() for node in self._nodes.values() if isinstance(node, SourceNode) and node.is_async)
         )
-
-    @property
-    def reads_async(self) -> bool:
-        """Whether there is an async iterable among the sources."""
-        return any(isinstance(node, SourceNode) and node.is_async for node in self._nodes.values())
 
     def started(self, info: RunInfo) -> None:
         """A step that is no task begins."""
@@ -403,8 +410,10 @@ class Runner:
         self._taking -= 1
         self._finish_if_over()
 
-    def taker_done(self) -> None:
-        """A taker has had its last row. Called in any thread."""
+    def sink_done(self, sink: _SinkAtWork) -> None:
+        """A sink has written its last row. Called in any thread."""
+        if sink in self._at_work:
+            self.call_on_loop(self.ended, sink.info)
         self.call_on_loop(self._taker_done)
 
     def _finish_if_over(self) -> None:
@@ -452,8 +461,7 @@ class _SinkAtWork:
         self._sink = sink
         self._taker = taker
         self._stats = RunStats()
-        self._info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, runner.info)
-        runner.started(self._info)
+        self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, runner.info)
         self.writer = Writer(
             sink.name,
             self._write,
@@ -477,8 +485,7 @@ class _SinkAtWork:
         return told
 
     def _done(self) -> None:
-        self._runner.ended(self._info)
-        self._runner.taker_done()
+        self._runner.sink_done(self)
 
 
 def _deliver(child: Item, edges: Sequence[Edge]) -> None:

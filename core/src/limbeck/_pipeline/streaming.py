@@ -113,22 +113,13 @@ class PipelineStream:
                 f"The pipeline {pipeline.name!r} has {len(leaves)} leaves ({', '.join(leaves)}), and a stream gives "
                 "the rows of one. Use `run`, whose result has the rows of each."
             )
+        loop = _running_loop(pipeline)
         ending = _Ending(self._closed, self._consumer)
         self._runner = Runner(pipeline, options, sinks=self._kept, taker=self._consumer, finished=ending)
         self._pipeline = pipeline
-        self._reading: asyncio.Task[None] | None = None
-        if self._runner.reads_async:
-            self._reading = self._read_async()
+        self._reading = loop.create_task(self._runner.read_async()) if loop is not None else None
         self._runner.start()
         weakref.finalize(self, self._runner.stop).atexit = False
-
-    def _read_async(self) -> asyncio.Task[None]:
-        try:
-            return asyncio.get_running_loop().create_task(self._runner.read_async())
-        except RuntimeError as exc:
-            raise ConfigurationError(
-                "Rows that come from an async iterable need a running event loop: use `await pipeline.arun(rows)`."
-            ) from exc
 
     @property
     def report(self) -> RunReport:
@@ -187,7 +178,11 @@ class PipelineStream:
         Raises:
             BaseException: what stopped the run; a note says where its answers are.
         """
-        self._closed.wait()
+        try:
+            self._closed.wait()
+        except BaseException as exc:  # an interrupt
+            self._say_where(exc)
+            raise
         return self._outcome()
 
     async def await_end(self) -> PipelineResult:
@@ -200,9 +195,12 @@ class PipelineStream:
         error = self._runner.error
         if error is None:
             return result
-        if result.run_dir is not None:
-            error.add_note(f"What is done is kept in {str(result.run_dir)!r}: run again with that `run_dir`.")
+        self._say_where(error)
         raise error
+
+    def _say_where(self, error: BaseException) -> None:
+        if self.run_dir is not None:
+            error.add_note(f"What is done is kept in {str(self.run_dir)!r}: run again with that `run_dir`.")
 
     def stop(self) -> None:
         """Ask no more; what is done can still be taken. Safe in a signal handler."""
@@ -245,6 +243,18 @@ class _Ending:
         if self._consumer is not None:
             self._consumer.end(error)
         self._closed.set()
+
+
+def _running_loop(pipeline: Pipeline) -> asyncio.AbstractEventLoop | None:
+    """The caller's loop, where a source is an async iterable, which belongs to it."""
+    if not any(hasattr(getattr(step, "rows", None), "__aiter__") for step in pipeline.steps.values()):
+        return None
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError as exc:
+        raise ConfigurationError(
+            "Rows that come from an async iterable need a running event loop: use `await pipeline.arun(rows)`."
+        ) from exc
 
 
 def _with_rows(pipeline: Pipeline, rows: Any) -> Pipeline:

@@ -1,0 +1,172 @@
+"""Steps and tasks for the tests of pipelines: what each makes of a row can be seen in the row."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PrivateAttr
+
+from limbeck import LLM, GlobalStep, Sink, Step, Task, task
+from limbeck.steps import LoadDataFromDicts
+from limbeck.testing.llms import respond
+from limbeck.types import GenerationRequest, GenerationResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from limbeck.types import Row
+
+
+class SayingLLM(LLM):
+    """Answers `<model>(<prompt>)`, each answer after a random time; counts what it was asked.
+
+    Attributes:
+        seed: of the times; None for none at all.
+    """
+
+    model: str = "said"
+    seed: int | None = Field(default=None, exclude=True)
+
+    _asked: list[str] = PrivateAttr(default_factory=list)
+    _rng: random.Random = PrivateAttr(default_factory=random.Random)
+
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        self._rng.seed(self.seed)
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    @property
+    def asked(self) -> list[str]:
+        """The prompts, in the order they came."""
+        return self._asked
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        prompt = str(request.messages[-1]["content"])
+        self._asked.append(prompt)
+        if self.seed is not None:
+            await asyncio.sleep(self._rng.choice((0, 0, 0.001, 0.003)))
+        return respond(f"{self.model}({prompt})")
+
+
+@task(inputs=["text"], outputs=["said"])
+def Say(row: Row) -> str:
+    """Asks for the text."""
+    return str(row["text"])
+
+
+def say(name: str, *, llm: LLM | None = None, to: str | None = None, **fields: Any) -> Task:
+    """A task that says a row's text, into the column `to` or one of its own name."""
+    return Say(name=name, llm=llm or SayingLLM(model=name), output_mappings={"said": to or f"by_{name}"}, **fields)
+
+
+class Mark(Step):
+    """Adds its name to the column `marks`."""
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["marks"]
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        for row in inputs:
+            yield [{**row, "marks": [*row.get("marks", []), self.name]}]
+
+
+class Multiply(Step):
+    """Gives `times` rows for each, or the number in the column `times` of the row itself.
+
+    Attributes:
+        times: None to look into the row.
+    """
+
+    times: int | None = None
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["part"]
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        for row in inputs:
+            for part in range(row["times"] if self.times is None else self.times):
+                yield [{**row, "part": part}]
+
+
+class Fail(Step):
+    """Raises on rows whose text is among `on`.
+
+    Attributes:
+        on: the texts.
+    """
+
+    on: list[str]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["fine"]
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        for row in inputs:
+            if row["text"] in self.on:
+                raise ValueError(f"cannot stand {row['text']!r}")
+            yield [{**row, "fine": True}]
+
+
+class Reverse(GlobalStep):
+    """Gives the rows from the last to the first."""
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        yield inputs[::-1]
+
+
+class Collect(Sink):
+    """Keeps what is written, and how it was opened and closed."""
+
+    _written: list[Row] = PrivateAttr(default_factory=list)
+    _events: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def written(self) -> list[Row]:
+        """The rows."""
+        return self._written
+
+    @property
+    def events(self) -> list[str]:
+        """What happened to it."""
+        return self._events
+
+    def load(self) -> None:
+        self._events.append("load")
+
+    def unload(self) -> None:
+        self._events.append("unload")
+
+    def open(self, *, replace: bool) -> None:
+        self._events.append(f"open replace={replace}")
+
+    def write(self, rows: list[Row]) -> None:
+        self._written += rows
+
+    def close(self, *, finished: bool) -> None:
+        self._events.append(f"close finished={finished}")
+
+    def rows(self) -> Iterator[Row]:
+        return iter(self._written)
+
+
+def load(rows: list[Row], **fields: Any) -> LoadDataFromDicts:
+    """A source of rows."""
+    return LoadDataFromDicts(data=rows, **fields)
+
+
+def texts(count: int) -> list[Row]:
+    """So many rows with the column `text`."""
+    return [{"text": f"t{number}"} for number in range(count)]
+
+
+def column(rows: Any, name: str) -> list[Any]:
+    """One column of rows."""
+    return [row[name] for row in rows]
