@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
@@ -113,6 +114,33 @@ class Fail(Step):
             if row["text"] in self.on:
                 raise ValueError(f"cannot stand {row['text']!r}")
             yield [{**row, "fine": True}]
+
+
+class Crunch(Step):
+    """Works in another process, and says in which; dies on the text "die".
+
+    Attributes:
+        loaded: set by `load`, in each process.
+    """
+
+    cpu_bound: ClassVar[bool] = True
+
+    loaded: bool = False
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["process", "was_loaded"]
+
+    def load(self) -> None:
+        self.loaded = True
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        for row in inputs:
+            if row["text"] == "die":
+                os._exit(1)
+            if row["text"] == "raise":
+                raise ValueError("cannot crunch it")
+            yield [{**row, "process": os.getpid(), "was_loaded": self.loaded}]
 
 
 class Reverse(GlobalStep):
