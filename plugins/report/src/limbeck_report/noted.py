@@ -1,0 +1,102 @@
+"""What a pipeline noted of itself in its run directory: `report.json` and `run.json`, as far as they can be read.
+
+A file may be missing, half written or of another version: what cannot be read is None.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .figures import StepFigures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COUNTS = (
+    *("rows_in", "rows_out", "rows_failed", "requests", "reused", "retries", "rate_limited"),
+    *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What `report.json` says."""
+
+    pipeline: str | None
+    started: str | None
+    seconds: float | None
+    finished: bool
+    error: str | None
+    steps: list[StepFigures]
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Noted | None:
+        steps = document.get("steps")
+        if not isinstance(steps, list):
+            return None
+        return cls(
+            pipeline=text_in(document.get("pipeline")),
+            started=text_in(document.get("started")),
+            seconds=number_in(document.get("seconds")),
+            finished=document.get("finished") is True,
+            error=text_in(document.get("error")),
+            steps=[_step(each) for each in steps if isinstance(each, dict)],
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether it was written at the end of the run, and not on the way."""
+        return self.finished or self.error is not None
+
+    @property
+    def ended_at(self) -> float | None:
+        """In seconds since 1970."""
+        began = moment_in(self.started)
+        return None if began is None else began + (self.seconds or 0.0)
+
+
+def document_in(path: Path) -> dict[str, Any]:
+    """A JSON file's mapping; nothing where there is no such file, or it is being written."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _step(told: dict[str, Any]) -> StepFigures:
+    failures, after = told.get("failures"), told.get("after")
+    counts = failures if isinstance(failures, dict) else {}
+    return StepFigures(
+        name=text_in(told.get("name")) or "?",
+        kind=text_in(told.get("kind")),
+        after=[str(name) for name in after] if isinstance(after, list) else None,
+        failures={str(type): int(number_in(count) or 0) for type, count in counts.items()},
+        cost=number_in(told.get("cost")),
+        seconds=number_in(told.get("seconds")),
+        model_name=text_in(told.get("model_name")),
+        **{name: None if (count := number_in(told.get(name))) is None else int(count) for name in _COUNTS},
+    )
+
+
+def text_in(value: Any) -> str | None:
+    """A text that says something, or None."""
+    return value if isinstance(value, str) and value else None
+
+
+def number_in(value: Any) -> float | None:
+    """A finite number of a size that can be reckoned with, or None."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if abs(value) < 2**63 else None  # NaN is not below it
+
+
+def moment_in(text: str | None) -> float | None:
+    """ISO 8601 to seconds since 1970; a time without a zone is local."""
+    try:
+        return None if text is None else datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,274 @@
+"""A run directory to the figures of its run.
+
+`report.json`, which a pipeline writes now and then and at its end, says most. Where it is missing, or older than
+the ledger (the run goes on, or was killed), the rows are counted in the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.errors import ConfigurationError
+
+from .figures import Calls, Reason, RunFigures, Spending, Spread, State, StepFigures, Timing
+from .noted import Noted, document_in, moment_in, text_in
+from .records import FAILED, LEDGER, Records, is_running, open_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+REPORT = "report.json"
+NOTE = "run.json"
+PARENT = "runs"
+PAUSE_SECONDS = 600.0
+"""Calls further apart than this belong to different stretches of the run."""
+
+_SLACK_SECONDS = 2.0
+_LIVE_SECONDS = 15.0  # a run that goes on notes its figures every five
+
+
+def find_run(run: str) -> Path:
+    """The directory that `run` names: a path, or a name in `runs/`.
+
+    Raises:
+        ConfigurationError: there is no such directory, or no run in it.
+    """
+    folder = next((each for each in (Path(run), Path(PARENT) / run) if each.is_dir()), None)
+    if folder is None:
+        raise ConfigurationError(f"There is no run directory {run!r}, and none of that name in {PARENT!r}.")
+    if not any((folder / name).is_file() for name in (LEDGER, REPORT, FAILED, NOTE)):
+        raise ConfigurationError(
+            f"There is no run in {run!r}: it has neither {LEDGER!r} nor {REPORT!r}. Name the directory that a run was "
+            "given with --run-dir, or that it printed."
+        )
+    return folder
+
+
+def read_run(run: str | Path) -> RunFigures:
+    """The figures of the run in a directory, which may go on meanwhile.
+
+    Args:
+        run: the directory, or its name in `runs/`.
+
+    Raises:
+        ConfigurationError: there is no run. LedgerError: its ledger cannot be read.
+    """
+    folder = find_run(str(run))
+    with open_records(folder) as records:
+        return figures_of(records)
+
+
+def figures_of(records: Records) -> RunFigures:
+    """The figures of the run whose records these are."""
+    folder = records.folder
+    note, noted = document_in(folder / NOTE), Noted.of(document_in(folder / REPORT))
+    calls = records.calls()
+    running = is_running(folder)
+    told = noted if noted is not None and _is_current(noted, calls, running=running) else None
+    steps, reasons = noted.steps if noted else [], records.reasons()
+    if told is None:
+        steps = _merged(steps, _counted(records, list(calls)))
+    else:
+        reasons = _told_reasons(steps, reasons)
+    calls = _ordered(calls, steps)
+    return RunFigures(
+        folder=str(folder),
+        pipeline=(noted and noted.pipeline) or text_in(note.get("name")) or folder.resolve().name,
+        state=_state(told, is_pipeline=noted is not None or "config" in note, running=running),
+        error=told.error if told else None,
+        started=_started(told, note, calls),
+        seconds=told.seconds if told else _seconds(calls),
+        source="report" if told else "ledger",
+        steps=steps,
+        reasons=reasons,
+        spending=_named(records.spending(), steps),
+        timings=[_timing(name, each) for name, each in calls.items()],
+        resume=text_in(note.get("command")),
+        notes=_notes(records, noted, told),
+        calls=calls,
+    )
+
+
+# What the pipeline noted
+
+
+def _is_current(noted: Noted, calls: dict[str, Calls], *, running: bool) -> bool:
+    """Whether the report is of the run's last moments: it is written now and then, and at the end."""
+    ended = noted.ended_at
+    if ended is None:
+        return not running
+    if running:
+        return not noted.over and time.time() - ended < _LIVE_SECONDS
+    last = max((max(each.at) for each in calls.values()), default=ended)
+    return last <= ended + (_SLACK_SECONDS if noted.over else _LIVE_SECONDS)
+
+
+def _told_reasons(steps: Sequence[StepFigures], known: Sequence[Reason]) -> list[Reason]:
+    """The report's counts, each with a message from the records."""
+    messages = {(reason.step, reason.type): reason.message for reason in known}
+    told = [
+        Reason(step.name, type, count, messages.get((step.name, type)))
+        for step in steps
+        for type, count in step.failures.items()
+    ]
+    return sorted(told, key=lambda reason: -reason.count)
+
+
+# What the ledger says
+
+
+def _counted(records: Records, called: Sequence[str]) -> list[StepFigures]:
+    """Every step that has calls or failures, with what can be counted; those that have calls first."""
+    rows, failed = records.rows(), records.rows_failed()
+    failures: dict[str, dict[str, int]] = {}
+    for reason in records.reasons():
+        failures.setdefault(reason.step, {})[reason.type] = reason.count
+    spent: dict[str, list[Spending]] = {}
+    for each in records.spending():
+        spent.setdefault(each.step, []).append(each)
+    configs = records.configs()
+    names = dict.fromkeys([*called, *rows])
+    return [
+        _counted_step(
+            StepFigures(name, rows_in=rows.get(name), rows_failed=failed.get(name, 0), failures=failures.get(name, {})),
+            spent.get(name, []),
+            configs.get(name, {}),
+        )
+        for name in names
+    ]
+
+
+def _counted_step(step: StepFigures, spent: Sequence[Spending], config: dict[str, Any]) -> StepFigures:
+    costs = [each.cost for each in spent]
+    models = {each.model for each in spent if each.model}
+    return replace(
+        step,
+        kind="task" if spent else None,
+        input_tokens=sum(each.input_tokens for each in spent),
+        output_tokens=sum(each.output_tokens for each in spent),
+        cached_tokens=sum(each.cached_tokens for each in spent),
+        reasoning_tokens=sum(each.reasoning_tokens for each in spent),
+        cost=None if None in costs or not costs else math.fsum(cost for cost in costs if cost is not None),
+        model_name=models.pop() if len(models) == 1 else _configured_model(config),
+    )
+
+
+def _configured_model(config: dict[str, Any]) -> str | None:
+    llm = config.get("llm")
+    if not isinstance(llm, dict):
+        return text_in(llm)
+    return next((text_in(llm[key]) for key in ("model", "model_id", "deployment") if llm.get(key)), None)
+
+
+def _merged(told: Sequence[StepFigures], counted: Sequence[StepFigures]) -> list[StepFigures]:
+    """What was counted, in the order and with the edges of an older report."""
+    by_name = {step.name: step for step in counted}
+    shapes = {step.name: step for step in told}
+    known = [
+        replace(by_name.get(name, StepFigures(name)), kind=shape.kind, after=shape.after)
+        for name, shape in shapes.items()
+    ]
+    return known + [step for step in counted if step.name not in shapes]
+
+
+def _named(spending: Sequence[Spending], steps: Sequence[StepFigures]) -> list[Spending]:
+    """In the order of the steps; with a model's name, and the step's cost where its model is the only one."""
+    by_name = {step.name: step for step in steps}
+    models = [each.step for each in spending]
+    made = []
+    for each in spending:
+        step = by_name.get(each.step, StepFigures(each.step))
+        alone = models.count(each.step) == 1 and not step.reused
+        cost = step.cost if each.cost is None and alone else each.cost
+        made.append(replace(each, model=each.model or step.model_name, cost=cost))
+    places = {name: place for place, name in enumerate(by_name)}
+    return sorted(made, key=lambda each: places.get(each.step, len(places)))
+
+
+def _ordered(calls: dict[str, Calls], steps: Sequence[StepFigures]) -> dict[str, Calls]:
+    """The calls in the order of the steps."""
+    names = dict.fromkeys([*(step.name for step in steps), *calls])
+    return {name: calls[name] for name in names if name in calls}
+
+
+def _timing(step: str, calls: Calls) -> Timing:
+    answered = [place for place, failed in enumerate(calls.failed) if not failed]
+    return Timing(
+        step,
+        answers=len(answered),
+        latency=spread_of(calls.latencies[place] for place in answered),
+        length=spread_of(calls.lengths[place] for place in answered if calls.lengths[place] >= 0),
+    )
+
+
+def spread_of(values: Iterable[float]) -> Spread | None:
+    """The quantiles of values, NaN left out; None of none."""
+    ordered = sorted(value for value in values if not math.isnan(value))
+    if not ordered:
+        return None
+    p50, p90, p99 = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.9, 0.99))
+    return Spread(p50, p90, p99, ordered[-1])
+
+
+def stretches(calls: Iterable[Calls]) -> list[tuple[float, float]]:
+    """When calls were made, in seconds since 1970, split where nothing happened for `PAUSE_SECONDS`."""
+    moments = sorted(moment for each in calls for moment in each.at)
+    if not moments:
+        return []
+    found, began, last = [], moments[0], moments[0]
+    for moment in moments:
+        if moment - last > PAUSE_SECONDS:
+            found.append((began, last))
+            began = moment
+        last = moment
+    return [*found, (began, last)]
+
+
+def _seconds(calls: dict[str, Calls]) -> float | None:
+    """From the first call's start to the last one's end, less the pauses."""
+    found = stretches(calls.values())
+    began = _first_start(calls)
+    return None if began is None else sum(end - begin for begin, end in found) + found[0][0] - began
+
+
+def _first_start(calls: dict[str, Calls]) -> float | None:
+    """When the first call was made, in seconds since 1970: `at` is when it was answered."""
+    if not calls:
+        return None
+    first = min(calls.values(), key=lambda each: each.at[0])
+    return first.at[0] - (0.0 if math.isnan(first.latencies[0]) else first.latencies[0])
+
+
+def _started(told: Noted | None, note: dict[str, Any], calls: dict[str, Calls]) -> str | None:
+    known = moment_in(told.started if told else None) or moment_in(text_in(note.get("started")))
+    moment = _first_start(calls) if known is None else known
+    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
+def _state(told: Noted | None, *, is_pipeline: bool, running: bool) -> State:
+    if running:
+        return "running"
+    if told is None or not told.over:
+        return "unfinished" if is_pipeline else "unknown"
+    return "finished" if told.finished else "stopped"
+
+
+def _notes(records: Records, noted: Noted | None, told: Noted | None) -> list[str]:
+    notes = []
+    if told is not None and not told.over:
+        notes.append("The steps' figures are the last that the run noted, some seconds before its last answer.")
+    if told is None:
+        old = f" ({REPORT} is of an earlier moment)" if noted else ""
+        notes.append(
+            f"Counted from the ledger{old}: rows are those that a model was asked about or that failed, and tokens are "
+            "of every run in this directory."
+        )
+    if records.broken_lines:
+        some = "A line" if records.broken_lines == 1 else f"{records.broken_lines:,} lines"
+        notes.append(f"{some} of {FAILED} could not be read.")
+    return notes
