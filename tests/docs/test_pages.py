@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import limbeck
-from limbeck import errors
+from limbeck import errors, list_steps
 from limbeck._engine.stats import RunStats
 from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
@@ -116,3 +116,8 @@ def test_the_tutorial_of_plugins_needs_the_lines_that_its_title_says() -> None:
     assert len(first.splitlines()) == 5
     assert "one file and five lines of TOML" in tutorial.read_text(encoding="utf-8").splitlines()[0]
     assert tomllib.loads(first)["project"]["entry-points"]
+
+
+def test_every_step_is_in_the_reference() -> None:
+    named = [name for name in list_steps() if "/" not in name]
+    assert lacking(named, text_of("reference", "steps.md")) == []

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .types import Quota
+    from .types import Quota, Row
 
 __all__ = [
     "AmbiguousNameError",
@@ -349,7 +349,17 @@ class IncompleteResponseError(GenerationError):
 
 
 class RowError(GenerationError):
-    """The row lacks a required column, or `format_input` raised; nothing was sent."""
+    """The row lacks a required column or cannot be read, or `format_input` raised; nothing was sent.
+
+    Attributes:
+        row: of a row that a source could not read, the columns that it could; else None.
+    """
+
+    row: Row | None = None  # also for a subclass that does not call this constructor
+
+    def __init__(self, message: str = "", *, raw: str | None = None, row: Row | None = None) -> None:
+        self.row = row
+        super().__init__(message, raw=raw)
 
 
 class BackendError(GenerationError):

@@ -1,0 +1,140 @@
+"""Rows as CSV: a header that names the columns, then a record a row. Every value is text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, RowError
+from .json_rows import as_json
+from .texts import utf8_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ..types import Row
+
+_END_IN_QUOTES = "unexpected end of data"
+LARGEST_CELL = 2**31 - 1  # the csv module's own limit, 128 KiB, is less than a long document
+
+
+class CsvReader:
+    """Reads one file of CSV.
+
+    Args:
+        file: its lines. name: what messages call it. delimiter, encoding: of the file.
+
+    Attributes:
+        columns: what the header says.
+
+    Raises:
+        ConfigurationError: the header cannot be read, or names a column twice.
+    """
+
+    def __init__(self, file: Iterable[bytes], name: str, *, delimiter: str = ",", encoding: str = "utf-8") -> None:
+        csv.field_size_limit(LARGEST_CELL)
+        self._name = name
+        self._taken: list[str] = []  # the lines of the record that is being read
+        self._reader = csv.reader(self._lines(utf8_lines(file, name, encoding)), delimiter=delimiter, strict=True)
+        self._start = 1
+        self.columns = self._header()
+
+    def _lines(self, lines: Iterable[bytes]) -> Iterator[str]:
+        for line in lines:
+            self._taken.append(line.decode("utf-8", "surrogateescape"))
+            yield self._taken[-1]
+
+    def _header(self) -> list[str]:
+        try:
+            columns = self._next()
+        except csv.Error as exc:
+            raise ConfigurationError(f"{self._name}:{self._start}: this header is not CSV: {exc}.") from exc
+        if columns is None:
+            raise ConfigurationError(f"{self._name} is empty: a CSV file begins with a header of column names.")
+        escaped = _escaped(columns)
+        if escaped is not None:
+            raise ConfigurationError(
+                f"{self._name}:{self._start}: the header has bytes that are not UTF-8, in {escaped}. "
+                "If the file is in another encoding, say `encoding`."
+            )
+        for column in columns:
+            if columns.count(column) > 1:
+                raise ConfigurationError(f"{self._name}:{self._start}: the column {column!r} is there twice.")
+        return columns
+
+    def _next(self) -> list[str] | None:
+        """The cells of the next record that is not blank; its first line is then `_start`."""
+        while True:
+            self._start = self._reader.line_num + 1
+            self._taken.clear()
+            cells = next(self._reader, None)
+            if cells is None or cells:
+                return cells
+
+    def __iter__(self) -> Iterator[Row | RowError]:
+        while True:
+            try:
+                cells = self._next()
+            except csv.Error as exc:  # the reader begins anew with the next line
+                fault = "a quote is opened and never closed" if str(exc) == _END_IN_QUOTES else str(exc)
+                yield RowError(f"{self._place()}: this is not CSV: {fault}.", raw=self._raw())
+                continue
+            if cells is None:
+                return
+            yield self._row(cells)
+
+    def _row(self, cells: list[str]) -> Row | RowError:
+        row = dict(zip(self.columns, cells, strict=False))
+        if len(cells) != len(self.columns):
+            found, wanted = len(cells), len(self.columns)
+            message = f"{self._place()}: {found} cell{'s'[: found != 1]}, where the header has {wanted}."
+            return RowError(message, row=_legible(row), raw=self._raw())
+        escaped = _escaped(cells)
+        if escaped is not None:
+            message = (
+                f"{self._place()}: there are bytes that are not UTF-8, in {escaped}. "
+                "If the file is in another encoding, say `encoding`."
+            )
+            return RowError(message, row=_legible(row), raw=self._raw())
+        return row
+
+    def _raw(self) -> str:
+        return _readable("".join(self._taken)).rstrip("\r\n")
+
+    def _place(self) -> str:
+        end = self._reader.line_num
+        return f"{self._name}:{self._start}" + (f"-{end}" if end > self._start else "")
+
+
+def _escaped(cells: Sequence[str]) -> str | None:
+    """The first cell with a byte that could not be decoded, legibly, or None."""
+    for cell in cells:
+        if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
+            return repr(_readable(cell)[:80])
+    return None
+
+
+def _readable(cell: str) -> str:
+    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _legible(row: Row) -> Row:
+    return {column: _readable(cell) for column, cell in row.items()}
+
+
+def encode_records(records: Iterable[Sequence[Any]], delimiter: str = ",") -> bytes:
+    """Records as CSV in UTF-8. Null is an empty cell; lists and dicts are JSON."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(
+        [_cell(value) for value in each] for each in records
+    )
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return as_json(value) if isinstance(value, dict | list | tuple | set | frozenset | bool) else str(value)

@@ -1,0 +1,99 @@
+"""Rows as JSON: one object a line, or one list of objects."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..errors import ConfigurationError, RowError
+from .texts import not_utf8, utf8_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..types import Row
+
+
+def rows_of_lines(file: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterator[Row | RowError]:
+    """A row for each line that is not blank; in its place, an error for one that holds no row."""
+    for number, line in enumerate(utf8_lines(file, name, encoding), 1):
+        if line.isspace() or not line:
+            continue
+        try:
+            yield _row(line.decode("utf-8").rstrip("\r\n"), f"{name}:{number}")
+        except UnicodeDecodeError as exc:
+            message = (
+                f"{name}:{number}: this line is {not_utf8(exc)}. If the file is in another encoding, say `encoding`."
+            )
+            yield RowError(message, raw=line.decode("utf-8", "backslashreplace").rstrip("\r\n"))
+        except RowError as exc:
+            yield exc
+
+
+def _row(text: str, where: str) -> Row:
+    try:
+        row = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
+    except (ValueError, RecursionError) as exc:  # a number of too many digits; brackets without end
+        raise RowError(f"{where}: this line cannot be read as JSON: {exc}.", raw=text) from exc
+    if not isinstance(row, dict):
+        raise RowError(f"{where}: a row must be a JSON object of columns, not {type(row).__name__}.", raw=text)
+    return row
+
+
+def rows_of_list(file: BinaryIO, name: str) -> Iterator[Row | RowError]:
+    """The rows of a JSON list of objects, which is read whole."""
+    for place, row in enumerate(_list(file, name), 1):
+        if isinstance(row, dict):
+            yield row
+        else:
+            what = f"{name}: item {place}: a row must be a JSON object of columns, not {type(row).__name__}."
+            yield RowError(what, raw=json.dumps(row))
+
+
+def _list(file: BinaryIO, name: str) -> list[Any]:
+    try:
+        rows = json.loads(file.read().decode("utf-8-sig"))
+    except json.JSONDecodeError as exc:
+        hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
+        raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{name}: this is {not_utf8(exc)}.") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ConfigurationError(f"{name}: this cannot be read as JSON: {exc}.") from exc
+    if not isinstance(rows, list):
+        raise ConfigurationError(f"{name}: expected a list of objects, not {type(rows).__name__}.")
+    return rows
+
+
+def encode_row(row: Row, *, end: str = "\n") -> bytes:
+    """A row as a line of JSON in UTF-8.
+
+    Half a surrogate pair has no UTF-8, so a row that holds one is written with escapes. A
+    value that JSON does not have is written as its text: an answer that was paid for is not
+    lost for its type.
+    """
+    try:
+        return (_AS_IT_IS.encode(row) + end).encode("utf-8")
+    except UnicodeEncodeError:
+        return (json.dumps(row, default=plain) + end).encode("ascii")
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON, whatever it holds."""
+    return _AS_IT_IS.encode(value)
+
+
+def plain(value: Any) -> Any:
+    """What stands in JSON for a value that it does not have."""
+    if callable(getattr(value, "model_dump", None)):
+        return value.model_dump(mode="json")
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return value.isoformat() if callable(getattr(value, "isoformat", None)) else str(value)
+
+
+_AS_IT_IS = json.JSONEncoder(ensure_ascii=False, default=plain)

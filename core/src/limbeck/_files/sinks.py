@@ -1,0 +1,257 @@
+"""Sinks: rows into files, published whole when the run ends, or to standard output as they come."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from abc import abstractmethod
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from pydantic import Field, PrivateAttr
+
+from .._step import Sink
+from ..errors import ConfigurationError
+from ..types import Row  # noqa: TC001 - pydantic reads it
+from .csv_rows import LARGEST_CELL, encode_records
+from .drafts import Draft, check_target
+from .json_rows import encode_row
+from .places import is_url, shown, suffix_of
+from .sources import LoadDataFromCsv, LoadDataFromJson, LoadDataFromJsonl, step_for, unattached
+from .texts import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FileSink(Sink):
+    """What every sink of one file has; a format defines `append`, and `finish` where it ends with something.
+
+    Rows go to a draft beside the target (`.name.part`), which takes the target's place when the
+    run ends, also one that did not finish: it then holds the rows that were done. Without any,
+    an old file is left as it was.
+
+    Attributes:
+        path: where to: a path, or a URL that fsspec opens. A name that ends in .gz, .bz2, .xz or
+            .zst is compressed.
+    """
+
+    path: str | Path
+
+    # The class of the source that reads the format back; whether a compression suffix is obeyed.
+    reader: ClassVar[Any] = None
+    packed: ClassVar[bool] = True
+
+    _draft: Draft | None = PrivateAttr(default=None)
+    _written: int = PrivateAttr(default=0)
+    _failed: bool = PrivateAttr(default=False)
+
+    @abstractmethod
+    def append(self, draft: Draft, rows: list[Row]) -> None:
+        """Add rows to the draft.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+
+    def finish(self, draft: Draft) -> ConfigurationError | None:  # noqa: ARG002 - a format that ends with something uses it
+        """Make the draft a whole file of the format.
+
+        Returns:
+            What kept the last rows out of it: the others are published, then it is raised.
+        """
+        return None
+
+    def begin(self, draft: Draft) -> None:
+        """Get ready for the first rows of a run."""
+
+    def holds_rows(self) -> bool:
+        """Whether the draft has rows, or will have them when it is finished."""
+        return self._written > 0
+
+    def targets(self) -> list[str]:
+        target = str(self.path)
+        return [shown(target) if is_url(target) else str(Path(target).absolute())]
+
+    def open(self, *, replace: bool) -> None:
+        check_target(str(self.path), replace=replace or self.overwrite)
+
+    def write(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        try:
+            self.append(self._begun(), rows)
+        except OSError as exc:
+            self._failed = True
+            raise self._unwritable(exc) from exc
+        self._written += len(rows)
+
+    def _begun(self) -> Draft:
+        if self._draft is None:
+            self._written, self._failed = 0, False
+            self._draft = Draft(str(self.path), packed=self.packed)
+            self.begin(self._draft)
+        return self._draft
+
+    def _unwritable(self, exc: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"The output {shown(str(self.path))!r} cannot be written any further: {exc.strerror or exc}. "
+            "Mend that and run again with the same run directory: what was answered is there."
+        )
+
+    def close(self, *, finished: bool) -> None:
+        if not finished and (self._draft is None or not self.holds_rows()):
+            self._forget()
+            return
+        try:
+            fault = self._publish(self._begun())
+        except OSError as exc:
+            if not self._failed:  # else it was told already
+                raise self._unwritable(exc) from exc
+            fault = None
+        finally:
+            self._forget()
+        if fault is not None and finished:
+            raise fault
+
+    def _forget(self) -> None:
+        """Leave nothing of a draft that was not published."""
+        if self._draft is not None:
+            self._draft.discard()
+            self._draft = None
+
+    def _publish(self, draft: Draft) -> ConfigurationError | None:
+        fault = self.finish(draft)
+        draft.publish()
+        return fault
+
+    def rows(self) -> Iterator[Row]:
+        if not is_url(str(self.path)) and Path(self.path).is_file() and not Path(self.path).stat().st_size:
+            return iter(())
+        source = unattached(self.reader, **self.read_with())
+        return (row for lot in source.process() for row in lot)
+
+    def read_with(self) -> dict[str, Any]:
+        """The fields of the source that reads back what was written."""
+        return {"paths": self.path, "on_error": "raise"}
+
+
+class SaveToJsonl(FileSink):
+    """Rows into JSONL: one JSON object a line, with nested values and nulls as they are."""
+
+    reader: ClassVar[Any] = LoadDataFromJsonl
+
+    def append(self, draft: Draft, rows: list[Row]) -> None:
+        draft.append(b"".join(map(encode_row, rows)))
+
+
+class SaveToJson(FileSink):
+    """Rows into JSON: one list of objects, one a line."""
+
+    reader: ClassVar[Any] = LoadDataFromJson
+
+    def append(self, draft: Draft, rows: list[Row]) -> None:
+        begun = b",\n" if self._written else b"[\n"
+        draft.append(begun + b",\n".join(encode_row(row, end="") for row in rows))
+
+    def finish(self, draft: Draft) -> None:
+        draft.append(b"\n]\n" if self._written else b"[]\n")
+
+
+class SaveToCsv(FileSink):
+    """Rows into CSV under a header of all columns that any row has.
+
+    A null is an empty cell, and so is a column that the row lacks; lists and dicts are written as JSON.
+
+    Attributes:
+        delimiter: between cells; by default a tab in .tsv files and a comma in others.
+    """
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+
+    reader: ClassVar[Any] = LoadDataFromCsv
+
+    _columns: dict[str, None] = PrivateAttr(default_factory=dict)
+    _header: int = PrivateAttr(default=0)  # how many columns the header in the draft has
+
+    def _between(self) -> str:
+        return self.delimiter or ("\t" if suffix_of(str(self.path)) == ".tsv" else ",")
+
+    def begin(self, draft: Draft) -> None:  # noqa: ARG002 - there is nothing to write yet
+        self._columns, self._header = {}, 0
+
+    def read_with(self) -> dict[str, Any]:
+        return {**super().read_with(), "delimiter": self.delimiter}
+
+    def append(self, draft: Draft, rows: list[Row]) -> None:
+        for row in rows:
+            self._columns.update(dict.fromkeys(row))
+        records: list[list[Any]] = [[row.get(column) for column in self._columns] for row in rows]
+        if not self._header:
+            records.insert(0, list(self._columns))
+        draft.append(encode_records(records, self._between()))
+        self._header = self._header or len(self._columns)
+
+    def finish(self, draft: Draft) -> None:
+        """Columns that came later make the first records too short; then the draft is written once more."""
+        if self._header < len(self._columns):
+            draft.rewrite(self._widened)
+
+    def _widened(self, old: BinaryIO, new: BinaryIO) -> None:
+        csv.field_size_limit(LARGEST_CELL)
+        new.write(encode_records([list(self._columns)], self._between()))
+        with decoded(old, "utf-8") as text:
+            for cells in islice(csv.reader(text, delimiter=self._between()), 1, None):
+                missing = [""] * (len(self._columns) - len(cells))
+                new.write(encode_records([[*cells, *missing]], self._between()))
+
+
+class SaveToStdout(Sink):
+    """Rows to standard output: one JSON object a line, each on its way before the next is made."""
+
+    def write(self, rows: list[Row]) -> None:
+        sys.stdout.buffer.write(b"".join(map(encode_row, rows)))
+        sys.stdout.buffer.flush()
+
+
+class SaveToFiles(Sink):
+    """Rows into a file of any installed format, told by its suffix; `-` is standard output.
+
+    The file is written by the step `save-to-<format>`. In the core: .jsonl, .ndjson, .json, .csv
+    and .tsv; with limbeck-data also .parquet, .arrow and .feather.
+
+    Attributes:
+        path: where to: a path, a URL that fsspec opens, or `-`.
+        options: further fields of the format's step.
+    """
+
+    path: str | Path
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    _inner: Any = PrivateAttr(default=None)
+
+    def _sink(self) -> Any:
+        if self._inner is None:
+            if str(self.path) == "-":
+                self._inner = unattached(SaveToStdout)
+            else:
+                fields = {"path": self.path, "overwrite": self.overwrite, **self.options}
+                self._inner = unattached(step_for("save-to", str(self.path)), **fields)
+        return self._inner
+
+    def targets(self) -> list[str]:
+        return list(self._sink().targets())
+
+    def open(self, *, replace: bool) -> None:
+        self._sink().open(replace=replace)
+
+    def write(self, rows: list[Row]) -> None:
+        self._sink().write(rows)
+
+    def close(self, *, finished: bool) -> None:
+        self._sink().close(finished=finished)
+
+    def rows(self) -> Iterator[Row]:
+        rows: Iterator[Row] = self._sink().rows()
+        return rows

@@ -1,0 +1,114 @@
+"""Steps that let some rows through and not others, one row at a time."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PrivateAttr
+
+from limbeck import Step
+from limbeck._files.json_rows import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from limbeck.types import Row
+
+
+class Limit(Step):
+    """Lets the first rows through that come to it, and no more.
+
+    Right behind a source these are the source's first rows.
+
+    Attributes:
+        n: how many.
+    """
+
+    n: int = Field(ge=0)
+
+    _passed: int = PrivateAttr(default=0)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further row will go through."""
+        return self._passed >= self.n
+
+    def load(self) -> None:
+        self._passed = 0
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        rows = inputs[: self.n - self._passed]
+        self._passed += len(rows)
+        yield rows
+
+
+class Sample(Step):
+    """Lets a fraction of the rows through, chosen by a hash of each row and the seed.
+
+    A row's fate depends on nothing but the row and the seed, so it is the same in every run and
+    in whatever order rows come; equal rows share it. For an exact number there is `sample-rows`.
+
+    Attributes:
+        fraction: of the rows, between 0 and 1. seed: another one gives another sample.
+        columns: what is hashed; by default the whole row.
+    """
+
+    fraction: float = Field(ge=0, le=1)
+    seed: int = 0
+    columns: list[str] = Field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[str]:
+        return self.columns
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        salt = str(self.seed).encode()
+        yield [row for row in inputs if _position(digest(row, self.columns, salt)) < self.fraction]
+
+
+class Deduplicate(Step):
+    """Lets the first of equal rows through. It remembers 16 bytes of each row that it let through.
+
+    Attributes:
+        columns: what must be equal; by default all of the row.
+    """
+
+    columns: list[str] = Field(default_factory=list)
+
+    _seen: set[bytes] = PrivateAttr(default_factory=set)
+
+    @property
+    def inputs(self) -> list[str]:
+        return self.columns
+
+    def load(self) -> None:
+        self._seen = set()
+
+    def unload(self) -> None:
+        self._seen = set()
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        yield [row for row in inputs if self._is_new(row)]
+
+    def _is_new(self, row: Row) -> bool:
+        before = len(self._seen)
+        self._seen.add(digest(row, self.columns))
+        return len(self._seen) > before
+
+
+def digest(row: Row, columns: Sequence[str], salt: bytes = b"") -> bytes:
+    """16 bytes that tell the values of `columns`, or of the whole row, from any others."""
+    values: Any = [row[column] for column in columns] if columns else row
+    return blake2b(_canonical(values), digest_size=16, key=salt).digest()
+
+
+def _canonical(value: Any) -> bytes:
+    import json
+
+    return json.dumps(value, sort_keys=True, default=plain).encode("ascii")
+
+
+def _position(digest: bytes) -> float:
+    """A place between 0 and 1."""
+    return int.from_bytes(digest[:7]) / (1 << 56)

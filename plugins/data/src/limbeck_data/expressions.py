@@ -1,0 +1,112 @@
+"""Steps that compute from a row: with a Jinja expression, which is never code, or with a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PrivateAttr
+from pydantic.json_schema import SkipJsonSchema
+
+from limbeck import Step
+from limbeck._pipeline.expressions import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from limbeck.types import Row
+
+
+class FilterRows(Step):
+    """Lets the rows through for which a condition is true.
+
+    Attributes:
+        condition: an expression over the row's columns, such as `score > 3 and topic in ["a", "b"]`,
+            or a function of the row.
+    """
+
+    condition: str | SkipJsonSchema[Callable[[dict[str, Any]], Any]]
+
+    _test: Callable[[dict[str, Any]], Any] = PrivateAttr()
+    _needs: dict[str, bool] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._test = compiled(self.condition, where="`condition`")
+        self._needs = columns_of(self.condition)
+        super().model_post_init(context)
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        return self._needs
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        yield [row for row in inputs if self._test(row)]
+
+
+class MapRows(Step):
+    """Adds columns, or replaces them, each computed from the row as it came.
+
+    Attributes:
+        columns: the name of a column to an expression over the row's columns, such as
+            `question | trim`, or to a function of the row.
+    """
+
+    columns: dict[str, str | SkipJsonSchema[Callable[[dict[str, Any]], Any]]] = Field(min_length=1)
+
+    _values: dict[str, Callable[[dict[str, Any]], Any]] = PrivateAttr(default_factory=dict)
+    _needs: dict[str, bool] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, context: Any, /) -> None:
+        for column, expression in self.columns.items():
+            self._values[column] = compiled(expression, where=f"The column {column!r}")
+            for name, required in columns_of(expression).items():
+                self._needs[name] = required or self._needs.get(name, False)
+        super().model_post_init(context)
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        return self._needs
+
+    @property
+    def outputs(self) -> list[str]:
+        return list(self.columns)
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        yield [
+            {**row, **{column: _value(column, make(row)) for column, make in self._values.items()}} for row in inputs
+        ]
+
+
+def _value(column: str, value: Any) -> Any:
+    """What an expression gave, as a row can hold it."""
+    from jinja2 import Undefined
+
+    if isinstance(value, Undefined):
+        raise ValueError(  # noqa: TRY004 - it is the row that is wrong
+            f"the expression for the column {column!r} gives nothing: it uses what the row does not have"
+        )
+    if hasattr(value, "__next__"):  # Jinja's filters `map` and `select` are lazy
+        return list(value)
+    return value
+
+
+def columns_of(expression: object) -> dict[str, bool]:
+    """The columns that an expression uses, each with whether the row must have it.
+
+    One that is tested with `is defined`, or has a `default`, need not be there.
+    """
+    if not isinstance(expression, str):
+        return {}
+    from jinja2 import meta, nodes
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    tree = ImmutableSandboxedEnvironment().parse(f"{{{{ {expression} }}}}")
+    guarded = [*tree.find_all(nodes.Test), *tree.find_all(nodes.Filter)]
+    optional = {
+        each.node.name
+        for each in guarded
+        if each.name in ("defined", "undefined", "default", "d") and isinstance(each.node, nodes.Name)
+    }
+    used = meta.find_undeclared_variables(tree)
+    names = dict.fromkeys(each.name for each in tree.find_all(nodes.Name) if each.name in used)
+    return {name: name not in optional for name in names}

@@ -1,0 +1,77 @@
+"""Steps that need all rows: they put them in order, or choose an exact number."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from limbeck import GlobalStep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from limbeck.types import Row
+
+
+class Sort(GlobalStep):
+    """Sorts the rows. Equal ones keep their order; nulls come last.
+
+    Attributes:
+        by: the columns to compare, the first one first. descending: largest first.
+    """
+
+    by: str | list[str]
+    descending: bool = False
+
+    @property
+    def inputs(self) -> list[str]:
+        return [self.by] if isinstance(self.by, str) else self.by
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        rows = list(inputs)
+        for column in reversed(self.inputs):
+            rows = self._sorted(rows, column)
+        yield rows
+
+    def _sorted(self, rows: list[Row], column: str) -> list[Row]:
+        present = [row for row in rows if row.get(column) is not None]
+        try:
+            present.sort(key=lambda row: row[column], reverse=self.descending)
+        except TypeError as exc:
+            kinds = ", ".join(sorted({type(row[column]).__name__ for row in present}))
+            raise ValueError(f"the rows cannot be sorted by the column {column!r}, which holds {kinds}: {exc}") from exc
+        return [*present, *(row for row in rows if row.get(column) is None)]
+
+
+class Shuffle(GlobalStep):
+    """Puts the rows in a random order, the same for the same rows and seed.
+
+    Attributes:
+        seed: another one gives another order.
+    """
+
+    seed: int = 0
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        rows = list(inputs)
+        random.Random(self.seed).shuffle(rows)  # noqa: S311 - an order, not a secret
+        yield rows
+
+
+class SampleRows(GlobalStep):
+    """Chooses an exact number of rows at random, each with the same chance, and keeps their order.
+
+    For a fraction of the rows, as they come, there is `sample`.
+
+    Attributes:
+        n: how many; all where there are no more. seed: another one gives another sample.
+    """
+
+    n: int = Field(ge=0)
+    seed: int = 0
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        chosen: Any = random.Random(self.seed).sample(range(len(inputs)), min(self.n, len(inputs)))  # noqa: S311 - as above
+        yield [inputs[place] for place in sorted(chosen)]

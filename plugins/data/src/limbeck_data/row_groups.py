@@ -1,0 +1,185 @@
+"""Rows into a columnar file, group by group, where each group may turn out to need a wider schema.
+
+A columnar file has one schema. Where a later row has a new column, or a wider value, a new part
+is begun with the wider schema, and when all rows are there the parts are copied into one file.
+Importing this module imports pyarrow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from limbeck.errors import ConfigurationError
+
+from .tables import ColumnClash, conformed, table_of, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from limbeck._files.drafts import Draft
+    from limbeck.types import Row
+
+_LOT = 1_000  # rows that are converted together
+_GROUP_BYTES = 16 << 20  # a group ends with as much in memory, however few its rows
+
+
+class Format(Protocol):
+    """A columnar file format."""
+
+    def writer(self, path: Any, schema: pa.Schema) -> Any:
+        """What writes tables of `schema` (`write_table`, `close`) to a path or an open file."""
+
+    def tables(self, file: Any) -> Iterator[pa.Table]:
+        """The tables of a path or an open file, one after another."""
+
+
+class RowGroups:
+    """One file in the making.
+
+    Args:
+        draft: where it is made. target: what messages call it. format: how it is written.
+        group_rows: rows of a group. as_text: the columns that are stored as JSON text.
+    """
+
+    def __init__(self, draft: Draft, *, target: str, format: Format, group_rows: int, as_text: list[str]) -> None:
+        self._draft = draft
+        self._target = target
+        self._format = format
+        self._group_rows = group_rows
+        self._as_text = frozenset(as_text)
+        self._rows: list[Row] = []
+        self._tables: list[pa.Table] = []
+        self._schema: pa.Schema | None = None  # wide enough for all rows so far
+        self._converted = 0
+        self._parts: list[Path] = []
+        self._writer: Any = None
+        self._writes: pa.Schema | None = None  # what the open part has
+        self._broken = False
+
+    @property
+    def holds_rows(self) -> bool:
+        """Whether there are rows that `end` will have in the file."""
+        return bool(self._converted or self._rows)
+
+    def add(self, rows: list[Row]) -> None:
+        """Take rows.
+
+        Raises:
+            ConfigurationError: a column's values do not go together. The rows before are kept.
+            OSError: they cannot be written.
+        """
+        self._rows += rows
+        while len(self._rows) >= _LOT:
+            lot, self._rows = self._rows[:_LOT], self._rows[_LOT:]
+            try:
+                self._convert(lot)
+            except ConfigurationError:
+                self._rows = []  # what stands behind the row that does not fit
+                raise
+
+    def _convert(self, rows: list[Row]) -> None:
+        try:
+            self._take(rows)
+        except ColumnClash:
+            fitting, clash = self._fitting(rows)
+            if fitting:
+                self._take(rows[:fitting])
+            raise self._misfit(clash, rows[fitting]) from clash
+
+    def _take(self, rows: list[Row]) -> None:
+        table = table_of(rows, self._as_text)
+        self._schema = widened(self._schema, table.schema)
+        self._tables.append(table)
+        self._converted += len(rows)
+        waiting = sum(each.num_rows for each in self._tables)
+        if waiting >= self._group_rows or sum(each.nbytes for each in self._tables) >= _GROUP_BYTES:
+            self._write()
+
+    def _fitting(self, rows: list[Row]) -> tuple[int, ColumnClash]:
+        """How many of the first rows go together with each other and with those before; why the next does not."""
+        low, high = 0, len(rows) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._clash(rows[:middle]) is None:
+                low = middle
+            else:
+                high = middle - 1
+        clash = self._clash(rows[: low + 1])
+        assert clash is not None, "all of the rows clash, and the first do not"
+        return low, clash
+
+    def _clash(self, rows: list[Row]) -> ColumnClash | None:
+        try:
+            widened(self._schema, table_of(rows, self._as_text).schema)
+        except ColumnClash as clash:
+            return clash
+        return None
+
+    def _misfit(self, clash: ColumnClash, row: Row) -> ConfigurationError:
+        value = repr(row.get(clash.column))
+        return ConfigurationError(
+            f"{self._target}: row {self._converted + 1} does not fit the column {clash.column!r}: {clash}. "
+            f"Its value is {value[:80] + '…' if len(value) > 80 else value}. The rows before it are kept. Make the "
+            f"values of one kind, or store the column as JSON text with `json_columns=[{clash.column!r}]`."
+        )
+
+    def _write(self) -> None:
+        """Write what waits as one group."""
+        if not self._tables:
+            return
+        assert self._schema is not None, "every table has widened it"
+        group = pa.concat_tables([conformed(table, self._schema) for table in self._tables])
+        self._tables = []
+        try:
+            if self._writes is None or not self._writes.equals(self._schema, check_metadata=True):
+                self._begin_part(self._schema)
+            self._writer.write_table(group.combine_chunks())
+        except OSError:
+            self._broken = True
+            raise
+
+    def _begin_part(self, schema: pa.Schema) -> None:
+        self._end_part()
+        path = self._draft.beside() if self._parts else self._draft.path
+        self._parts.append(path)
+        self._writer, self._writes = self._format.writer(str(path), schema), schema
+
+    def _end_part(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def end(self) -> ConfigurationError | None:
+        """Make the draft one whole file; gives what kept the last rows out of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        fault = None
+        if self._rows:
+            lot, self._rows = self._rows, []
+            try:
+                self._convert(lot)
+            except ConfigurationError as exc:
+                fault = exc
+        if self._broken:
+            raise OSError("what was written of it is not whole")
+        self._write()
+        if not self._parts:
+            self._begin_part(self._schema or pa.schema([]))
+        self._end_part()
+        if len(self._parts) > 1:
+            self._draft.rewrite(lambda _old, new: self._join(new))
+        return fault
+
+    def _join(self, file: Any) -> None:
+        schema = self._schema
+        assert schema is not None, "there are parts"
+        writer = self._format.writer(file, schema)
+        for path in self._parts:
+            for table in self._format.tables(str(path)):
+                writer.write_table(conformed(table, schema))
+        writer.close()

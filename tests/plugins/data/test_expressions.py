@@ -1,0 +1,68 @@
+"""Conditions and values computed from a row: by an expression, which is never code, or a function."""
+
+from __future__ import annotations
+
+import pytest
+
+from limbeck.errors import ConfigurationError
+from limbeck_data import FilterRows, MapRows
+from support.rows import through
+
+ROWS = [{"score": 4, "topic": "a"}, {"score": 4, "topic": "c"}, {"score": 2, "topic": "a"}]
+
+
+def test_rows_go_through_for_which_an_expression_is_true() -> None:
+    assert through(FilterRows(condition='score > 3 and topic in ["a", "b"]'), ROWS) == ROWS[:1]
+
+
+def test_rows_go_through_for_which_a_function_is_true() -> None:
+    assert through(FilterRows(condition=lambda row: row["score"] > 3), ROWS) == ROWS[:2]
+
+
+def test_the_columns_of_an_expression_are_what_the_step_needs() -> None:
+    assert FilterRows(condition="a.x > b[0] | length and c is defined and (d | default(1)) < 2").inputs == {
+        "a": True,
+        "b": True,
+        "c": False,
+        "d": False,
+    }
+    assert FilterRows(condition=lambda row: row["a"]).inputs == {}
+
+
+@pytest.mark.parametrize("condition", ["score >", "score }} {{ 1", "import os", ""])
+def test_what_is_no_expression_is_refused_when_the_step_is_made(condition: str) -> None:
+    with pytest.raises(ConfigurationError, match="`condition` is not an expression"):
+        FilterRows(condition=condition)
+
+
+@pytest.mark.parametrize("condition", ["score.__class__.__mro__", "''.__class__.__mro__", "topic.format.__globals__.x"])
+def test_an_expression_cannot_reach_into_the_interpreter(condition: str) -> None:
+    from jinja2.exceptions import SecurityError
+
+    with pytest.raises(SecurityError):
+        through(FilterRows(condition=f"({condition}) == 1"), ROWS)
+
+
+def test_a_row_of_the_wrong_type_is_an_error_of_that_row() -> None:
+    with pytest.raises(TypeError):
+        through(FilterRows(condition="score > 3"), [{"score": None}])
+
+
+def test_columns_are_computed_from_the_row_as_it_came() -> None:
+    step = MapRows(columns={"score": "score * 10", "twice": "score * 2", "loud": lambda row: row["topic"].upper()})
+    assert through(step, ROWS[:1]) == [{"score": 40, "topic": "a", "twice": 8, "loud": "A"}]
+    assert (step.inputs, step.outputs) == ({"score": True}, ["score", "twice", "loud"])
+
+
+def test_what_jinja_makes_lazily_is_a_list_in_the_row() -> None:
+    assert through(MapRows(columns={"up": "tags | map('upper')"}), [{"tags": ["x", "y"]}])[0]["up"] == ["X", "Y"]
+
+
+def test_an_expression_that_gives_nothing_is_an_error_of_its_row() -> None:
+    with pytest.raises(ValueError, match="the expression for the column 'x' gives nothing"):
+        through(MapRows(columns={"x": "of.missing"}), [{"of": {}}])
+
+
+def test_a_column_that_is_no_expression_is_refused_with_its_name() -> None:
+    with pytest.raises(ConfigurationError, match="The column 'x' is not an expression"):
+        MapRows(columns={"x": "1 +"})
