@@ -143,6 +143,33 @@ class Crunch(Step):
             yield [{**row, "process": os.getpid(), "was_loaded": self.loaded}]
 
 
+class First(Step):
+    """Lets the first rows through.
+
+    Attributes:
+        n: how many.
+    """
+
+    in_order: ClassVar[bool] = True
+
+    n: int
+
+    _passed: int = PrivateAttr(default=0)
+
+    @property
+    def exhausted(self) -> bool:
+        return self._passed >= self.n
+
+    def load(self) -> None:
+        self._passed = 0
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        for row in inputs:
+            self._passed += 1
+            if self._passed <= self.n:
+                yield [row]
+
+
 class Reverse(GlobalStep):
     """Gives the rows from the last to the first."""
 

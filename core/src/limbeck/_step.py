@@ -62,15 +62,21 @@ class Step(Configured, metaclass=_StepType):
         output_mappings: the step's column name to the name it gets in the rows.
         on_error: in a pipeline, what becomes of a row on which `process` raises: "keep" it with
             nulls and the error beside them, "drop" it, or "raise".
-        version: part of what identifies stored results. Raise it when the code changes.
-        stored: whether a pipeline keeps the results in its ledger, so that a resumed run takes
-            them from there. For what costs more than reading it back.
-        cpu_bound: whether a pipeline runs it in a pool of processes; the step must pickle.
     """
 
     version: ClassVar[str] = "1"
+    """Part of what identifies stored results. Raise it when the code changes."""
+
     stored: ClassVar[bool] = False
+    """Whether a pipeline keeps the results in its ledger, so that a resumed run takes them from
+    there: for what costs more than reading it back."""
+
     cpu_bound: ClassVar[bool] = False
+    """Whether a pipeline runs it in a pool of processes; the step must pickle."""
+
+    in_order: ClassVar[bool] = False
+    """Whether rows must come to it in their order: it keeps a state, and would else give other
+    rows in every run."""
 
     name: str = ""
     input_mappings: dict[str, str] = Field(default_factory=dict)
@@ -158,6 +164,11 @@ class Step(Configured, metaclass=_StepType):
     def dropped(self) -> Sequence[str]:
         """The columns, by their names in the rows, that it takes away."""
         return []
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it wants no more rows, whatever comes: what leads to it alone is then stopped."""
+        return False
 
     def columns_after(self, columns: Sequence[str]) -> list[str]:
         """The columns of the rows that leave, where `columns` are those of the rows that come."""

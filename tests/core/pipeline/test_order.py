@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from limbeck import GlobalStep, Pipeline, Task, join, router
 from limbeck._pipeline.layout import regions_of
 from limbeck.errors import ConfigurationError
-from support.flows import Mark, Multiply, Reverse, SayingLLM, load, say, texts
+from support.flows import First, Mark, Multiply, Reverse, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from limbeck.types import Row
@@ -146,3 +146,53 @@ def test_any_graph_gives_what_a_plain_reading_gives(p: Pipeline, tmp_path_factor
     result = p.run(run_dir=tmp_path_factory.mktemp("run"))
     expected = read_plainly(p)
     assert {name: list(result[name]) for name in p.leaves} == expected
+
+
+@pytest.fixture
+def _own_directory(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_own_directory")
+def test_a_step_that_needs_it_gets_its_rows_in_their_order() -> None:
+    llm = SayingLLM(seed=7)
+    result = Pipeline(texts(200), say("a", llm=llm, num_generations=2), First(n=21), Mark(name="m")).run()
+    assert column(result, "text") == [f"t{n // 2}" for n in range(21)]
+
+
+@pytest.mark.usefixtures("_own_directory")
+def test_rows_of_a_second_source_wait_for_those_of_the_first() -> None:
+    with Pipeline("p") as p:
+        one, two = load(texts(5), name="one"), load([{"text": "late"}] * 5, name="two")
+        one >> say("a", llm=SayingLLM(seed=1)) >> First(n=7, name="first")
+        p.connect(two, p.steps["first"])
+    assert column(p.run(), "text") == ["t0", "t1", "t2", "t3", "t4", "late", "late"]
+
+
+@pytest.mark.usefixtures("_own_directory")
+def test_what_leads_only_to_a_step_that_wants_no_more_is_stopped() -> None:
+    read = 0
+
+    def endless() -> Any:
+        nonlocal read
+        while True:
+            read += 1
+            yield {"text": f"t{read}"}
+
+    llm = SayingLLM()
+    result = Pipeline(endless(), say("a", llm=llm), First(n=3)).run()
+    assert (column(result, "text"), result.report.finished) == (["t1", "t2", "t3"], True)
+
+
+@pytest.mark.usefixtures("_own_directory")
+def test_what_leads_elsewhere_too_goes_on() -> None:
+    with Pipeline("p") as p:
+        load(texts(3000)) >> [First(n=2, name="first"), Mark(name="all")]
+    result = p.run()
+    assert (len(list(result["first"])), len(list(result["all"]))) == (2, 3000)
+
+
+@pytest.mark.usefixtures("_own_directory")
+def test_the_columns_of_a_source_are_renamed_as_it_says() -> None:
+    source = load([{"a": 1}], output_mappings={"a": "b"})
+    assert Pipeline(source, Mark(name="m")).run().to_list() == [{"b": 1, "marks": ["m"]}]

@@ -19,12 +19,13 @@ class Region:
     """All that the rows of one origin may come by. A step over all rows ends a region, and begins one.
 
     Attributes:
-        joins: the joins in it, each with the names of the steps that lead to it, the origin's too.
-        parts: for each of them, the last step that every row on its way there comes by.
+        waits: the steps in it that wait until all that may come of a row has come (joins, and those
+            that take rows in order), each with the names of the steps that lead to it, the origin's too.
+        parts: for each join, the last step that every row on its way there comes by.
         exits: the leaves, and the steps over all rows, that it ends at, by name, in topological order.
     """
 
-    joins: Mapping[str, frozenset[str]]
+    waits: Mapping[str, frozenset[str]]
     parts: Mapping[str, str]
     exits: Sequence[str]
 
@@ -42,7 +43,7 @@ def regions_of(pipeline: Pipeline) -> dict[str, Region]:
         if not pipeline.before(name) or isinstance(step, GlobalStep)
     }
     for join in steps:
-        origins = [name for name, region in regions.items() if join in region.joins]
+        origins = [name for name, region in regions.items() if join in region.parts]
         if len(origins) > 1:
             raise ConfigurationError(
                 f"The join {join!r} puts together again what came of one row, and is reached from "
@@ -57,16 +58,17 @@ def _region(pipeline: Pipeline, origin: str) -> Region:
     way = {name: [] if name in ends else pipeline.after(name) for name in steps}
     reached = _reached(way, origin)
     inside = [name for name in steps if name in reached]
-    joins = {
-        join: frozenset(name for name in inside if name != join and join in _reached(way, name))
-        for join in inside
-        if hasattr(steps[join], "joined")
+    waits = {
+        each: frozenset(name for name in inside if name != each and each in _reached(way, name))
+        for each in inside
+        if hasattr(steps[each], "joined") or getattr(steps[each], "in_order", False)
     }
     parts = {
         join: [name for name in inside if name in leading and join not in _reached(way, origin, without=name)][-1]
-        for join, leading in joins.items()
+        for join, leading in waits.items()
+        if hasattr(steps[join], "joined")
     }
-    return Region(joins, parts, [name for name in inside if name in ends or not pipeline.after(name)])
+    return Region(waits, parts, [name for name in inside if name in ends or not pipeline.after(name)])
 
 
 def _reached(way: Mapping[str, Sequence[str]], start: str, *, without: str = "") -> set[str]:

@@ -24,16 +24,18 @@ class Origin:
 
     Attributes:
         name: the step's. count: roots so far. exhausted: whether there will be no more.
-        joins: the joins downstream, by name, each with the names of the steps that lead to it.
-        outlets: where its rows may leave.
+        waits: the steps downstream that wait until all that may come of a row has come, by name,
+            each with the names of those that lead to it.
+        outlets: where its rows may leave. gates: where they wait for their turn on the way.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.count = 0
         self.exhausted = False
-        self.joins: dict[str, frozenset[str]] = {}
+        self.waits: dict[str, frozenset[str]] = {}
         self.outlets: list[Outlet] = []
+        self.gates: list[Outlet] = []
 
     def next_root(self) -> Root:
         """A root for its next row."""
@@ -48,11 +50,11 @@ class Root:
     Attributes:
         pending: items on their way. partial: whether some were given up, as the run was stopped.
         arrived: what is where rows leave: the outlet, the place in the order, the row.
-        before_join: for each join, the items that may still reach it. waiting: those that have,
-            each with the number of its branch.
+        before: for each step that waits, how many items may still reach it. waiting: those that
+            have, each with the number of its branch.
     """
 
-    __slots__ = ("arrived", "before_join", "index", "origin", "partial", "pending", "waiting")
+    __slots__ = ("arrived", "before", "index", "origin", "partial", "pending", "waiting")
 
     def __init__(self, origin: Origin, index: int) -> None:
         self.origin = origin
@@ -60,7 +62,7 @@ class Root:
         self.pending = 1  # the root's own row, at its origin
         self.partial = False
         self.arrived: list[tuple[Outlet, tuple[int, ...], Row]] = []
-        self.before_join: dict[str, int] = dict.fromkeys(origin.joins, 1)
+        self.before: dict[str, int] = dict.fromkeys(origin.waits, 1)
         self.waiting: dict[str, list[tuple[int, Item]]] = {}
 
     def item(self, row: Row) -> Item:

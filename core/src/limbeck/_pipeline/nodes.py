@@ -25,6 +25,7 @@ from .._engine.stream import Identified, Policy, RunInfo, Stream, failure_limit
 from .._task.grouping import METADATA
 from ..errors import ConfigurationError, RowError, RowFailedError
 from .lineage import Item, Origin, error_record
+from .outlets import Gate
 from .processing import RowProcessor, all_rows, lot_in_process, process_pool
 from .spill import SpillingQueue
 
@@ -87,6 +88,7 @@ class Node:
         self.leads = 0
         self.stopped = False
         self.ended = False
+        self._retired = False
         self._inbox = SpillingQueue(_INBOX_ROWS)
         self._told_full = False
         self._pumping = False
@@ -97,7 +99,7 @@ class Node:
         """An item has come."""
         self.runner.entered(self, item.root)
         if self.stopped:
-            self.runner.give_up(self, item)
+            self._let_go(item)
             return
         self._count_in()
         self._inbox.put(item)
@@ -171,8 +173,19 @@ class Node:
         if not self.stopped:
             self.stopped = True
             while len(self._inbox):
-                self.runner.give_up(self, self._inbox.get())
+                self._let_go(self._inbox.get())
             self.pump_soon()
+
+    def retire(self) -> None:
+        """As `stop`, where nothing is lost: nobody wants what would come of it."""
+        self._retired = True
+        self.stop()
+
+    def _let_go(self, item: Item) -> None:
+        if self._retired:
+            self.runner.send(self, item, [])
+        else:
+            self.runner.give_up(self, item)
 
     def end(self) -> None:
         """Nothing will come of it any more."""
@@ -222,6 +235,7 @@ class SourceNode(Node):
         super().__init__(runner, step, "source")
         self.origin = Origin(step.name)
         self._lots: Any = lots
+        self._renamed: dict[str, str] = getattr(step, "output_mappings", {})
         self._room = threading.Event()
         self._tell_room: Any = self._room.set
         self._rows: Handoff[Any] = Handoff(
@@ -327,10 +341,12 @@ class SourceNode(Node):
         self.stats.rows_in += 1
         self.stats.rows_done += 1
         if isinstance(row, dict):
+            if self._renamed:
+                row = {self._renamed.get(name, name): value for name, value in row.items()}
             self.runner.send(self, root.item(row), [row])
             return
         if isinstance(row, RowError):
-            item, error = root.item(getattr(row, "row", None) or {}), row
+            item, error = root.item(row.row or {}), row
         else:
             item = root.item({"row": row})
             error = RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
@@ -399,7 +415,7 @@ class TaskNode(Node):
 
     def _finished(self, error: BaseException | None) -> None:
         for item in self._inside.values():
-            self.runner.give_up(self, item)
+            self._let_go(item)
         self._inside.clear()
         if error is not None:
             self.runner.fail(self, error)
@@ -436,6 +452,11 @@ class StepNode(Node):
         self._again: deque[Item] = deque()  # those of a lot that its time did not suffice for
         self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
 
+    @property
+    def _held(self) -> bool:
+        """Whether rows wait for their turn."""
+        return False
+
     def pump(self) -> None:
         while self._lots < self._free and not self.stopped and not self.blocked:
             lot = self._next_lot()
@@ -444,7 +465,7 @@ class StepNode(Node):
             self._lots += 1
             future = self._pool.submit(self._work, [item.row for item in lot])
             future.add_done_callback(partial(self.runner.call_on_loop, self._worked, lot))
-        if not (self.leads or self._lots or self._again or len(self._inbox)):
+        if not (self.leads or self._lots or self._again or len(self._inbox) or self._held):
             self.end()
 
     def _next_lot(self) -> list[Item]:
@@ -481,6 +502,8 @@ class StepNode(Node):
             self._done(item, made)
         if self.stopped:
             self._give_up_again()
+        elif getattr(self.step, "exhausted", False):
+            self.runner.satisfied(self)
         self.pump_soon()
 
     def _done(self, item: Item, made: list[Any]) -> None:
@@ -508,7 +531,7 @@ class StepNode(Node):
 
     def _give_up_again(self) -> None:
         while self._again:
-            self.runner.give_up(self, self._again.popleft())
+            self._let_go(self._again.popleft())
 
     def stop(self) -> None:
         super().stop()
@@ -516,6 +539,36 @@ class StepNode(Node):
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class InOrderNode(StepNode):
+    """A step that rows must come to in their order: those that are early wait at its gate."""
+
+    def __init__(self, runner: Runner, step: Any, kind: str, ledger: Ledger | None) -> None:
+        super().__init__(runner, step, kind, ledger)
+        self.gate = Gate(self.name, self._admit)
+
+    def arrive(self, item: Item, edge: Edge) -> None:
+        """Keep the item with its root until all are there."""
+        self.runner.entered(self, item.root)
+        item.root.waiting.setdefault(self.name, []).append((edge.branch, item))
+
+    def all_there(self, root: Root) -> None:
+        """All that will come of a root is there: it passes when it is its turn."""
+        waiting = sorted(root.waiting.pop(self.name, ()), key=lambda each: each[1].order)
+        self.gate.hold(root, [item for _, item in waiting])
+
+    def _admit(self, item: Item) -> None:
+        if self.stopped:
+            self._let_go(item)
+            return
+        self._count_in()
+        self._inbox.put(item)
+        self.pump_soon()
+
+    @property
+    def _held(self) -> bool:
+        return self.gate.holds
 
 
 class JoinNode(Node):
@@ -531,9 +584,9 @@ class JoinNode(Node):
         if not self.leads:
             self.end()
 
-    def fire(self, root: Root) -> None:
+    def all_there(self, root: Root) -> None:
         """All that will come of a root is there."""
-        waiting = root.waiting.pop(self.name)
+        waiting = root.waiting.pop(self.name, ())
         groups: dict[str, list[tuple[int, Item]]] = {}
         for branch, item in sorted(waiting, key=lambda each: each[1].order):
             if root.partial:

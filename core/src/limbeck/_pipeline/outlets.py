@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..types import Row
-    from .lineage import Item, Origin
+    from .lineage import Item, Origin, Root
     from .nodes import Edge, Node
 
 _UNTAKEN = 4096
@@ -91,7 +91,7 @@ class Outlet:
         lane = self._lanes[origin]
         if not self._ordered or (index == lane.head and self._turn[0] is origin):
             lane.head += 1
-            self.give(rows)
+            self._release(origin, index, rows)
         else:
             lane.ready.put(index, rows)
         self.end_if_done()
@@ -100,12 +100,16 @@ class Outlet:
         while self._turn:
             lane = self._lanes[self._turn[0]]
             while lane.head in lane.ready:
-                self.give(lane.ready.pop(lane.head))
                 lane.head += 1
+                self._release(lane.origin, lane.head - 1, lane.ready.pop(lane.head - 1))
             if not _is_done(lane):
                 return
             lane.ready.close()
             self._turn.pop(0)
+
+    def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:  # noqa: ARG002 - a gate looks at them
+        """It is the turn of what came of a root."""
+        self.give(rows)
 
     def end_if_done(self) -> None:
         """Tell the taker, once every origin is exhausted and every root of it has come out."""
@@ -113,11 +117,48 @@ class Outlet:
             self._drain()
         if not self.ended and all(map(_is_done, self._lanes.values())):
             self.ended = True
-            self.taker.end_of_rows()
+            self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        self.taker.end_of_rows()
 
 
 def _is_done(lane: _Lane) -> bool:
     return lane.origin.exhausted and lane.head == lane.origin.count
+
+
+class Gate(Outlet):
+    """Lets the items of roots pass in the order of the roots, on their way to a step that needs it.
+
+    Args:
+        name: the step's. admit: takes an item whose turn it is.
+    """
+
+    def __init__(self, name: str, admit: Callable[[Item], object]) -> None:
+        super().__init__(name, ordered=True)
+        self._admit = admit
+        self._items: dict[tuple[Origin, int], list[Item]] = {}
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything waits here."""
+        return bool(self._items)
+
+    def hold(self, root: Root, items: list[Item]) -> None:
+        """Keep all items of a root until it is their turn. Their rows may spill."""
+        rows = [item.row for item in items]
+        for item in items:
+            item.row = {}
+        self._items[root.origin, root.index] = items
+        self.settle(root.origin, root.index, rows)
+
+    def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:
+        for item, row in zip(self._items.pop((origin, index)), rows, strict=True):
+            item.row = row
+            self._admit(item)
+
+    def _tell_ended(self) -> None:
+        """The step itself knows when nothing leads to it any more."""
 
 
 class Writer:

@@ -24,7 +24,7 @@ from ..errors import ConfigurationError, MissingColumnError
 from .drawing import kind_of
 from .graph import declared_columns, is_source
 from .layout import regions_of
-from .nodes import Edge, GlobalNode, JoinNode, Node, SourceNode, StepNode, TaskNode
+from .nodes import Edge, GlobalNode, InOrderNode, JoinNode, Node, SourceNode, StepNode, TaskNode
 from .outlets import Outlet, Writer
 from .report import Reporter
 from .rows import Rows
@@ -105,6 +105,7 @@ class Runner:
         self._collected: dict[str, Outlet] = {}  # where rows go that a step over all of them is given
         self._taking = 0  # takers that have not got their last row
         self._closing = False
+        self._idle: set[Any] = set()  # nodes whose rows nobody wants
         self._loaded: list[Any] = []
         self._opened: list[Sink] = []
         self._at_work: list[_SinkAtWork] = []
@@ -158,7 +159,10 @@ class Runner:
             return SourceNode(self, step, lots, seen=declared_columns(step) is not None)
         if isinstance(step, GlobalStep):
             return GlobalNode(self, step)
-        return JoinNode(self, step, kind) if kind == "join" else StepNode(self, step, kind, self._ledger)
+        if kind == "join":
+            return JoinNode(self, step, kind)
+        cls = InOrderNode if getattr(step, "in_order", False) else StepNode
+        return cls(self, step, kind, self._ledger)
 
     def _link(self, name: str) -> None:
         """Join a step to those that lead to it, and a leaf to where rows leave."""
@@ -222,7 +226,12 @@ class Runner:
         for name, region in regions_of(self._pipeline).items():
             node = self._nodes.get(f"{name} seeds", self._nodes[name])
             assert isinstance(node, SourceNode | GlobalNode)  # others are led to
-            node.origin.joins = {join: leading | {node.name} for join, leading in region.joins.items()}
+            node.origin.waits = {each: leading | {node.name} for each, leading in region.waits.items()}
+            for each in region.waits:
+                gated = self._nodes[each]
+                if isinstance(gated, InOrderNode):
+                    node.origin.gates.append(gated.gate)
+                    gated.gate.add(node.origin)
             for join, at in region.parts.items():
                 self._nodes[at].parts.append(join)
             for exit in region.exits:
@@ -277,9 +286,9 @@ class Runner:
     def entered(self, node: Node, root: Root) -> None:
         """An item of `root` is at `node`."""
         root.pending += 1
-        if root.before_join:
-            for join, leading in root.origin.joins.items():
-                root.before_join[join] += node.name in leading
+        if root.before:
+            for each, leading in root.origin.waits.items():
+                root.before[each] += node.name in leading
 
     def send(
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
@@ -310,20 +319,21 @@ class Runner:
     def _left(self, node: Node, root: Root) -> None:
         """An item of `root` is at `node` no more."""
         root.pending -= 1
-        if root.before_join:
-            self._left_before_joins(node, root)
+        if root.before:
+            self._tell_waiting(node, root)
         if not root.pending:
             root.pending = -1  # once
             self._complete(root)
 
-    def _left_before_joins(self, node: Node, root: Root) -> None:
-        for join, leading in root.origin.joins.items():
+    def _tell_waiting(self, node: Node, root: Root) -> None:
+        """Let go on what waited for an item of `root` that was at `node`, once it was the last."""
+        for each, leading in root.origin.waits.items():
             if node.name in leading:
-                root.before_join[join] -= 1
-                if not root.before_join[join] and join in root.waiting:
-                    at = self._nodes[join]
-                    assert isinstance(at, JoinNode)  # by its name
-                    at.fire(root)
+                root.before[each] -= 1
+                if not root.before[each]:
+                    at = self._nodes[each]
+                    assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
+                    at.all_there(root)
 
     def _complete(self, root: Root) -> None:
         """All that came of a root is where it may leave."""
@@ -364,6 +374,16 @@ class Runner:
             if other in doomed or isinstance(other, SourceNode):
                 other.stop()
 
+    def satisfied(self, node: Node) -> None:
+        """A step wants no more rows: it is stopped, and with it all that leads nowhere else."""
+        idle: set[Any] = {node}
+        for other in reversed(list(self._nodes.values())):
+            if other.followers and all(edge.target in idle or edge.target in self._idle for edge in other.followers):
+                idle.add(other)
+        self._idle |= idle
+        for each in idle:
+            each.retire()
+
     def _leading_to(self, node: Node) -> set[Node]:
         found: set[Node] = set()
         waiting = [node]
@@ -395,7 +415,7 @@ class Runner:
             if isinstance(edge.target, Node):
                 edge.target.lead_ended()
         if isinstance(node, SourceNode | GlobalNode):
-            for outlet in node.origin.outlets:
+            for outlet in (*node.origin.gates, *node.origin.outlets):
                 outlet.end_if_done()
         if not isinstance(node, TaskNode):
             self.ended(node.info)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 
 class Limit(Step):
-    """Lets the first rows through that come to it, and no more.
+    """Lets the first rows through, in the order of their sources, and no more; then what leads to it alone is stopped.
 
-    Right behind a source these are the source's first rows.
+    Behind a task, answers to rows that are not let through may have been asked for by then.
 
     Attributes:
         n: how many.
     """
+
+    in_order: ClassVar[bool] = True
 
     n: int = Field(ge=0)
 
@@ -73,6 +75,8 @@ class Deduplicate(Step):
     Attributes:
         columns: what must be equal; by default all of the row.
     """
+
+    in_order: ClassVar[bool] = True
 
     columns: list[str] = Field(default_factory=list)
 
