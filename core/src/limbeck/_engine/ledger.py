@@ -104,6 +104,7 @@ _CALL_COLUMNS = (
     *("latency", "attempts", "error", "message", "at"),
 )
 _INSERT = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
+ROW_ORDER = "CAST(row AS INTEGER), sample, id"
 ANSWER_COLUMNS = (
     "id, sample, key, text, finish_reason, detail, model,"
     " input_tokens, output_tokens, cached_tokens, reasoning_tokens, latency, attempts"
@@ -291,23 +292,26 @@ class StepLedger:
         if not self._resuming:
             return found
         try:
-            self._find_own(row, key, found)
-            if None in found:
+            of_the_key = self._find_own(row, key, found)
+            if of_the_key and None in found:
                 for answer in self._moved(key, found.count(None)):
                     found[found.index(None)] = answer
         except sqlite3.Error as exc:
             raise self._ledger.unreadable(exc) from exc
         return found
 
-    def _find_own(self, row: str, key: bytes, found: list[StoredAnswer | None]) -> None:
-        own = (
-            f"SELECT {ANSWER_COLUMNS} FROM calls"
-            " WHERE step = ? AND row = ? AND id <= ? AND error IS NULL ORDER BY id DESC"
-        )
-        for record in self._ledger.reader.execute(own, (self._name, row, self._last)).fetchall():
+    def _find_own(self, row: str, key: bytes, found: list[StoredAnswer | None]) -> bool:
+        """Fill in the answers of the row itself; whether there are any with its key.
+
+        Both in one query: it is made for every row, and each lets go of the interpreter.
+        """
+        parameters = (self._name, row, self._last, self._name, key, self._last)
+        *own, mark = self._ledger.reader.execute(_OWN_AND_MARK, parameters).fetchall()
+        for record in sorted(own, reverse=True):  # by id: the latest first
             sample = record[1]
             if record[2] == key and sample < len(found) and found[sample] is None and self._claim(record[0]):
                 found[sample] = stored_answer(record)
+        return bool(mark[0])
 
     def _moved(self, key: bytes, wanted: int) -> Iterator[StoredAnswer]:
         """Up to `wanted` answers with this key that no row has claimed, in row order.
@@ -339,13 +343,12 @@ class StepLedger:
         if self._passing:
             select = "SELECT place, sample, id FROM passed WHERE step = ? AND key = ?"
             passed = reader.execute(select, (step, key)).fetchone()
-        place, sample, id = passed or (-(2**63), 0, 0)
-        # In two parts, each of which is one stretch of the index.
-        if passed:
-            yield from reader.execute(
-                _OF_KEY.format("= ? AND (sample, id) > (?, ?)"), (step, key, self._last, place, sample, id)
-            )
-        yield from reader.execute(_OF_KEY.format("> ?"), (step, key, self._last, place))
+        place, sample, id = passed or (_BEFORE_ALL, 0, 0)
+        common = (step, key, self._last, place)
+        if passed is not None:
+            yield from reader.execute(_LATER_CALLS, (*common, sample, id))
+            yield from reader.execute(_LATER_SAMPLES, (*common, sample))
+        yield from reader.execute(_LATER_ROWS, common)
 
     def _claim(self, call: int) -> bool:
         claim = "INSERT OR IGNORE INTO claimed VALUES (?, ?)"
@@ -389,11 +392,21 @@ class StepLedger:
         self._ledger.release(self._name)
 
 
+# What is stored for a row, and last whether anything is stored under its key.
+_OWN_AND_MARK = f"""
+    SELECT {ANSWER_COLUMNS} FROM calls WHERE step = ? AND row = ? AND id <= ? AND error IS NULL
+    UNION ALL
+    SELECT EXISTS (SELECT 1 FROM calls WHERE step = ? AND key = ? AND id <= ? AND error IS NULL){", NULL" * 12}
+"""
+# The answers with one key behind a place, a sample and an id, in row order: three stretches of the index, none sorted.
+_BEFORE_ALL = -(2**63)
 _OF_KEY = (
     "SELECT CAST(row AS INTEGER), sample, id FROM calls"
-    " WHERE step = ? AND key = ? AND error IS NULL AND id <= ? AND CAST(row AS INTEGER) {}"
-    " ORDER BY CAST(row AS INTEGER), sample, id"
+    " WHERE step = ? AND key = ? AND error IS NULL AND id <= ? AND CAST(row AS INTEGER)"
 )
+_LATER_CALLS = f"{_OF_KEY} = ? AND sample = ? AND id > ? ORDER BY id"
+_LATER_SAMPLES = f"{_OF_KEY} = ? AND sample > ? ORDER BY sample, id"
+_LATER_ROWS = f"{_OF_KEY} > ? ORDER BY {ROW_ORDER}"
 
 
 def _make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
 from .backend import Backend
-from .ledger import ANSWER_COLUMNS, FILE, stored_answer
+from .ledger import ANSWER_COLUMNS, FILE, ROW_ORDER, stored_answer
 from .portal import portal
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Replay:
     """The answers of a run directory, by key; read only, so a run may go on in it meanwhile.
 
-    The answers to equal requests come in the order they were recorded in, and then again
-    from the first.
+    The answers to equal requests come in the order of the rows they were recorded for, and then
+    again from the first.
 
     Raises:
         LedgerError: there is no ledger in the directory.
@@ -43,8 +43,11 @@ class Replay:
 
     def answer(self, key: bytes, count: int) -> GenerationResponse | None:
         """The next `count` answers to the request with this key, or None where there is none."""
-        query = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE key = ? AND error IS NULL ORDER BY id"
-        answers = [stored_answer(record) for record in self._reader.execute(query, (key,))]
+        query = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE key = ? AND error IS NULL ORDER BY {ROW_ORDER}"
+        try:
+            answers = [stored_answer(record) for record in self._reader.execute(query, (key,))]
+        except sqlite3.Error as exc:
+            raise LedgerError(f"The ledger in {str(self.folder)!r} cannot be read: {exc}.") from exc
         if not answers:
             return None
         first = self._served[key]
@@ -65,6 +68,12 @@ class _ReplayBackend(Backend):
     def __init__(self, llm: Any, replay: Replay) -> None:
         super().__init__(llm, portal())
         self._replay = replay
+        # One at a time, so that equal requests are answered in the order of their rows; at no pace but its own.
+        self.max_concurrency, self.rpm, self.tpm = 1, None, None
+        self.window.serve(self)
+
+    def _endpoint(self) -> str:
+        return f"replay {id(self)}"  # the limits of the real one are left alone
 
     async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
         return [self._recorded(request) for request in requests]

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from ..errors import ConfigurationError, LedgerError, LimbeckError
 from .handoff import EMPTY, END, Handoff
 from .ledger import FAILED_FILE
+from .plain import plain
 from .portal import portal
 from .stores import close_store, open_store
 from .stream import Identified, Observers, Policy, Stream
@@ -301,11 +302,11 @@ class Failures:
             for sample, error in errors
         ]
         row = given if isinstance(given, dict) else {"row": given}
-        line = {**row, FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}}
+        line = _line(row, {FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}})
         try:
             if self._file is None:
                 self._file = self._path.open("a", encoding="utf-8")
-            self._file.write(json.dumps(line, default=repr) + "\n")
+            self._file.write(line)
             self._file.flush()
         except OSError as exc:
             raise LedgerError(f"{str(self._path)!r} cannot be written: {exc}.") from exc
@@ -315,6 +316,15 @@ class Failures:
         if self._file is not None:
             with suppress(OSError):  # what could not be written was told already
                 self._file.close()
+
+
+def _line(row: Row, error: Row) -> str:
+    """A row and what befell it; of a row that JSON cannot hold, as much as it can."""
+    try:
+        return json.dumps({**row, **error}, default=plain) + "\n"
+    except (TypeError, ValueError, RecursionError):
+        columns = {str(column): value if type(value) in (str, int) else repr(value) for column, value in row.items()}
+        return json.dumps({**columns, **error}) + "\n"
 
 
 class RowStream(_Run):

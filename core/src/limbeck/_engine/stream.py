@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BreakerError, FailureLimitError, GenerationError, IncompleteResponseError, LedgerError, RowError
 from .handoff import EMPTY, END
+from .plain import check_row
 from .reorder import ReorderBuffer
 from .stats import RunStats
 
@@ -286,6 +287,8 @@ class Stream:
         id, row = (row.id, row.row) if type(row) is Identified else (str(index), row)
         job = Job(index, id, row, self._n)
         try:
+            if self.ledger is not None:
+                check_row(id, row)
             job.request = request = self._work.prepare(job.row)
             samples: Sequence[int] = range(self._n) if self.ledger is None else self._not_stored(job, request)
         except RowError as exc:

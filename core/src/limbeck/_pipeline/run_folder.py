@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._engine.stores import refuse_url
 from ..errors import ConfigurationError, LedgerError, LimbeckError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
+        refuse_url(path)
         self.path = Path(path)
 
     @property

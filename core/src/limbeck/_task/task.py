@@ -250,13 +250,19 @@ class Task(Step):
         requests: StoredRequests = "full",
     ) -> tuple[Any, ...]:
         """The arguments of a stream."""
+        from .._engine.plain import check_first_rows
         from .._engine.run import Options
 
         work, backend, registry = self._begin(None, load=policy.ask)
         policy.breaker = backend.breaker_threshold
         kept = run_dir is not None or ledger is not None
         config = self.model_dump(mode="json", fallback=str) if kept else {}
-        options = Options(self._columns_seen, config, policy, run_dir, durability, requests, ledger)
+        look = self._columns_seen
+        if kept and policy.ask:
+            if isinstance(rows, list | tuple):
+                check_first_rows(rows)
+            look = self._rows_looked_at
+        options = Options(look, config, policy, run_dir, durability, requests, ledger)
         return work, _several(rows), backend, registry, options
 
     def _begin(self, rows: list[Row] | None, *, load: bool = True) -> tuple[TaskWork, Backend, Registry]:
@@ -278,6 +284,13 @@ class Task(Step):
         if rows is not None:
             self._columns_seen(rows, True)
         return TaskWork(self, Task.schema_for), backend, registry
+
+    def _rows_looked_at(self, rows: Sequence[Any], complete: bool) -> bool:
+        """As `_columns_seen`, of rows that must be written down too; the last of them is new."""
+        from .._engine.plain import check_first_rows
+
+        check_first_rows(rows[-1:], first=len(rows) - 1)
+        return self._columns_seen(rows, complete)
 
     def _columns_seen(self, rows: Sequence[Any], complete: bool) -> bool:
         """Whether every required column is in some row; raises once it is clear that one is in none."""

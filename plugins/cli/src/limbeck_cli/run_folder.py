@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck._engine.ledger import FAILED_FILE, FILE, release_ledger, shared_ledger
+from limbeck._engine.stores import refuse_url
 from limbeck.errors import ConfigurationError, LedgerError
 
 from .settings import is_secret
@@ -42,6 +43,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str, typed: Sequence[str] | None, *, fresh: bool = False) -> None:
+        refuse_url(path)
         self.path = Path(path)
         self.used = not fresh
         self.command = None if typed is None else _resuming(typed, path if fresh else None)

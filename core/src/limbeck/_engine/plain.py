@@ -1,0 +1,129 @@
+"""Which values rows may hold where they are written down: JSON's own, and those that have one form in JSON.
+
+The check is made for every row of a run with a ledger, so a row of plain values costs two
+passes of C code and nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, RowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_STRINGS = frozenset({str})
+_DEEPEST = 100
+_FORMS: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
+    ((enum.Enum,), lambda member: member.value),
+    ((set, frozenset), list),
+    ((bytes, bytearray, memoryview), lambda value: bytes(value).decode("utf-8", "backslashreplace")),
+    ((Decimal, uuid.UUID, os.PathLike, timedelta), str),
+    ((Mapping,), dict),
+)
+# Of models, of dates and times, of arrays and their numbers.
+_METHODS: dict[str, dict[str, Any]] = {"model_dump": {"mode": "json"}, "isoformat": {}, "tolist": {}}
+
+
+def plain(value: Any) -> Any:
+    """The form in JSON of a value that JSON lacks: what `json.dumps` takes as its `default`.
+
+    A model becomes a dict, a set and an array a list, a date its ISO form, bytes, decimals, UUIDs
+    and paths text, an enumeration's member its value.
+
+    Raises:
+        TypeError: it has none.
+    """
+    for method, options in _METHODS.items():
+        if callable(getattr(value, method, None)):
+            return getattr(value, method)(**options)
+    for classes, form in _FORMS:
+        if isinstance(value, classes):
+            return form(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    raise TypeError(f"JSON has no form for a value of the type `{type(value).__qualname__}`")
+
+
+def check_first_rows(rows: Iterable[Any], *, first: int = 0) -> None:
+    """Raise unless all of these rows, numbered from `first`, can be written down. Nothing has been asked yet.
+
+    Raises:
+        ConfigurationError: one cannot; it names the row, the column and the remedy.
+    """
+    for number, row in enumerate(rows, first):
+        fault = _fault(row)
+        if fault is not None:
+            raise ConfigurationError(f"{_message(str(number), *fault)} No model was asked.")
+
+
+def check_row(id: str, row: Any) -> None:
+    """Raise unless a row can be written down.
+
+    Raises:
+        RowError: it cannot; it names the row, the column and the remedy.
+    """
+    fault = _fault(row)
+    if fault is not None:
+        raise RowError(_message(id, *fault))
+
+
+def _message(id: str, column: str, what: str) -> str:
+    return (
+        f"Row {id} has {what} in the column {column}, for which JSON has no form, so the row cannot be written down. "
+        "Turn it into text, numbers, lists or dicts before this step, or drop the column."
+    )
+
+
+def _fault(row: Any) -> tuple[str, str] | None:
+    """The column that cannot be written and what is in it, or None."""
+    if not isinstance(row, dict):
+        return None  # which is a failed row for another reason
+    if _STRINGS.issuperset(map(type, row)) and _SCALARS.issuperset(map(type, row.values())):
+        return None
+    for column, value in row.items():
+        if not isinstance(column, str):
+            return f"`{column!r}`", "a name that is no text"
+        what = _unwritable(value, ())
+        if what is not None:
+            return f"`{column}`", what
+    return None
+
+
+def _unwritable(value: Any, inside: tuple[Any, ...]) -> str | None:
+    """What it is that JSON cannot hold in a value, or None. `inside` are the containers that it is in."""
+    cls: type = type(value)
+    if cls in _SCALARS:
+        return None
+    if not issubclass(cls, dict | list | tuple):
+        return None if _has_form(cls) else f"a value of the type `{cls.__qualname__}`"  # type: ignore[arg-type]  # a class is hashable
+    parts = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict) and not all(isinstance(key, str | int | float | None) for key in value):
+        return "a dict with keys that are no texts"
+    if _SCALARS.issuperset(map(type, parts)):
+        return None
+    if len(inside) >= _DEEPEST or any(outer is value for outer in inside):
+        return "a value that holds itself or is nested too deeply"
+    deeper = (*inside, value)
+    return next((what for part in parts if (what := _unwritable(part, deeper)) is not None), None)
+
+
+@lru_cache(maxsize=256)
+def _has_form(cls: type) -> bool:
+    """Whether `plain` has a form for the objects of a class, or JSON itself."""
+    return (
+        issubclass(cls, str | int | float)
+        or is_dataclass(cls)
+        or any(issubclass(cls, classes) for classes, _ in _FORMS)
+        or any(callable(getattr(cls, method, None)) for method in _METHODS)
+    )
