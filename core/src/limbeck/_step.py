@@ -261,6 +261,10 @@ class LoadDataFromDicts(GeneratorStep):
     def outputs(self) -> list[str]:
         return list(dict.fromkeys(column for row in self.data[:_DECLARING_ROWS] for column in row))
 
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.data)
+
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
         for start in range(0, len(self.data), self.batch_size):
             yield [dict(row) for row in self.data[start : start + self.batch_size]]

@@ -33,7 +33,7 @@ class Asked:
     """
 
     prompts: list[str] = field(default_factory=list)
-    built: list[LLM] = field(default_factory=list)
+    built: list[PaidLLM] = field(default_factory=list)
     loads: int = 0
 
 

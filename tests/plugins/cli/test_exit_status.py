@@ -71,7 +71,7 @@ def test_failed_rows_are_in_the_output_and_exit_with_3(tmp_path: Path) -> None:
     rows = read_rows(tmp_path / "out.jsonl")
     assert [row["generation"] is None for row in rows] == [False, True, False, False, False]
     assert "1 failed (1 ContextLengthError)" in done.stderr
-    assert "First failure: row 2 of the output, ContextLengthError:" in done.stderr
+    assert "First failure: step 'text-generation', row 1: ContextLengthError:" in done.stderr
 
 
 def test_an_error_before_any_work_exits_with_1_and_leaves_no_file(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_a_row_that_must_not_fail_stops_the_run_with_5(tmp_path: Path) -> None:
     assert len(read_rows(tmp_path / "out.jsonl")) == 1
 
 
-def test_a_broken_line_further_on_stops_the_run_with_5_once_the_rows_before_it_are_written(tmp_path: Path) -> None:
+def test_with_strict_a_broken_line_stops_the_run_with_5_once_the_rows_before_it_are_written(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text('{"instruction": "x"}\n' * 300 + '{"instruction": \n' + '{"instruction": "y"}\n')
-    done = limbeck("generate", "-m", "offline", "-i", str(source), "-o", str(tmp_path / "out.jsonl"))
+    done = limbeck("generate", "-m", "offline", "-i", str(source), "-o", str(tmp_path / "out.jsonl"), "--strict")
     assert done.returncode == 5
     assert len(read_rows(tmp_path / "out.jsonl")) == 300
     assert f"{source}:301:17: this line is not JSON" in done.stderr
@@ -148,7 +148,7 @@ def test_an_interrupted_run_keeps_the_rows_that_are_done(tmp_path: Path, sent: s
         _, told = process.communicate(timeout=60)
     assert process.returncode == code
     assert [row["instruction"] for row in read_rows(tmp_path / "out.jsonl")] == ["question 1", "question 2"]
-    assert b"Interrupted: 3 rows in, 2 written to" in told
+    assert b"Interrupted: 5 rows in, 2 written to" in told
     assert b"To go on from there: limbeck generate" in told
     assert b"Traceback" not in told
 
@@ -157,7 +157,7 @@ def test_an_output_that_cannot_be_written_any_further_stops_the_run_with_5(tmp_p
     source = write_rows(tmp_path / "rows.jsonl", ROWS)
     done = limbeck("generate", "-m", "offline", "-i", source, "-o", "/dev/full")
     assert done.returncode == 5
-    assert "error: /dev/full cannot be written any further: No space left on device." in done.stderr
+    assert "error: The output '/dev/full' cannot be written any further: No space left on device." in done.stderr
     assert "Traceback" not in done.stderr
 
 

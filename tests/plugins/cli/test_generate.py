@@ -161,34 +161,66 @@ def test_a_csv_file_has_a_row_a_record_and_its_header_names_the_columns(tmp_path
     assert [(row["id"], row["instruction"]) for row in rows] == [("1", "two\r\nlines"), ("2", "plain")]
 
 
+UNREADABLE_ROWS = [
+    ("a.jsonl", b'{"instruction": oops}\n{"instruction": "x"}\n', "a.jsonl:1:17: this line is not JSON: Expecting"),
+    ("a.jsonl", b'{"instruction": "x"}\n[1]\n', "a.jsonl:2: a row must be a JSON object of columns, not list."),
+    ("a.jsonl", b'{"instruction": "x"}\n{"instruction": "\xff"}\n', "a.jsonl:2: this line is not UTF-8: byte 18"),
+    ("a.jsonl", b'{"instruction": "x"}\n' + b"[" * 200_000, "a.jsonl:2: this line cannot be read as JSON"),
+    ("a.json", b'[{"instruction": "x"}, 3]', "a.json: item 2: a row must be a JSON object"),
+    ("a.csv", b"instruction,id\nx,1\ny\n", "a.csv:3: 1 cell, where the header has 2."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "told"), UNREADABLE_ROWS)
+def test_a_row_that_cannot_be_read_is_told_with_its_place_and_the_others_go_on(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    source, output = tmp_path / name, tmp_path / "out.jsonl"
+    source.write_bytes(content)
+    result = generate("-i", str(source), "-o", str(output))
+    assert result.exit_code == 3
+    assert f"warning: {tmp_path}/{told}" in result.stderr
+    assert "2 rows in, 1 written to" in result.stderr
+    assert "1 failed (1 RowError)" in result.stderr
+    assert [row["instruction"] for row in read_rows(output)] == ["x"]
+
+
+@pytest.mark.parametrize(("name", "content", "told"), UNREADABLE_ROWS)
+def test_with_strict_it_stops_the_run(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    source = tmp_path / name
+    source.write_bytes(content)
+    result = generate("-i", str(source), "-o", str(tmp_path / "out.jsonl"), "--strict")
+    assert result.exit_code in (1, 5)  # whether the row before it was asked by then
+    assert f"error: {tmp_path}/{told}" in result.stderr
+
+
+def test_many_rows_that_cannot_be_read_are_told_once_for_all(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"instruction": "x"}\n' + "oops\n" * 99)
+    result = generate("-i", str(source))
+    assert result.exit_code == 3
+    assert result.stderr.count("this line is not JSON") == 10
+    assert "99 failed (99 RowError)" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        (
-            "a.jsonl",
-            b'{"instruction": "x"}\n{"instruction": oops}\n',
-            "a.jsonl:2:17: this line is not JSON: Expecting value.",
-        ),
-        ("a.jsonl", b'{"instruction": "x"}\n[1]\n', "a.jsonl:2: a row must be a JSON object of columns, not list."),
-        ("a.jsonl", b'{"instruction": "\xff"}\n', "a.jsonl:1: this line is not UTF-8: byte 18 is 0xff."),
-        ("a.jsonl", b"[" * 200_000, "a.jsonl:1: this line cannot be read as JSON"),
         ("a.json", b'[{"instruction": "x"},]', "a.json:1:"),
         ("a.json", b'{"instruction": "x"}\n{}', "If each line is an object, name the file .jsonl."),
-        ("a.json", b'[{"instruction": "x"}, 3]', "a.json: item 2: a row must be a JSON object"),
-        ("a.csv", b"instruction,id\nx,1\ny\n", "a.csv:3: 1 cells, where the header has 2."),
         ("a.csv", b"instruction,id,id\nx,1,2\n", "a.csv:1: the column 'id' is there twice."),
-        ("a.csv", b'instruction\n"x\n', "this is not CSV"),
-        ("a.csv", b"instruction\n\xff\n", "is a byte that is not UTF-8"),
-        ("a.parquet", b"", "rows come from .jsonl (one JSON object a line), .json (a list of objects) and .csv files."),
+        ("a.xyz", b"x", "nothing installed handles .xyz files"),
+        ("a.jsonl", b"", "a.jsonl' is empty: it has no rows."),
     ],
 )
-def test_a_fault_in_the_input_is_told_with_its_place_before_anything_is_written(
+def test_a_file_that_is_none_is_told_before_anything_is_written(
     tmp_path: Path, name: str, content: bytes, told: str
 ) -> None:
     source, output = tmp_path / name, tmp_path / "out.jsonl"
     source.write_bytes(content)
     result = generate("-i", str(source), "-o", str(output))
     assert result.exit_code == 1
+    assert "error: --input: " in result.stderr
     assert told in result.stderr
     assert not output.exists()
 
@@ -196,13 +228,12 @@ def test_a_fault_in_the_input_is_told_with_its_place_before_anything_is_written(
 def test_an_input_that_is_not_there_is_told_with_the_option(tmp_path: Path) -> None:
     result = generate("-i", str(tmp_path / "none.jsonl"))
     assert result.exit_code == 1
-    assert "--input: the input" in result.stderr
+    assert "error: --input: " in result.stderr
     assert "No such file" in result.stderr
 
 
-def test_an_empty_input_is_an_empty_output(tmp_path: Path) -> None:
-    source = write_rows(tmp_path / "rows.jsonl", [])
-    result = generate("-i", source, "-o", str(tmp_path / "out.jsonl"))
+def test_no_rows_are_an_empty_output(tmp_path: Path) -> None:
+    result = generate("-o", str(tmp_path / "out.jsonl"), stdin="")
     assert result.exit_code == 0
     assert (tmp_path / "out.jsonl").read_bytes() == b""
     assert "0 rows in, 0 written" in result.stderr
@@ -256,10 +287,12 @@ def test_the_folder_of_the_output_is_made(tmp_path: Path) -> None:
     assert len(read_rows(output)) == 1
 
 
-def test_the_output_is_lines_of_json(tmp_path: Path) -> None:
-    result = generate("-o", str(tmp_path / "out.csv"))
+def test_the_suffix_of_the_output_says_its_format(tmp_path: Path) -> None:
+    assert generate("-o", str(tmp_path / "out.csv")).exit_code == 0
+    assert (tmp_path / "out.csv").read_text().startswith("instruction,generation,")
+    result = generate("-o", str(tmp_path / "out.xyz"))
     assert result.exit_code == 1
-    assert "must be a .jsonl file" in result.stderr
+    assert "nothing installed handles .xyz files" in result.stderr
 
 
 def test_rows_may_go_to_a_device() -> None:
@@ -279,29 +312,3 @@ def test_a_quiet_run_with_failures_says_so() -> None:
     result = generate("--quiet", stdin='{"instruction": null}')
     assert result.exit_code == 3
     assert "1 failed (1 RowError)" in result.stderr
-
-
-def test_a_value_that_json_does_not_have_is_written_as_its_text() -> None:
-    import datetime as dt
-
-    from pydantic import BaseModel
-
-    from limbeck_cli.sinks import encode_row
-
-    class Verdict(BaseModel):
-        good: bool
-
-    row = {
-        "when": dt.date(2026, 11, 23),
-        "labels": {"a"},
-        "verdict": Verdict(good=True),
-        "raw": b"x",
-        "kind": int,
-    }
-    assert json.loads(encode_row(row)) == {
-        "when": "2026-11-23",
-        "labels": ["a"],
-        "verdict": {"good": True},
-        "raw": "x",
-        "kind": "<class 'int'>",
-    }

@@ -134,10 +134,10 @@ def test_either_a_file_or_a_model_says_what_was_run() -> None:
     Path("recipe.yaml").write_text(RECIPE)
     both = invoke("reparse", "recipe.yaml", "-m", "paid/m", "--run-dir", "run")
     assert both.exit_code == 2
-    assert "FILE.yaml says the tasks and models" in " ".join(both.stderr.split())
+    assert "FILE says the tasks and models" in " ".join(both.stderr.split())
     neither = invoke("reparse", "--run-dir", "run")
     assert neither.exit_code == 2
-    assert "Give a FILE.yaml as for `run`, or --model as for `generate`." in " ".join(neither.stderr.split())
+    assert "Give a FILE as for `run`, or --model as for `generate`." in " ".join(neither.stderr.split())
 
 
 def test_the_model_may_come_from_the_environment() -> None:

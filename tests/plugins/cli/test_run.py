@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 import pytest
 
+from limbeck import GeneratorTask, Pipeline, register_task
+from limbeck.testing import registry
+from limbeck.types import ChatType, Row
 from support.command import REPOSITORY, invoke, read_rows, rows_of, write_rows
 
 Recipe: TypeAlias = Callable[[str], str]
@@ -169,11 +172,14 @@ def test_a_setting_that_names_nothing_is_told_with_what_is_close(recipe: Recipe,
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[]", ["recipe.yaml:1: expected a mapping with the keys `name`, `input`, `output`, `tasks`, not a list"]),
+        (
+            "[]",
+            ["recipe.yaml:1: expected a mapping with the keys `name`, `input`, `output`, `steps`, `tasks`, not a list"],
+        ),
         ("", ["recipe.yaml:1: expected a mapping", "not nothing"]),
         ("input: a.jsonl\ntaks: []", ["recipe.yaml:2: there is no key 'taks' here. Did you mean `tasks`?"]),
         ("input: a.jsonl\ntasks: {}", ["recipe.yaml:2: `tasks`: expected a list of tasks"]),
-        ("input: a.jsonl", ["`tasks`: expected a list of tasks, each with the key `task`, not nothing"]),
+        ("input: a.jsonl", ["`steps`: expected a list of steps, each with the key `task` or `step`, not nothing"]),
         (
             "input: 3\ntasks: [{task: x}]",
             ["recipe.yaml:1: `input`: expected a path, `-` for stdin, or a list of rows, not 3"],
@@ -233,7 +239,7 @@ def test_a_setting_that_names_nothing_is_told_with_what_is_close(recipe: Recipe,
         ("tasks:\n- task: text-generation\n  llm: offline", ["recipe.yaml:2: the run has no `input`"]),
         (
             "input: none.jsonl\ntasks: [{task: text-generation, llm: offline}]",
-            ["recipe.yaml:1: the input", "No such file"],
+            ["recipe.yaml:1: ", "none.jsonl' cannot be read: No such file"],
         ),
     ],
 )
@@ -248,13 +254,29 @@ def test_a_mistake_is_told_by_file_line_and_key_with_what_was_expected(
         assert fragment in result.stderr
 
 
+@pytest.mark.parametrize("name", ["out", "none"])
+def test_a_path_from_the_environment_is_not_in_an_error(recipe: Recipe, tmp_path: Path, name: str) -> None:
+    secret = str(tmp_path / "a-secret-folder")
+    Path(secret).mkdir()
+    Path(secret, "out.jsonl").write_text("old\n")
+    if name == "out":
+        text = CAPITALS + "output: ${env:SECRET}/out.jsonl\n"
+    else:
+        text = CAPITALS.replace("rows.jsonl", "'${env:SECRET}/none.jsonl'")
+    result = invoke("run", recipe(text), SECRET=secret)
+    assert result.exit_code == 1
+    assert secret not in result.stderr
+    assert "a-secret-folder" not in result.stderr
+    assert f"${{env:SECRET}}/{name}.jsonl" in result.stderr
+
+
 def test_a_file_that_is_not_there_or_not_utf_8_is_told(tmp_path: Path) -> None:
     assert "No such file" in invoke("run", str(tmp_path / "none.yaml")).stderr
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
     assert "it is not UTF-8 (byte 6)" in invoke("run", str(tmp_path / "latin.yaml")).stderr
 
 
-def test_a_broken_line_in_a_chain_lets_the_rows_before_it_through_all_tasks(recipe: Recipe, tmp_path: Path) -> None:
+def test_with_strict_a_broken_line_lets_the_rows_before_it_through_all_tasks(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"instruction": "x"}\n' * 300 + "oops\n")
     path = recipe(
         CHAIN.replace(
@@ -263,7 +285,7 @@ def test_a_broken_line_in_a_chain_lets_the_rows_before_it_through_all_tasks(reci
             "input: rows.jsonl",
         )
     )
-    result = invoke("run", path)
+    result = invoke("run", path, "--strict")
     assert result.exit_code == 5
     assert "rows.jsonl:301:1: this line is not JSON" in result.stderr
     assert len(read_rows(tmp_path / "out.jsonl")) == 300
@@ -296,17 +318,40 @@ def test_the_file_in_the_readme_runs(recipe: Recipe, tmp_path: Path) -> None:
 def test_a_column_that_a_later_task_lacks_is_told_before_any_model_is_asked(recipe: Recipe, tmp_path: Path) -> None:
     result = invoke("run", recipe(CHAIN.replace("instruction: generation", "instruction: answer")))
     assert result.exit_code == 1
-    assert "Task 'text-generation' needs the column `answer`" in result.stderr
+    assert "recipe.yaml:10: Step 'text-generation' needs the column `answer`" in result.stderr
+    assert "on the way input -> answer -> text-generation" in result.stderr
     assert "`instruction`, `generation`" in result.stderr
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_tasks_with_the_same_llm_share_one(tmp_path: Path) -> None:
-    from limbeck_cli.build import build_tasks
-    from limbeck_cli.settings import Setting, TaskSpec
+def test_tasks_with_the_same_llm_share_one() -> None:
+    same = {"task": "text-generation", "llm": "offline"}
+    pipeline = Pipeline.from_dict(
+        {"input": [{"instruction": "a"}], "steps": [{**same, "name": name} for name in "abc"]},
+        settings=["steps.c.llm.model=other"],
+    )
+    first, second, third = (pipeline.steps[name].llm for name in "abc")
+    assert first is second
+    assert first is not third
 
-    specs = [TaskSpec("text-generation", "here", {"llm": "offline", "name": name}) for name in "abc"]
-    specs[2].settings.append(Setting("--set", ("llm", "model"), "other"))
-    first, second, third = build_tasks(specs)
-    assert first.llm is second.llm
-    assert first.llm is not third.llm
+
+class Seeds(GeneratorTask):
+    """Makes its own rows."""
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["fact"]
+
+    def format_input(self, input: Row) -> ChatType:
+        return [{"role": "user", "content": "Say a fact."}]
+
+    def format_output(self, output: str | None, input: Row) -> Row:
+        return {"fact": output}
+
+
+def test_a_task_that_makes_its_own_rows_needs_no_input_and_heeds_the_limit(recipe: Recipe) -> None:
+    with registry():
+        register_task("seeds", Seeds)
+        path = recipe("steps: [{task: seeds, llm: offline, num_rows: 5}]")
+        assert len(rows_of(invoke("run", path).stdout)) == 5
+        assert len(rows_of(invoke("run", path, "--limit", "2").stdout)) == 2

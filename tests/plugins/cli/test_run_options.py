@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from limbeck_cli.build import build_tasks
-from limbeck_cli.recipe import read_recipe
-from limbeck_cli.run_options import RunOptions, max_failed_of
+from limbeck import Pipeline
+from limbeck._pipeline.config.run_settings import RunSettings, max_failed_of
 from support.command import invoke, read_rows, rows_of, write_rows
 
 from .conftest import Asked
@@ -74,9 +73,8 @@ def test_the_file_says_so_too_and_the_command_line_goes_first() -> None:
 
 def limits_of(text: str) -> list[tuple[float | None, ...]]:
     """What the LLMs of a file are limited to."""
-    Path("recipe.yaml").write_text(text)
-    recipe = read_recipe("recipe.yaml", [])
-    return [(task.llm.max_concurrency, task.llm.rpm, task.llm.tpm) for task in build_tasks(recipe.tasks)]
+    tasks = [step for step in Pipeline.from_yaml(text).steps.values() if hasattr(step, "llm")]
+    return [(task.llm.max_concurrency, task.llm.rpm, task.llm.tpm) for task in tasks]
 
 
 @pytest.mark.usefixtures("asked")
@@ -141,8 +139,8 @@ def test_rows_leave_in_order_unless_that_is_not_asked_for() -> None:
 
 
 def test_what_was_said_is_handed_to_the_task_and_nothing_else() -> None:
-    assert RunOptions(rpm=3, run_dir="x").arguments() == {}
-    assert RunOptions(max_failed=0, durability="full", ledger_requests="hash", unordered=True).arguments() == {
+    assert RunSettings(rpm=3, run_dir="x").arguments() == {}
+    assert RunSettings(max_failed=0, durability="full", ledger_requests="hash", unordered=True).arguments() == {
         "max_failed": 0,
         "durability": "full",
         "ledger_requests": "hash",

@@ -89,7 +89,7 @@ def test_an_unknown_name_is_an_error(kind: str) -> None:
 
 
 def test_the_docs_of_a_field_may_share_a_line_and_the_most_specific_class_has_the_last_word() -> None:
-    from limbeck_cli.docstrings import field_docs
+    from limbeck._pipeline.config.docstrings import field_docs
 
     class General:
         """One.

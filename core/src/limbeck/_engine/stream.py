@@ -116,6 +116,7 @@ class Observers:
         "request_failed",
         "request_finished",
         "request_started",
+        "row_failed",
         "rows_written",
         "run_finished",
         "run_started",
@@ -128,6 +129,7 @@ class Observers:
     request_failed: Observer | None
     request_finished: Observer | None
     request_started: Observer | None
+    row_failed: Observer | None
     rows_written: Observer | None
     run_finished: Observer | None
     run_started: Observer | None
@@ -385,6 +387,8 @@ class Stream:
         stats.failures.update(type(error).__name__ for error in errors)
         if self._on_failed is not None:
             self._on_failed(job)
+        if self.observers.row_failed is not None:
+            self.observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
         self._judge(errors, whole=len(errors) == len(job.outcomes))
 
     def _judge(self, errors: list[GenerationError], *, whole: bool) -> None:

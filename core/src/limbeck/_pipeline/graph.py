@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..types import Durability, StoredRequests
+    from .config.interpolation import Environment
+    from .config.run_settings import RunSettings
+    from .config.written import Written
     from .result import PipelineResult
+    from .runner import Options
     from .streaming import PipelineStream
 
 
@@ -40,6 +44,9 @@ class Pipeline:
         self._steps: dict[str, Any] = {}
         self._edges: list[tuple[str, str]] = []
         self._tokens: list[Token[Any]] = []
+        self.written: dict[str, Written] = {}  # how steps were written in the file it was read from
+        self.run_settings: RunSettings | None = None  # what that file says of how it is run
+        self.environment: Environment | None = None  # what was taken from there, and so is not shown
         before = None
         for step in steps:
             before = self.add(step) if before is None else self.connect(before, step)
@@ -196,6 +203,55 @@ class Pipeline:
         if hasattr(step, "joined") and len(before) < 2:
             raise ConfigurationError(f"The join {name!r} has {len(before)} branch to join; it needs two or more.")
 
+    # As data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], *, settings: Sequence[str] = ()) -> Pipeline:
+        """The pipeline that `data` describes, in the form of a pipeline's file.
+
+        Args:
+            data: names and plain data. Paths in it are meant from the working directory.
+            settings: what is set on top, such as `"steps.judge.num_generations=3"`.
+
+        Raises:
+            ConfigurationError: each mistake, with its place, what was expected there and what is close.
+        """
+        from .config.load import of_dict, pipeline_of
+
+        return pipeline_of(of_dict(data), settings)
+
+    @classmethod
+    def from_yaml(cls, source: str | Path, *, settings: Sequence[str] = ()) -> Pipeline:
+        """As `from_dict`, of a YAML file, or of a text of several lines. Paths are meant from the file's folder."""
+        from .config.load import of_yaml, pipeline_of
+
+        return pipeline_of(of_yaml(source), settings)
+
+    @classmethod
+    def from_toml(cls, source: str | Path, *, settings: Sequence[str] = ()) -> Pipeline:
+        """As `from_yaml`, of TOML."""
+        from .config.load import of_toml, pipeline_of
+
+        return pipeline_of(of_toml(source), settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pipeline as `from_dict` takes it: names and plain data.
+
+        Paths are absolute. Secrets are left out; what came from the environment stays a reference to it.
+
+        Raises:
+            ConfigurationError: a step is, or holds, code that no name stands for.
+        """
+        from .config.written import to_dict
+
+        return to_dict(self)
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """As `to_dict`, the text of a YAML file; it is written to `path` where that is given."""
+        from .config.load import write_file
+
+        return write_file(self, path)
+
     # Drawing
 
     def draw(self, format: str = "mermaid") -> str:
@@ -219,22 +275,23 @@ class Pipeline:
         rows: Any = None,
         *,
         run_dir: str | Path | None = None,
-        ordered: bool = True,
+        ordered: bool | None = None,
         max_failed: float | None = None,
-        durability: Durability = "normal",
-        ledger_requests: StoredRequests = "full",
+        durability: Durability | None = None,
+        ledger_requests: StoredRequests | None = None,
         overwrite: bool = False,
         observers: Sequence[object] = (),
     ) -> PipelineResult:
         """Run it to the end.
 
         Every answer is on disk, in the run directory, before anything is made of it: the same
-        call with the same directory goes on where a run was stopped or killed.
+        call with the same directory goes on where a run was stopped or killed. What is not given
+        here is as the pipeline's file says, where it was read from one.
 
         Args:
             rows: for the steps that nothing leads to, where they are no sources.
             run_dir: by default a new `runs/<name>-<time>-<hex>` below the working directory.
-            ordered: rows leave in the order of their sources; otherwise as they are done.
+            ordered: rows leave in the order of their sources (the default); otherwise as they are done.
             max_failed: failed rows that stop a step, and with it the run: a count, or a fraction below 1.
             durability, ledger_requests: as for `task.run`.
             overwrite: let sinks replace what is there. What was made from the same run directory
@@ -246,11 +303,11 @@ class Pipeline:
             LedgerError: the run directory cannot be used, or not be written any more.
             RunStoppedError, AuthenticationError: what stopped it. What is done is in the run directory.
         """
-        from .runner import Options
         from .streaming import PipelineStream
 
-        options = Options(
-            run_dir=run_dir if run_dir is not None else self._fresh_run_dir(),
+        options = self._options(
+            keep=True,
+            run_dir=run_dir,
             ordered=ordered,
             max_failed=max_failed,
             durability=durability,
@@ -266,19 +323,19 @@ class Pipeline:
         rows: Any = None,
         *,
         run_dir: str | Path | None = None,
-        ordered: bool = True,
+        ordered: bool | None = None,
         max_failed: float | None = None,
-        durability: Durability = "normal",
-        ledger_requests: StoredRequests = "full",
+        durability: Durability | None = None,
+        ledger_requests: StoredRequests | None = None,
         overwrite: bool = False,
         observers: Sequence[object] = (),
     ) -> PipelineResult:
         """As `run`, for an event loop; `rows` may be an async iterable."""
-        from .runner import Options
         from .streaming import PipelineStream
 
-        options = Options(
-            run_dir=run_dir if run_dir is not None else self._fresh_run_dir(),
+        options = self._options(
+            keep=True,
+            run_dir=run_dir,
             ordered=ordered,
             max_failed=max_failed,
             durability=durability,
@@ -294,10 +351,10 @@ class Pipeline:
         rows: Any = None,
         *,
         run_dir: str | Path | None = None,
-        ordered: bool = True,
+        ordered: bool | None = None,
         max_failed: float | None = None,
-        durability: Durability = "normal",
-        ledger_requests: StoredRequests = "full",
+        durability: Durability | None = None,
+        ledger_requests: StoredRequests | None = None,
         overwrite: bool = False,
         observers: Sequence[object] = (),
     ) -> PipelineStream:
@@ -305,10 +362,10 @@ class Pipeline:
 
         As `run`, but without a run directory no ledger is kept.
         """
-        from .runner import Options
         from .streaming import PipelineStream
 
-        options = Options(
+        options = self._options(
+            keep=False,
             run_dir=run_dir,
             ordered=ordered,
             max_failed=max_failed,
@@ -319,10 +376,18 @@ class Pipeline:
         )
         return PipelineStream(self, rows, options)
 
-    def _fresh_run_dir(self) -> str:
+    def _options(self, *, keep: bool, **given: Any) -> Options:
+        """What was given, and where nothing was, what the file says; `keep` makes a run directory if none is named."""
         from .run_folder import fresh_path
+        from .runner import Options
 
-        return fresh_path(self.name)
+        said: dict[str, Any] = {}
+        if self.run_settings is not None:
+            said = {**self.run_settings.arguments(), "run_dir": self.run_settings.run_dir}
+        options = said | {name: value for name, value in given.items() if value is not None}
+        if keep and options.get("run_dir") is None:
+            options["run_dir"] = fresh_path(self.name)
+        return Options(**options)
 
 
 def _is_step(step: Any) -> bool:

@@ -202,6 +202,9 @@ class Node:
         self.stats.rows_failed += 1
         self.stats.failures[type(error).__name__] += 1
         self.runner.write_failure(self.name, item.id, item.row, error)
+        observer = self.runner.observers.row_failed
+        if observer is not None:
+            observer(run=self.info, id=item.id, row=item.row, error=error)
         limit = failure_limit(self.stats, self.runner.options.max_failed, error)
         if limit is not None:
             self.runner.fail(self, limit)
@@ -333,7 +336,7 @@ class SourceNode(Node):
 
     def _release_held(self) -> None:
         held, self._held = self._held or [], None
-        for row in held:
+        for row in () if self.stopped else held:  # stopped: a column is in none of them
             self._admit(row)
 
     def _admit(self, row: Any) -> None:
@@ -368,7 +371,8 @@ class TaskNode(Node):
 
     def __init__(self, runner: Runner, task: Task, ledger: Ledger | None) -> None:
         super().__init__(runner, task, "task")
-        work, backend, _ = task._begin(None)  # noqa: SLF001 - the pipeline runs the task as the task itself would
+        options = runner.options
+        work, backend, _ = task._begin(None, load=options.ask)  # noqa: SLF001 - the pipeline runs the task as the task itself would
         self._backend = backend
         self._inside: dict[str, Item] = {}
         config = task.model_dump(mode="json", fallback=str) if ledger is not None else {}
@@ -379,7 +383,9 @@ class TaskNode(Node):
             emit=self._emit,
             finished=self._finished,
             observers=runner.observers,
-            policy=Policy(ordered=False, breaker=backend.breaker_threshold, max_failed=runner.options.max_failed),
+            policy=Policy(
+                ordered=False, breaker=backend.breaker_threshold, max_failed=options.max_failed, ask=options.ask
+            ),
             ledger=ledger.step(task.name, config) if ledger is not None else None,
             failed=runner.failed_jobs(task.name),
             pipeline=runner.info,

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from datetime import UTC, datetime
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ class RunFolder:
 
     def made(self, target: str) -> bool:
         """Whether `target` was made from the answers here, and so can be made again."""
-        return target in self.noted()["outputs"]
+        noted = self.noted()["outputs"]
+        return target in noted or _digest(target) in noted
 
     def noted(self) -> dict[str, Any]:
         """What is noted of the run: `command`, `outputs` and, once it has begun, the rest.
@@ -75,10 +77,11 @@ class RunFolder:
             LedgerError: it cannot be written.
         """
         noted = self.noted()
+        made = [_noted_as(target, pipeline) for target in targets]
         noted |= {
             "name": pipeline.name,
             "command": command or noted["command"],
-            "outputs": list(dict.fromkeys([*noted["outputs"], *targets])),
+            "outputs": list(dict.fromkeys([*noted["outputs"], *made])),
             "started": noted.get("started") or now(),
             "config": _config(pipeline),
             "versions": _versions(pipeline),
@@ -107,11 +110,24 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _noted_as(target: str, pipeline: Pipeline) -> str:
+    """An output by its place, or by a digest of it where a part of it was taken from the environment."""
+    environment = pipeline.environment
+    shown = environment is None or environment.hidden(target) == target
+    return target if shown else _digest(target)
+
+
+def _digest(target: str) -> str:
+    return f"blake2b:{blake2b(target.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
 def _config(pipeline: Pipeline) -> dict[str, Any] | None:
-    """The configuration, where it can be written down: code cannot."""
+    """The configuration of a pipeline that was read from one; of one made in Python, code and rows would be lacking."""
+    if not pipeline.written:
+        return None
     try:
         return pipeline.to_dict()
-    except (LimbeckError, AttributeError):
+    except LimbeckError:
         return None
 
 

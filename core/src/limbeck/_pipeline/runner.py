@@ -10,6 +10,7 @@ import threading
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
@@ -48,7 +49,11 @@ _LOOK_AHEAD_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a pipeline is run; see `Pipeline.run`."""
+    """How a pipeline is run; see `Pipeline.run`.
+
+    Attributes:
+        ask: False to take stored answers only: nothing is loaded that would ask.
+    """
 
     run_dir: str | Path | None = None
     ordered: bool = True
@@ -57,6 +62,7 @@ class Options:
     ledger_requests: StoredRequests = "full"
     overwrite: bool = False
     observers: Sequence[object] = ()
+    ask: bool = True
 
 
 class Runner:
@@ -122,7 +128,7 @@ class Runner:
         self._open_sinks()
         for step in self._steps.values():
             self._loaded.append(step)
-            if hasattr(step, "load"):
+            if hasattr(step, "load") and (self.options.ask or not isinstance(step, Task)):
                 step.load()
         if self.folder is not None:  # last, so that a run that cannot begin leaves no directory behind
             self._ledger = shared_ledger(
@@ -216,7 +222,9 @@ class Runner:
 
     def _seed(self, node: Node) -> None:
         """Have a task that makes its own rows be led to by its seeds."""
-        rows = Rows.model_construct(name=f"{node.name} seeds", rows=node.step.seeds())
+        settings = self._pipeline.run_settings
+        limit = settings.limit if settings is not None else None
+        rows = Rows.model_construct(name=f"{node.name} seeds", rows=islice(node.step.seeds(), limit))
         seeds = self._nodes[rows.name] = SourceNode(self, rows, rows.process(), seen=True)
         self._lead(seeds, node, None, 0)
         node.leads = 1

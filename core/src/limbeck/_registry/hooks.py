@@ -64,6 +64,10 @@ class HookSpecs:
         """An attempt failed with a typed `error`."""
 
     @hookspec
+    def limbeck_row_failed(self, run: Any, id: Any, row: Any, error: Any) -> None:
+        """A row failed, with a typed `error`; `row` is as it came, and `id` says where from."""
+
+    @hookspec
     def limbeck_rows_written(self, run: Any, rows: Any) -> None:
         """Rows left the run, in order."""
 

@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from limbeck._pipeline.config.run_settings import RunSettings, amount_of, max_failed_of
+
 from .commands import CommandGroup, typed_words
 from .exits import show_warning
-from .run_options import Options, RunOptions, TaskOptions, amount_of, max_failed_of
+from .options import Options, TaskOptions
 from .shared_options import taking
 
 app = typer.Typer(
@@ -20,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they print local variables, and with them keys
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Run LLM tasks over rows of data, and list and diagnose the plugins that bring them.",
+    help="Run pipelines of LLM tasks over rows of data, and list and diagnose the plugins that bring them.",
 )
 show_app = typer.Typer(no_args_is_help=True, help="Show one task, LLM or step: its columns, fields and prompt.")
 plugins_app = typer.Typer(no_args_is_help=True, help="List and diagnose the installed plugins.")
@@ -30,7 +32,10 @@ app.add_typer(plugins_app, name="plugins")
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Name = Annotated[str, typer.Argument(help="A name, short (`text-generation`) or qualified (`acme-judges/judge`).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, and no summary of a good run.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output file if it exists.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at a row that cannot be read, instead of leaving it out.")]
+RunPath = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, such as `limbeck runs` lists.")]
+FilePath = Annotated[str, typer.Argument(metavar="FILE", help="A pipeline's file: .yaml, .yml or .toml.")]
 RunDir = Annotated[
     str | None,
     typer.Option(
@@ -41,12 +46,12 @@ RunDir = Annotated[
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Read this many rows at most.")]
 Input = Annotated[str | None, typer.Option("--input", "-i", help="Read this instead; `-` is stdin.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Write here instead; `-` is stdout.")]
-RunSettings = Annotated[
+RunSettingsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="`tasks.NAME.FIELD=VALUE`, `tasks.NAME.llm.FIELD=VALUE`, `output=PATH`. Repeatable.",
+        help="`steps.NAME.FIELD=VALUE`, `steps.NAME.llm.FIELD=VALUE`, `output=PATH`. Repeatable.",
     ),
 ]
 GenerateSettings = Annotated[
@@ -106,7 +111,7 @@ def main_options(
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the versions.")
     ] = False,
 ) -> None:
-    """Run LLM tasks over rows of data, and list and diagnose the plugins that bring them."""
+    """Run pipelines of LLM tasks over rows of data, and list and diagnose the plugins that bring them."""
     if debug:
         os.environ["LIMBECK_DEBUG"] = "1"
 
@@ -140,13 +145,15 @@ def _shared_options(
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    strict: Strict = False,
 ) -> Options:
     if run_dir is not None and no_ledger:
         raise typer.BadParameter("--run-dir and --no-ledger exclude each other.")
-    run = RunOptions(
+    run = RunSettings(
         run_dir=run_dir,
         no_ledger=no_ledger or None,
         max_failed=max_failed,
+        limit=limit,
         max_concurrency=max_concurrency,
         rpm=rpm,
         tpm=tpm,
@@ -154,18 +161,27 @@ def _shared_options(
         ledger_requests=ledger_requests,
         unordered=unordered,
     )
-    return Options(run, limit=limit, overwrite=overwrite, quiet=quiet, typed=typed_words(ctx))
+    return Options(run, overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
+
+
+def _resume_options(
+    ctx: typer.Context,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    strict: Strict = False,
+) -> Options:
+    return Options(RunSettings(), overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
 
 
 def _reparse_options(
-    ctx: typer.Context,
     run_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where the answers are.")] = None,
     limit: Limit = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> Options:
-    run = RunOptions(run_dir=run_dir)
-    return Options(run, limit=limit, overwrite=overwrite, quiet=quiet, reparse=True, typed=typed_words(ctx))
+    return Options(
+        RunSettings(run_dir=run_dir, limit=limit), overwrite=overwrite, quiet=quiet, reparse=True, typed=None
+    )
 
 
 def _task_options(
@@ -193,16 +209,71 @@ def _task_options(
 @taking(options=_shared_options)
 def run(
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE.yaml", help="What to run.")],
+    file: FilePath,
     source: Input = None,
     output: Output = None,
-    settings: RunSettings = None,
+    settings: RunSettingsOption = None,
     options: Options,
 ) -> None:
-    """Run the tasks of a YAML file over its rows, one after another, rows streaming through."""
+    """Run the pipeline of a file: from its sources, through its steps and tasks, to its sinks."""
     from .jobs import run_file
 
     raise typer.Exit(run_file(file, settings or [], source=source, output=output, options=options))
+
+
+@app.command()
+@taking(options=_resume_options)
+def resume(*, run_dir: RunPath, settings: RunSettingsOption = None, options: Options) -> None:
+    """Go on with a run that was stopped or killed: only what is missing is asked."""
+    from .jobs import resume_run
+
+    raise typer.Exit(resume_run(run_dir, settings or [], options=options))
+
+
+@app.command()
+def validate(
+    *,
+    file: FilePath,
+    settings: RunSettingsOption = None,
+    load: Annotated[
+        bool, typer.Option("--load/--no-load", help="Also check that each provider's SDK and key are there.")
+    ] = True,
+) -> None:
+    """Check a pipeline's file: names, fields, columns along every path, sources, keys. No model is asked."""
+    from .jobs import validate_file
+
+    validate_file(file, settings or [], load=load)
+
+
+@app.command()
+def init(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="What to write.")] = "pipeline.yaml",
+) -> None:
+    """Write a pipeline's file to start from, with comments. It runs as it is, without a key."""
+    from .starter import write_starter
+
+    write_starter(file)
+
+
+@app.command()
+def schema(
+    output: Annotated[str, typer.Option("--output", "-o", help="Write here; `-` is stdout.")] = "-",
+) -> None:
+    """Write the JSON Schema of a pipeline's file, for editors: made from the plugins that are installed here."""
+    from .starter import write_schema
+
+    write_schema(output)
+
+
+@app.command()
+def runs(
+    folder: Annotated[str, typer.Argument(metavar="[FOLDER]", help="Where the run directories are.")] = "runs",
+    as_json: AsJson = False,
+) -> None:
+    """List run directories: how each run went, how many rows it wrote and how many failed."""
+    from .run_list import list_runs
+
+    list_runs(folder, as_json=as_json)
 
 
 @app.command()
@@ -217,9 +288,9 @@ def generate(
     ],
     task: TaskOptions,
     source: Annotated[
-        str, typer.Option("--input", "-i", help="A .jsonl, .json or .csv file; `-` is stdin (JSONL).")
+        str, typer.Option("--input", "-i", help="A file of rows, by its suffix; `-` is stdin (JSONL).")
     ] = "-",
-    output: Annotated[str, typer.Option("--output", "-o", help="A .jsonl file; `-` is stdout.")] = "-",
+    output: Annotated[str, typer.Option("--output", "-o", help="A file, by its suffix; `-` is stdout (JSONL).")] = "-",
     settings: GenerateSettings = None,
     options: Options,
 ) -> None:
@@ -233,7 +304,7 @@ def generate(
 @taking(task=_task_options, options=_reparse_options)
 def reparse(
     *,
-    file: Annotated[str | None, typer.Argument(metavar="[FILE.yaml]", help="What was run; else as `generate`.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="What was run; else as `generate`.")] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="As `generate` was given.")] = None,
     task: TaskOptions,
     source: Input = None,
@@ -247,12 +318,12 @@ def reparse(
     if file is None:
         model = model or os.environ.get("LIMBECK_MODEL")
         if not model:
-            raise typer.BadParameter("Give a FILE.yaml as for `run`, or --model as for `generate`.")
+            raise typer.BadParameter("Give a FILE as for `run`, or --model as for `generate`.")
         code = generate_rows(
             model, task, settings=settings or [], source=source or "-", output=output or "-", options=options
         )
     elif model or task.given:
-        raise typer.BadParameter("FILE.yaml says the tasks and models; change them with --set tasks.NAME.FIELD=VALUE.")
+        raise typer.BadParameter("FILE says the tasks and models; change them with --set steps.NAME.FIELD=VALUE.")
     else:
         code = run_file(file, settings or [], source=source, output=output, options=options)
     raise typer.Exit(code)

@@ -4,35 +4,79 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import nullcontext
-from itertools import chain as joined
-from itertools import islice
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from limbeck.errors import AuthenticationError, ConfigurationError, LedgerError, RunStoppedError
+from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
+from limbeck._pipeline.config.recipe import short_output
+from limbeck._pipeline.run_folder import fresh_path
+from limbeck._pipeline.runner import Options as RunnerOptions
+from limbeck._pipeline.streaming import PipelineStream
+from limbeck._step import GeneratorStep, Sink
+from limbeck.errors import AuthenticationError, ConfigurationError, LedgerError, LimbeckError, RunStoppedError
 
 from .exits import ExitCode, forget_stdout, say
-from .pydantic_guard import make_pydantic_usable
-from .run_folder import RunFolder, fresh_path
-from .settings import Limit
-from .sinks import check_output, open_sink
-from .sources import Source, open_source
+from .failures import Failures
+from .interruption import Interrupt
+from .outputs import check_outputs
+from .progress import Progress, shown
+from .run_folder import CommandFolder
+from .summary import Summary, is_stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from limbeck._pipeline.config.recipe import Recipe
+    from limbeck._pipeline.graph import Pipeline
 
-    from limbeck._engine.run import RowStream
-    from limbeck.types import Row
+    from .options import Options
 
-    from .chain import Chain
-    from .progress import Progress
-    from .recipe import Recipe
-    from .run_options import Options
-    from .sinks import Sink
-    from .summary import Summary
 
-# As many as the engine looks at before it misses a column.
-_LOOK_AHEAD_ROWS = 256
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A pipeline that has been checked.
+
+    Attributes:
+        recipe: what it was made of, with the command line on top.
+    """
+
+    pipeline: Pipeline
+    recipe: Recipe
+
+    @property
+    def tasks(self) -> list[Any]:
+        """The steps that ask a model."""
+        return [step for step in self.pipeline.steps.values() if hasattr(step, "llm")]
+
+
+def prepare(recipe: Recipe, options: Options) -> Prepared:
+    """Build and check a pipeline; rows that no sink takes go to stdout.
+
+    Raises:
+        ConfigurationError: what is wrong, where it was written.
+    """
+    recipe.run = options.run.over(recipe.run)
+    recipe.firm = options.run.limits()
+    if recipe.short("output") is None:
+        stdout = short_output("-", recipe.where)
+        stdout.optional = True
+        recipe.add(stdout)
+    pipeline = build_pipeline(recipe)
+    for step in pipeline.steps.values():
+        if options.strict and isinstance(step, GeneratorStep):
+            step.on_error = "raise"
+    _require_sources(pipeline, recipe)
+    check_pipeline(pipeline, recipe)
+    return Prepared(pipeline, recipe)
+
+
+def _require_sources(pipeline: Pipeline, recipe: Recipe) -> None:
+    for spec in recipe.steps:
+        step = pipeline.steps.get(spec.name)
+        if step is None or pipeline.before(spec.name) or isinstance(step, GeneratorStep) or hasattr(step, "seeds"):
+            continue
+        raise ConfigurationError(
+            f"{spec.where}: the run has no `input`, and the {spec.kind} {spec.name!r} makes no rows of its own."
+        )
 
 
 def execute(recipe: Recipe, options: Options) -> ExitCode:
@@ -41,181 +85,113 @@ def execute(recipe: Recipe, options: Options) -> ExitCode:
     Raises:
         LimbeckError: something is wrong that shows before any model is asked.
     """
-    make_pydantic_usable()
-    from .build import build_tasks
-
-    recipe.run = options.run.over(recipe.run)
-    for spec in recipe.tasks:
-        firm = options.run.limits().items()
-        spec.limits += [Limit(name, value, f"--{name.replace('_', '-')}", firm=True) for name, value in firm]
-    tasks = build_tasks(recipe.tasks)
+    prepared = prepare(recipe, options)
     try:
-        return _Execution(recipe, options, tasks).run()
-    finally:
-        for task in tasks:
-            task.unload()
+        return _Execution(prepared, options).run()
+    except LimbeckError as exc:
+        raise _shown(exc, recipe) from exc.__cause__
+
+
+def _shown(error: BaseException, recipe: Recipe) -> BaseException:
+    """The error, or one in its place that does not show what was taken from the environment."""
+    told = recipe.environment.hidden(str(error))
+    return error if told == str(error) else ConfigurationError(told)
 
 
 class _Execution:
-    """One run of tasks that have been built."""
+    """One run of a pipeline that has been checked."""
 
-    def __init__(self, recipe: Recipe, options: Options, tasks: Sequence[Any]) -> None:
-        self._recipe = recipe
+    def __init__(self, prepared: Prepared, options: Options) -> None:
+        self._pipeline = prepared.pipeline
+        self._recipe = prepared.recipe
+        self._tasks = prepared.tasks
         self._options = options
-        self._tasks = tasks
-        self._input = recipe.input if isinstance(recipe.input, str) else None
-        self._source = self._open_source()
+        self._settings = prepared.recipe.run
 
     def run(self) -> ExitCode:
-        """Check, run, write, sum up."""
-        if not self._options.reparse:  # which needs no SDK and no key
-            for task in self._tasks:
-                task.load()
-        rows = self._checked_rows()
+        """Check the rest, run, sum up."""
         folder = self._folder()
-        self._check_files(folder)
-        with nullcontext() if folder is None else folder.held(self._recipe.output, self._recipe.run):
-            return self._stream(rows, folder)
+        check_outputs(self._pipeline, folder, overwrite=self._options.overwrite)
+        if self._options.reparse:
+            assert folder is not None  # or there would be nothing to read
+            folder.require_ledger()
+        for task in () if self._options.reparse else self._tasks:
+            task.load()  # what a provider lacks is told before a directory is made
+        with nullcontext() if folder is None else folder.held(self._settings):
+            return self._run(folder)
 
-    # Before anything is touched
-
-    def _open_source(self) -> Source:
-        recipe, first = self._recipe, self._tasks[0]
-        if recipe.input is not None:
-            return open_source(recipe.input, recipe.where)
-        seeds = getattr(first, "seeds", None)
-        if seeds is None:
-            raise ConfigurationError(
-                f"{recipe.tasks[0].where}: the run has no `input`, "
-                f"and the task {first.name!r} makes no rows of its own."
-            )
-        return Source(f"the task {first.name!r}", seeds())
-
-    def _checked_rows(self) -> Iterator[Row]:
-        """The rows; where looking ahead keeps nobody waiting, every column that is needed has been seen."""
-        from .chain import check_columns
-
-        rows: Iterator[Row] = islice(self._source.rows, self._options.limit)
-        if self._source.patient:
-            first = list(islice(rows, _LOOK_AHEAD_ROWS))
-            if first:
-                check_columns(self._tasks, first)
-            rows = joined(first, rows)
-        return rows
-
-    def _folder(self) -> RunFolder | None:
+    def _folder(self) -> CommandFolder | None:
         """The run's directory, if it is to have one; nothing has been made yet."""
-        from .summary import is_stand_in
-
-        run, typed = self._recipe.run, self._options.typed
-        if run.run_dir is not None:
-            return RunFolder(run.run_dir, None if self._options.reparse else typed)
+        settings, typed = self._settings, self._options.typed
+        if settings.run_dir is not None:
+            return CommandFolder(settings.run_dir, typed)
         if self._options.reparse:
             raise ConfigurationError("Answers are read anew from a run directory: name it with --run-dir.")
-        if run.no_ledger or all(map(is_stand_in, self._tasks)):  # nothing is paid for
+        if settings.no_ledger or all(map(is_stand_in, self._tasks)):  # nothing is paid for
             return None
-        return RunFolder(fresh_path(self._recipe.name), typed, fresh=True)
+        return CommandFolder(fresh_path(self._recipe.name), typed, fresh=True)
 
-    def _check_files(self, folder: RunFolder | None) -> None:
-        """Raise unless the output may be written, and the directory be used.
-
-        Raises:
-            ConfigurationError: the output may not be written.
-            LedgerError: there is nothing to read anew.
-        """
-        output, overwrite = self._recipe.output, self._options.overwrite
-        if folder is None:
-            check_output(output, replace=lambda: overwrite, source=self._input)
-            return
-        folder.refuse_own_file(self._input, "input")
-        folder.refuse_own_file(output, "output")
-        check_output(
-            output,
-            replace=lambda: overwrite or folder.made(output),
-            source=self._input,
-            run_dir=None if folder.fresh else folder.path,
-        )
-        if self._options.reparse:
-            folder.require_ledger()
-
-    # Running
-
-    def _stream(self, rows: Iterator[Row], folder: RunFolder | None) -> ExitCode:
-        from .progress import Progress
-        from .summary import Summary
-
-        sink = open_sink(self._recipe.output)
-        chain = self._chain(rows, sink, folder)
-        if folder is not None:
-            folder.used = True  # from here on there may be answers in it
-        progress = Progress(self._recipe.name, chain, self._source.count, limit=self._options.limit)
-        summary = Summary(chain, sink)
-        early = sys.stderr.isatty() and not self._options.quiet
+    def _run(self, folder: CommandFolder | None) -> ExitCode:
+        failures = Failures(self._recipe.environment.hidden)
+        progress = Progress(self._pipeline)
+        early = folder is not None and sys.stderr.isatty() and not self._options.quiet
         if folder is not None and early:
             self._tell_of(folder)
-        code = self._written(chain, sink, summary, progress)
+        code, error = self._streamed(folder, progress, failures)
         if code is not ExitCode.BROKEN_PIPE:
-            failed = folder.failed if folder is not None else None
-            summary.tell(code, seconds=progress.seconds, quiet=self._options.quiet, failed=failed)
+            summary = Summary(self._pipeline, progress, failures)
+            error = None if error is None else _shown(error, self._recipe)
+            summary.tell(code, error, quiet=self._options.quiet, failed=folder.failed if folder is not None else None)
         if folder is not None:
             folder.used = code is not ExitCode.ERROR or not folder.fresh
             if folder.used and (code is not ExitCode.GOOD or not (early or self._options.quiet)):
                 self._tell_of(folder)
         return code
 
-    def _chain(self, rows: Iterator[Row], sink: Sink, folder: RunFolder | None) -> Chain:
-        from .chain import Chain
-
-        where = {} if folder is None else {"run_dir": folder.path}
-
-        def start(task: Any, rows: Iterator[Any]) -> RowStream:
-            method = task.reparse if self._options.reparse else task.run
-            how = {} if self._options.reparse else self._recipe.run.arguments()
-            stream: RowStream = method(rows, **where, **how)
-            return stream
-
-        try:
-            return Chain(self._tasks, rows, start)
-        except BaseException:
-            sink.close(finished=False)
-            raise
-
-    def _written(self, chain: Chain, sink: Sink, summary: Summary, progress: Progress) -> ExitCode:
-        """Have everything run and written; how it ended."""
-        from .chain import Interrupt
-        from .progress import shown
-
-        on_screen = self._recipe.output == "-" and sys.stdout.isatty()
-        finished = False
-        with Interrupt(chain) as interrupt:
+    def _streamed(
+        self, folder: CommandFolder | None, progress: Progress, failures: Failures
+    ) -> tuple[ExitCode, BaseException | None]:
+        """Have everything run and written; how it ended, and what ended it early."""
+        options = RunnerOptions(
+            run_dir=folder.path if folder is not None else None,
+            overwrite=True,  # it has been checked
+            observers=(progress, failures),
+            ask=not self._options.reparse,
+            **self._settings.arguments(),
+        )
+        with ExitStack() as stack:
+            stream = stack.enter_context(PipelineStream(self._pipeline, None, options, whole=True))
+            interrupt = stack.enter_context(Interrupt(stream.stop))
+            stack.enter_context(shown(progress, quiet=self._options.quiet, rows_on_screen=self._rows_on_screen()))
             try:
-                with shown(progress, quiet=self._options.quiet, rows_on_screen=on_screen):
-                    for row in chain:
-                        sink.write(row)
-                        summary.note(row)
-                finished = chain.error is None and interrupt.happened is None
-            except BrokenPipeError:
-                forget_stdout()
-                return ExitCode.BROKEN_PIPE
-            except OSError as exc:
-                chain.error = ConfigurationError(f"{sink.name} cannot be written any further: {exc.strerror or exc}.")
-            finally:
-                chain.close()
-                sink.close(finished=finished)
-        return _code(chain, interrupt.happened)
+                stream.wait()
+            except BaseException as exc:  # noqa: BLE001 - what ended the run is told in the summary
+                error: BaseException | None = exc
+            else:
+                error = None
+        if isinstance(error, BrokenPipeError) or isinstance(getattr(error, "__cause__", None), BrokenPipeError):
+            forget_stdout()
+            return ExitCode.BROKEN_PIPE, error
+        return _code(progress, error, interrupt.happened), error
 
-    def _tell_of(self, folder: RunFolder) -> None:
+    def _rows_on_screen(self) -> bool:
+        to_stdout = (isinstance(step, Sink) and not step.targets() for step in self._pipeline.steps.values())
+        return any(to_stdout) and sys.stdout.isatty()
+
+    def _tell_of(self, folder: CommandFolder) -> None:
         """Say where the answers are, and how to go on."""
         if folder.command is not None:
-            rows = ", with the same rows on stdin" if self._input == "-" else ""
+            from_stdin = any(getattr(step, "paths", None) == "-" for step in sources_of(self._pipeline))
+            rows = ", with the same rows on stdin" if from_stdin else ""
             say(f"Every answer is kept in {folder.path}. To go on from there{rows}: {folder.command}")
 
 
-def _code(chain: Chain, interrupted: signal.Signals | None) -> ExitCode:
+def _code(progress: Progress, error: BaseException | None, interrupted: signal.Signals | None) -> ExitCode:
     if interrupted is not None:
         return ExitCode.TERMINATED if interrupted is signal.SIGTERM else ExitCode.INTERRUPTED
-    asked = any(stats.requests or stats.reused for stats in chain.stats)
-    if chain.error is not None:
-        stopped = asked or isinstance(chain.error, RunStoppedError | AuthenticationError | LedgerError)
+    stats = progress.stats
+    if error is not None:
+        asked = any(each.requests or each.reused for each in stats)
+        stopped = asked or isinstance(error, RunStoppedError | AuthenticationError | LedgerError)
         return ExitCode.STOPPED if stopped else ExitCode.ERROR
-    return ExitCode.FAILED_ROWS if any(stats.rows_failed for stats in chain.stats) else ExitCode.GOOD
+    return ExitCode.FAILED_ROWS if any(each.rows_failed for each in stats) else ExitCode.GOOD

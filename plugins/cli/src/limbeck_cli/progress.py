@@ -1,4 +1,7 @@
-"""How a run is getting on: a live line on a terminal, a plain line now and then elsewhere; always on stderr."""
+"""How a run is getting on: a bar for each step on a terminal, a plain line now and then elsewhere; always on stderr.
+
+It is an observer, through the hooks that every plugin has.
+"""
 
 from __future__ import annotations
 
@@ -9,83 +12,100 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from limbeck import hookimpl
+from limbeck._engine.stats import RunStats
+
 from .exits import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from rich.text import Text
+    from rich.console import RenderableType
 
-    from limbeck._engine.stats import RunStats
+    from limbeck._engine.stream import RunInfo
+    from limbeck._pipeline.graph import Pipeline
 
 _PLAIN_EVERY_SECONDS = 15.0
 _LIVE_PER_SECOND = 4.0
 _LATELY_SECONDS = 30.0
-
-
-class Watched(Protocol):
-    """What is watched: a chain, by the counters of its tasks."""
-
-    @property
-    def stats(self) -> Sequence[RunStats]: ...
+_QUIET_SECONDS = 60.0
+_BAR_WIDTH = 24
 
 
 class Told(Protocol):
-    """What has a line to show."""
+    """What has something to show."""
 
     def line(self) -> str: ...
+    def table(self) -> RenderableType: ...
 
 
 class Progress:
-    """What there is to say of a chain at any moment.
+    """What there is to say of a pipeline's run at any moment.
 
     Args:
-        name: the run's. chain: what is watched.
-        count: counts the input's rows, in a thread of its own; None where nobody can.
-        limit: rows that are read at most. clock: seconds.
+        pipeline: what runs. clock: seconds.
     """
 
-    def __init__(
-        self,
-        name: str,
-        chain: Watched,
-        count: Callable[[], int] | None,
-        *,
-        limit: int | None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._name = name
-        self._chain = chain
+    def __init__(self, pipeline: Pipeline, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pipeline = pipeline
+        self._name = pipeline.name
+        self._steps = list(pipeline.steps)
+        self._runs: dict[str, RunInfo] = {}
+        self._totals: dict[str, int] = {}
         self._clock = clock
         self._started = clock()
         self._lately: deque[tuple[float, int]] = deque([(self._started, 0)])  # when, and rows done by then
-        self._total: int | None = None
-        if count is not None:
-            threading.Thread(target=self._count, args=(count, limit), name="limbeck-count", daemon=True).start()
+        self._moved = (0, self._started)  # all that was counted, and when it last changed
+        for name, step in pipeline.steps.items():
+            count = getattr(step, "count", None)
+            if callable(count) and not pipeline.before(name):
+                threading.Thread(target=self._count, args=(name, count), name="limbeck-count", daemon=True).start()
 
-    def _count(self, count: Callable[[], int], limit: int | None) -> None:
+    def _count(self, name: str, count: Callable[[], int | None]) -> None:
         try:
             total = count()
         except Exception:  # noqa: BLE001 - reading the rows meets the same fault, and reports it
             return
-        self._total = total if limit is None else min(total, limit)
+        if total is not None:
+            self._totals[name] = total
+
+    @hookimpl
+    def limbeck_run_started(self, run: RunInfo) -> None:
+        """A step begins."""
+        if run.pipeline is not None and run.task in self._steps:
+            self._runs[run.task] = run
 
     @property
     def seconds(self) -> float:
         """Since it began."""
         return self._clock() - self._started
 
+    @property
+    def stats(self) -> list[RunStats]:
+        """Each step's counters, in topological order."""
+        return [self.of(name) for name in self._steps]
+
+    def of(self, name: str) -> RunStats:
+        """One step's counters."""
+        run = self._runs.get(name)
+        return run.stats if run is not None else RunStats()
+
+    # One line
+
     def line(self) -> str:
         """The state in one line: rows, speed, time left, failures, requests, tokens."""
-        stats = self._chain.stats
-        done, total = stats[-1].rows_done, self._expected()
+        stats, last = self.stats, self._pipeline.leaves
+        done = sum(self.of(name).rows_done for name in last)
+        total = self._total(last)
         speed = self._speed(done)
         parts = [f"{self._name}  {done:,}{f'/{total:,}' if total else ''} rows", f"{speed:,.1f}/s"]
         if total and speed:
             parts.append(f"ETA {duration(max(total - done, 0) / speed)}")
         parts.append(f"{sum(each.rows_failed for each in stats):,} failed")
-        parts.extend(self._requests())
+        in_flight = sum(each.in_flight for each in stats)
+        parts += [f"{in_flight:,} in flight", *_waiting(stats)]
         parts.append(f"{sum(each.input_tokens + each.output_tokens for each in stats):,} tokens")
+        parts += self._silence(in_flight)
         return "  ".join(parts)
 
     def _speed(self, done: int) -> float:
@@ -97,29 +117,99 @@ class Progress:
         self._lately.append((now, done))
         return (done - before) / max(now - since, 1e-3)
 
-    def _requests(self) -> Iterator[str]:
-        """What the requests are doing, and what needed none."""
-        stats = self._chain.stats
-        limited = sum(each.limited for each in stats)
-        retrying = sum(each.waiting for each in stats) - limited
-        reused = sum(each.reused for each in stats)
-        yield f"{sum(each.in_flight for each in stats):,} in flight"
-        if limited > 0:
-            yield f"{limited:,} waiting for quota"
-        if retrying > 0:
-            yield f"{retrying:,} retrying"
-        if reused:
-            yield f"{reused:,} from the ledger"
+    def _silence(self, in_flight: int) -> list[str]:
+        """That nothing has come for long, so that what is slow is not taken for what is stuck."""
+        counted = sum(each.rows_in + each.rows_done + each.requests for each in self.stats)
+        before, since = self._moved
+        now = self._clock()
+        if counted != before:
+            self._moved = (counted, now)
+        elif in_flight and now - since >= _QUIET_SECONDS:
+            return [f"no answer for {duration(now - since)}"]
+        return []
 
-    def _expected(self) -> int | None:
-        """The rows that the last task will see: the input's, multiplied or thinned out by the tasks before it."""
-        if self._total is None:
-            return None
-        expected = float(self._total)
-        for stats in self._chain.stats[:-1]:
-            if stats.rows_done:
-                expected *= stats.rows_out / stats.rows_done
-        return round(expected)
+    # How many rows there will be
+
+    def _total(self, names: list[str]) -> int | None:
+        expected = self._expected()
+        known = [expected[name] for name in names]
+        return None if None in known or not known else round(sum(each for each in known if each is not None))
+
+    def _expected(self) -> dict[str, float | None]:
+        """The rows that each step will see: those of its sources, multiplied or thinned out by the steps before it."""
+        arriving: dict[str, float | None] = {}
+        leaving: dict[str, float | None] = {}
+        for name in self._steps:
+            before = [leaving[each] for each in self._pipeline.before(name)]
+            total: float | None = self._totals.get(name)
+            if before:
+                total = None if None in before else sum(each for each in before if each is not None)
+            arriving[name] = total
+            leaving[name] = self._leaving(name, total)
+        return arriving
+
+    def _leaving(self, name: str, total: float | None) -> float | None:
+        """The rows that will leave a step, along one edge, of `total` that come."""
+        stats = self.of(name)
+        if total is None or not stats.rows_done or name in self._totals:
+            return total
+        if hasattr(self._pipeline.steps[name], "destinations"):  # a router: each branch gets its share
+            total /= max(len(self._pipeline.after(name)), 1)
+        return total * stats.rows_out / stats.rows_done
+
+    # A bar for each step
+
+    def table(self) -> RenderableType:
+        """The state in full: a bar for each step, and the line."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        expected = self._expected()
+        for name in self._steps:
+            grid.add_row(*self._bar(name, expected[name]))
+        return Group(grid, Text(self.line(), no_wrap=True, overflow="ellipsis"))
+
+    def _bar(self, name: str, expected: float | None) -> tuple[RenderableType, ...]:
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        stats = self.of(name)
+        total = max(expected, stats.rows_done) if expected is not None else None
+        done = f"{stats.rows_done:,}" + (f"/{round(total):,}" if total is not None else "")
+        bar = ProgressBar(total=total or 1, completed=stats.rows_done if total else 0, width=_BAR_WIDTH)
+        failed = Text(f"{stats.rows_failed:,} failed", style="red") if stats.rows_failed else Text("")
+        state = "  ".join(state_of(stats, self._arrived(name)))
+        return Text(name, overflow="ellipsis", no_wrap=True), bar, Text(done), failed, Text(state)
+
+    def _arrived(self, name: str) -> int:
+        """The rows that have come to a task; where a router shares rows out, those that it has begun with."""
+        before, steps = self._pipeline.before(name), self._pipeline.steps
+        if not before or any(hasattr(steps[each], "destinations") for each in before):
+            return self.of(name).rows_in
+        return sum(self.of(each).rows_out for each in before) if hasattr(steps[name], "llm") else 0
+
+
+def state_of(stats: RunStats, arrived: int) -> list[str]:
+    """What the rows of a step that are not done are doing; `arrived` have come to it."""
+    queued = arrived - stats.rows_done - stats.in_flight - stats.waiting
+    parts = [f"{queued:,} queued"] if queued > 0 else []
+    if stats.in_flight:
+        parts.append(f"{stats.in_flight:,} in flight")
+    parts += _waiting([stats])
+    if stats.rate_limited:
+        parts.append(f"{stats.rate_limited:,} refused for rate")
+    return parts
+
+
+def _waiting(stats: list[RunStats]) -> list[str]:
+    """What waits for what, and what needed no request."""
+    limited = sum(each.limited for each in stats)
+    retrying = sum(each.waiting for each in stats) - limited
+    reused = sum(each.reused for each in stats)
+    parts = [(limited, "waiting for quota"), (retrying, "retrying"), (reused, "from the ledger")]
+    return [f"{count:,} {what}" for count, what in parts if count > 0]
 
 
 def duration(seconds: float) -> str:
@@ -155,14 +245,13 @@ def shown(progress: Told, *, quiet: bool, rows_on_screen: bool, every: float = _
 def _live(progress: Told) -> Iterator[None]:
     from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
 
-    def line() -> Text:
-        return Text(progress.line(), no_wrap=True, overflow="ellipsis")
-
-    console = Console(stderr=True)
     with Live(
-        console=console, get_renderable=line, refresh_per_second=_LIVE_PER_SECOND, transient=True, redirect_stdout=False
+        console=Console(stderr=True),
+        get_renderable=progress.table,
+        refresh_per_second=_LIVE_PER_SECOND,
+        transient=True,
+        redirect_stdout=False,
     ):
         yield
 

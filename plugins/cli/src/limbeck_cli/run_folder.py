@@ -1,35 +1,29 @@
-"""The directory of one run: its ledger, a note of what was made from it, and the command that resumes it."""
+"""What the command adds to a run's directory: the command that resumes it, and no trace of a run that did nothing."""
 
 from __future__ import annotations
 
-import json
 import re
-import secrets
 import shlex
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck._engine.ledger import FAILED_FILE, FILE, release_ledger, shared_ledger
-from limbeck._engine.stores import refuse_url
+from limbeck._pipeline.config.settings import is_secret
+from limbeck._pipeline.run_folder import NOTE, OUTPUTS, REPORT, RunFolder
 from limbeck.errors import ConfigurationError, LedgerError
-
-from .settings import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .run_options import RunOptions
+    from limbeck._pipeline.config.run_settings import RunSettings
 
-PARENT = "runs"
-NOTE = "run.json"
-_OWN_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm", FAILED_FILE, "lock.sqlite", NOTE, "run.new")
-_LLM_SETTING = re.compile(r"(--set=)?((?:tasks\..+\.)?llm\.[^=]+)=(.*)", re.DOTALL)
+_OWN_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm", FAILED_FILE, "lock.sqlite", NOTE, REPORT, "run.new", "report.new")
+_LLM_SETTING = re.compile(r"(--set=)?((?:(?:tasks|steps)\..+\.)?llm\.[^=]+)=(.*)", re.DOTALL)
 
 
-class RunFolder:
-    """Where a run keeps its answers.
+class CommandFolder(RunFolder):
+    """Where a run of the command keeps its answers.
 
     Args:
         path: as the user would type it.
@@ -37,17 +31,17 @@ class RunFolder:
         fresh: whether it is made for this run, which the command line does not name.
 
     Attributes:
-        path: the directory. fresh: as given.
-        used: whether it holds something worth keeping; a fresh one goes away else.
+        fresh: as given. used: whether it holds something worth keeping; a fresh one goes away else.
         command: what to type to go on in it, or None.
     """
 
     def __init__(self, path: str, typed: Sequence[str] | None, *, fresh: bool = False) -> None:
-        refuse_url(path)
-        self.path = Path(path)
+        super().__init__(path)
+        typed = None if typed is None else list(typed)
         self.used = not fresh
-        self.command = None if typed is None else _resuming(typed, path if fresh else None)
         self.fresh = fresh
+        self.command = None if typed is None else _resuming(typed, path if fresh else None)
+        self._resumed = typed is not None and typed[:1] == ["resume"]  # the command that began it stays noted
         self._alone = not self.path.parent.exists()
 
     @property
@@ -56,13 +50,9 @@ class RunFolder:
         path = self.path / FAILED_FILE
         return path if path.is_file() else None
 
-    def made(self, output: str) -> bool:
-        """Whether `output` was made from the answers here, and so can be made again."""
-        return _absolute(output) in self._noted()["outputs"]
-
-    def refuse_own_file(self, path: str | None, what: str) -> None:
+    def refuse_own_file(self, path: str, what: str) -> None:
         """Raise if `path` is the list of failed rows, which every run here writes anew."""
-        if path is not None and Path(path).resolve() == (self.path / FAILED_FILE).resolve():
+        if Path(path).resolve() == (self.path / FAILED_FILE).resolve():
             raise ConfigurationError(
                 f"The {what} {path!r} belongs to the run directory, and is written anew by every run in it. "
                 "Take a copy of it, or another run directory."
@@ -74,25 +64,23 @@ class RunFolder:
             raise LedgerError(f"There is no ledger in {str(self.path)!r}, so there are no answers to read anew.")
 
     @contextmanager
-    def held(self, output: str, run: RunOptions) -> Iterator[None]:
-        """Keep everybody else out for the block.
-
-        Args:
-            output: what will be made: a path, or "-". run: with the ledger's own options.
+    def held(self, run: RunSettings) -> Iterator[None]:
+        """Keep everybody else out for the block, and note the command.
 
         Raises:
             LedgerError: it cannot be used, or another process uses it.
         """
         ledger = self._open(run)
         try:
-            self._note(output)
+            if self.command is not None and not self._resumed:
+                self.write(NOTE, {**self.noted(), "command": self.command})
             yield
         finally:
             release_ledger(ledger)
             if not self.used:
                 self._remove()
 
-    def _open(self, run: RunOptions) -> Any:
+    def _open(self, run: RunSettings) -> Any:
         try:
             return shared_ledger(
                 self.path, durability=run.durability or "normal", requests=run.ledger_requests or "full"
@@ -102,53 +90,16 @@ class RunFolder:
                 raise
             raise LedgerError(f"{exc} Name one with --run-dir, or keep no answers with --no-ledger.") from exc
 
-    def _noted(self) -> dict[str, Any]:
-        path = self.path / NOTE
-        try:
-            noted = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            noted = {}
-        except (OSError, ValueError) as exc:
-            raise ConfigurationError(
-                f"{str(path)!r}, which says what was made from the run, cannot be read: {exc}. Delete it, and give "
-                "--overwrite."
-            ) from exc
-        return {"command": noted.get("command"), "outputs": noted.get("outputs") or []}
-
-    def _note(self, output: str) -> None:
-        """Note what will be made, before it is there: a kill may come at any moment."""
-        note = self._noted()
-        note["command"] = self.command or note["command"]
-        if output != "-":
-            note["outputs"] = list(dict.fromkeys([*note["outputs"], _absolute(output)]))
-        text = json.dumps(note, indent=2, ensure_ascii=False) + "\n"
-        path = self.path / NOTE
-        try:
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                whole = path.with_suffix(".new")
-                whole.write_text(text, encoding="utf-8")
-                whole.replace(path)
-        except OSError as exc:
-            raise LedgerError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
-
     def _remove(self) -> None:
-        """Leave no trace of a run that asked nothing."""
+        """Leave no trace of a run that did nothing."""
         with suppress(OSError):
             for name in _OWN_FILES:
                 (self.path / name).unlink(missing_ok=True)
+            if (self.path / OUTPUTS).is_dir():
+                (self.path / OUTPUTS).rmdir()
             self.path.rmdir()
             if self._alone:
                 self.path.parent.rmdir()
-
-
-def fresh_path(name: str) -> str:
-    """A new directory's path, below the working directory."""
-    word = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
-    return f"{PARENT}/{word}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).resolve())
 
 
 def _resuming(typed: Sequence[str], path: str | None) -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import typer
 
+from limbeck._pipeline.config.settings import alternatives, fields_of, split_setting
 from limbeck._registry.registry import default_registry
 from limbeck.errors import ConfigurationError
 
 from .pydantic_guard import make_pydantic_usable
-from .settings import alternatives, fields_of, split_setting
 from .tables import show_table
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _prose(doc: str) -> str:
 
 def _instance(kind: Kind, cls: type, name: str, settings: Sequence[str]) -> tuple[Any, str]:
     """An instance on the offline model; or None, and what it cannot be made without."""
-    from .build import build_one
+    from limbeck._pipeline.config.build import build_one
 
     pairs = [split_setting(argument) for argument in settings]
     fields = {"llm": "offline"} if kind == "task" else {}
@@ -93,7 +93,7 @@ def _show_columns(step: Any) -> None:
 
 
 def _show_fields(cls: type) -> None:
-    from .docstrings import field_docs
+    from limbeck._pipeline.config.docstrings import field_docs
 
     annotations = fields_of(cls)
     if not annotations:

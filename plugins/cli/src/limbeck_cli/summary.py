@@ -3,86 +3,105 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck._llm.offline import OfflineLLM
-from limbeck._task.grouping import METADATA
+from limbeck._step import Sink
 
 from .commands import show_failure
 from .exits import ExitCode, say
 from .progress import duration
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from limbeck._pipeline.graph import Pipeline
 
-    from limbeck.types import Row
-
-    from .chain import Chain
-    from .sinks import Sink
+    from .failures import Failures
+    from .progress import Progress
 
 
 class Summary:
     """What became of a run: rows, failures and their first cause, tokens, time, and where the rows are."""
 
-    def __init__(self, chain: Chain, sink: Sink) -> None:
-        self._chain = chain
-        self._sink = sink
-        self._first_failure: str | None = None
-        self._keys = [f"error_{task.name}" for task in chain.tasks]
+    def __init__(self, pipeline: Pipeline, progress: Progress, failures: Failures) -> None:
+        self._pipeline = pipeline
+        self._progress = progress
+        self._failures = failures
 
-    def note(self, row: Row) -> None:
-        """Look at a row that leaves, for the first failure's cause."""
-        if self._first_failure is None:
-            metadata = row.get(METADATA)
-            for each in metadata if isinstance(metadata, list) else [metadata]:
-                self._first_failure = self._first_failure or self._failure(each)
+    def tell(self, code: ExitCode, error: BaseException | None, *, quiet: bool, failed: Path | None) -> None:
+        """Say it, on stderr. A quiet run that went well says nothing.
 
-    def _failure(self, metadata: Any) -> str | None:
-        for key in self._keys if isinstance(metadata, dict) else ():
-            error = metadata.get(key)
-            if isinstance(error, dict):
-                return f"row {self._sink.rows} of the output, {error.get('type')}: {error.get('message')}"
-        return None
-
-    def tell(self, code: ExitCode, *, seconds: float, quiet: bool, failed: Path | None) -> None:
-        """Say it, on stderr. A quiet run that went well says nothing. `failed` is the file of the rows that failed."""
-        if self._chain.error is not None:
-            show_failure(self._chain.error)
+        Args:
+            error: what ended the run early. failed: the file of the rows that failed.
+        """
+        if error is not None:
+            show_failure(error)
         if quiet and code is ExitCode.GOOD:
             return
-        if self._first_failure is not None:
-            say(f"First failure: {self._first_failure}")
+        if self._failures.first is not None:
+            say(f"First failure: {self._failures.first}")
         if failed is not None:
             say(f"The rows that failed, to mend or to feed back: {failed}")
-        say(f"{_VERDICTS.get(code, 'Done')}: {', '.join(self._facts(seconds))}.{self._stand_in()}")
+        say(f"{_VERDICTS.get(code, 'Done')}: {', '.join(self._facts())}.{self._stand_in()}")
 
-    def _facts(self, seconds: float) -> list[str]:
-        stats = self._chain.stats
-        written = f"{self._sink.rows:,} written to {self._sink.name}"
+    def _facts(self) -> list[str]:
+        stats, seconds = self._progress.stats, self._progress.seconds
+        rows = self._rows_in()
         failed = sum(each.rows_failed for each in stats)
         failures: Counter[str] = sum((each.failures for each in stats), Counter())
         reasons = ", ".join(f"{count:,} {name}" for name, count in failures.most_common())
         tokens = [sum(each.input_tokens for each in stats), sum(each.output_tokens for each in stats)]
         reused = sum(each.reused for each in stats)
         return [
-            f"{stats[0].rows_in:,} row{'s' * (stats[0].rows_in != 1)} in",
-            written,
+            f"{rows:,} row{'s' * (rows != 1)} in",
+            *self._written(),
             f"{failed:,} failed ({reasons})" if failed else "none failed",
             *([f"{reused:,} answer{'s' * (reused != 1)} from the ledger"] if reused else []),
             f"{tokens[0]:,} tokens in and {tokens[1]:,} out" if any(tokens) else "no tokens counted",
             f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
         ]
 
+    def _rows_in(self) -> int:
+        roots = [name for name in self._pipeline.steps if not self._pipeline.before(name)]
+        return sum(self._progress.of(name).rows_in for name in roots)
+
+    def _written(self) -> list[str]:
+        sinks = {name: step for name, step in self._pipeline.steps.items() if isinstance(step, Sink)}
+        return [
+            f"{self._progress.of(name).rows_in:,} written to {self._hidden(_place(sink))}"
+            for name, sink in sinks.items()
+        ]
+
+    def _hidden(self, place: str) -> str:
+        environment = self._pipeline.environment
+        hidden = place if environment is None else environment.hidden(place)
+        return _from_here(place) if hidden == place else hidden
+
     def _stand_in(self) -> str:
-        offline = [task.name for task in self._chain.tasks if is_stand_in(task)]
+        offline = [name for name, step in self._pipeline.steps.items() if is_stand_in(step)]
         if not offline:
             return ""
         return f" The answers of {', '.join(offline)} are the offline stand-in's: no model was asked."
 
 
-def is_stand_in(task: Any) -> bool:
-    """Whether the offline stand-in answers for this task: nothing is paid for."""
-    return isinstance(task.llm, OfflineLLM)
+def _from_here(path: str) -> str:
+    """A path as one would type it from the working directory."""
+    with suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path
+
+
+def _place(sink: Sink) -> str:
+    path = str(getattr(sink, "path", "") or "")
+    if path == "-":
+        return "stdout"
+    return path or ", ".join(sink.targets()) or sink.name
+
+
+def is_stand_in(step: Any) -> bool:
+    """Whether the offline stand-in answers for this step: nothing is paid for."""
+    return isinstance(getattr(step, "llm", None), OfflineLLM)
 
 
 _VERDICTS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from limbeck._pipeline.config.yaml_text import read_value, read_yaml
 from limbeck.errors import ConfigurationError
-from limbeck_cli.yaml_text import read_value, read_yaml
 
 
 @pytest.mark.parametrize(

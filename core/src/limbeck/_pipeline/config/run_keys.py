@@ -1,18 +1,18 @@
-"""The keys of a YAML file that say how its rows are run; on the command line each is an option."""
+"""The keys of a file that say how its rows are run; on the command line each is an option."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck.errors import ConfigurationError
-
-from .run_options import RunOptions, amount_of, max_failed_of
+from ...errors import ConfigurationError
+from .interpolation import refers
+from .run_settings import RunSettings, amount_of, max_failed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .yaml_text import Document
+    from .document import Document
+    from .interpolation import Environment
 
 
 def _text(value: Any) -> str:
@@ -46,6 +46,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
     "run_dir": _text,
     "no_ledger": _flag,
     "max_failed": max_failed_of,
+    "limit": _count,
     "max_concurrency": _count,
     "rpm": amount_of,
     "tpm": amount_of,
@@ -55,7 +56,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def read_run_options(document: Document) -> RunOptions:
+def read_run_settings(document: Document, environment: Environment) -> RunSettings:
     """What a file says of how it is run.
 
     Raises:
@@ -63,16 +64,18 @@ def read_run_options(document: Document) -> RunOptions:
     """
     said: dict[str, Any] = {}
     for key, read in RUN_KEYS.items():
-        value = document.data.get(key)
-        if value is None:
+        written = document.data.get(key)
+        if written is None:
             continue
+        value = environment.resolved(written, lambda _, key=key: document.at(key))  # type: ignore[misc]
         try:
             said[key] = read(value)
         except ValueError as exc:
             told = str(exc) if key == "max_failed" else f"{exc}, not {value!r}"
-            raise ConfigurationError(f"{document.at(key)}: `{key}`: {told}.") from exc
+            shown = environment.hidden(told) if refers(written) else told
+            raise ConfigurationError(f"{document.at(key)}: `{key}`: {shown}.") from None
     if "run_dir" in said:
         if said.get("no_ledger"):
             raise ConfigurationError(f"{document.at('no_ledger')}: `no_ledger` and `run_dir` exclude each other.")
-        said["run_dir"] = str(Path(document.path).parent / said["run_dir"])
-    return RunOptions(**said)
+        said["run_dir"] = str(document.folder / said["run_dir"])
+    return RunSettings(**said)

@@ -1,24 +1,22 @@
-"""How rows are run: what the options of the command line and the keys of a YAML file have in common."""
+"""How rows are run: what a pipeline's file, the command line and `Pipeline.run` have in common."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 LIMITS = ("max_concurrency", "rpm", "tpm")
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunSettings:
     """How rows are run; None where nothing was said.
 
     Attributes:
         run_dir: where every answer is kept. no_ledger: keep none.
-        max_failed: failed rows that stop a task: a count, or a fraction below 1 of the rows done.
+        max_failed: failed rows that stop a step: a count, or a fraction below 1 of the rows done.
+        limit: rows of each source to read at most.
         max_concurrency, rpm, tpm: requests in flight, requests and tokens a minute, of each LLM, at most.
         durability, ledger_requests: the ledger's own. unordered: rows leave as they are done.
     """
@@ -26,6 +24,7 @@ class RunOptions:
     run_dir: str | None = None
     no_ledger: bool | None = None
     max_failed: float | None = None
+    limit: int | None = None
     max_concurrency: int | None = None
     rpm: float | None = None
     tpm: float | None = None
@@ -33,59 +32,25 @@ class RunOptions:
     ledger_requests: Literal["full", "hash"] | None = None
     unordered: bool | None = None
 
-    def over(self, other: RunOptions) -> RunOptions:
+    def over(self, other: RunSettings) -> RunSettings:
         """These, and where they say nothing those of `other`."""
         if self.run_dir is not None or self.no_ledger is not None:  # one choice in two words
             other = replace(other, run_dir=None, no_ledger=None)
-        said = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
-        return replace(other, **said)
+        return replace(other, **self.said())
+
+    def said(self) -> dict[str, Any]:
+        """What was said, by name."""
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
 
     def limits(self) -> dict[str, float]:
         """The limits of each LLM that were said."""
         return {name: value for name in LIMITS if (value := getattr(self, name)) is not None}
 
     def arguments(self) -> dict[str, Any]:
-        """What `task.run` is to be told of it, beside the directory."""
+        """What running is to be told of it, beside the directory."""
         said = {name: getattr(self, name) for name in ("max_failed", "durability", "ledger_requests")}
-        said["ordered"] = False if self.unordered else None
+        said["ordered"] = None if self.unordered is None else not self.unordered
         return {name: value for name, value in said.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the commands that run rows take.
-
-    Attributes:
-        run: how rows are run.
-        limit: rows to read at most. overwrite: replace an existing output. quiet: no progress.
-        reparse: take stored answers only.
-        typed: the whole command line behind `limbeck`, for the line that resumes the run.
-    """
-
-    run: RunOptions
-    limit: int | None = None
-    overwrite: bool = False
-    quiet: bool = False
-    reparse: bool = False
-    typed: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TaskOptions:
-    """The one task of `generate`.
-
-    Attributes:
-        name: None where it was not said.
-        fields: those that have an option of their own: the value, and the option.
-    """
-
-    name: str | None
-    fields: Mapping[str, tuple[Any, str]]
-
-    @property
-    def given(self) -> bool:
-        """Whether anything was said."""
-        return self.name is not None or bool(self.fields)
 
 
 def amount_of(value: Any) -> float:
@@ -113,4 +78,6 @@ def max_failed_of(given: Any) -> float:
         value = math.nan
     if isinstance(given, bool) or not 0 <= value < math.inf or (value > 1 and (share or value != int(value))):
         raise ValueError(f"expected a count (20) or a fraction (0.05, or 5%), not {text!r}")
-    return math.inf if share and value == 1 else value  # all may fail; 1 alone is a count
+    if share and value == 1:
+        return math.inf  # all may fail; 1 alone is a count
+    return int(value) if value == int(value) else value

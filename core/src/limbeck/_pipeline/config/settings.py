@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from limbeck.errors import ConfigurationError, did_you_mean
-
+from ...errors import ConfigurationError, did_you_mean
 from .yaml_text import read_value
 
 if TYPE_CHECKING:
@@ -27,56 +27,12 @@ class Setting:
 
     Attributes:
         flag: how errors call it, without the value, which may be a secret.
-        keys: the path below the task, such as `("llm", "temperature")`. text: the value as typed.
+        keys: the path below the step, such as `("llm", "temperature")`. text: the value as typed.
     """
 
     flag: str
     keys: tuple[str, ...]
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit that is said once for every LLM of a run.
-
-    Attributes:
-        name: the LLM's field. value: what it is set to. where: where that was said.
-        firm: whether it goes before what the LLM's own configuration says; the command line's does.
-    """
-
-    name: str
-    value: float
-    where: str
-    firm: bool
-
-
-@dataclass(slots=True)
-class TaskSpec:
-    """A task as it was asked for, before any class is known.
-
-    Attributes:
-        task: its registered name. where: where that stands.
-        fields: the task's fields by name, `llm` and `name` among them.
-        origins: where each field was given, for error messages.
-        limits: of the LLM, unless its own fields or settings say otherwise.
-        settings: what is set on top.
-    """
-
-    task: str
-    where: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    limits: list[Limit] = field(default_factory=list)
-    settings: list[Setting] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """What the task will be called."""
-        return str(self.fields.get("name") or self.task.rpartition("/")[2])
-
-    def origin(self, name: str) -> str:
-        """Where the field `name` was given, else where the task was."""
-        return self.origins.get(name, self.where)
 
 
 def split_setting(argument: str) -> tuple[str, str]:
@@ -117,10 +73,10 @@ def put(fields: dict[str, Any], setting: Setting, keys: tuple[str, ...], annotat
         if inner is not None and not isinstance(inner, dict):
             raise ConfigurationError(f"{setting.flag}: `{key}` is not a mapping, so it cannot hold `{keys[-1]}`.")
         place[key] = place = dict(inner or {})
-    place[keys[-1]] = _value(setting.text, annotation)
+    place[keys[-1]] = typed_value(setting.text, annotation)
 
 
-def _value(text: str, annotation: Any) -> Any:
+def typed_value(text: str, annotation: Any) -> Any:
     """The value of `text` for a field: a text field takes it as it was typed."""
     choices = alternatives(annotation)
     others = [cls for cls in choices if getattr(cls, "__name__", "") not in ("str", "SecretStr", "NoneType")]
@@ -139,6 +95,26 @@ def alternatives(annotation: Any) -> list[Any]:
     if origin in (Union, UnionType):
         return [choice for each in get_args(annotation) for choice in alternatives(each)]
     return [annotation]
+
+
+def path_fields(cls: type) -> set[str]:
+    """The fields that hold paths: those that may be a `pathlib.Path`, or a list of them."""
+    return {name for name, annotation in fields_of(cls).items() if _mentions_path(annotation)}
+
+
+def _mentions_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_mentions_path, get_args(annotation)))
+
+
+def placed(value: Any, folder: Path) -> Any:
+    """A path, or several, as meant from a folder. What is no path (`-`, an address, no text at all) stays as it is."""
+    if isinstance(value, list):
+        return [placed(each, folder) for each in value]
+    if isinstance(value, Path):
+        return folder / value
+    if not isinstance(value, str) or value in ("", "-") or "://" in value:
+        return value
+    return str(folder / value)
 
 
 def refuse_unknown(name: str, known: Iterable[str], *, what: str, where: str) -> None:

@@ -1,0 +1,1 @@
+"""A pipeline as data: dicts, YAML and TOML, each mistake told by where it stands."""

@@ -1,0 +1,65 @@
+"""Files and dicts to pipelines, and back to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConfigurationError
+from .document import TEXT, Document
+from .toml_text import read_toml
+from .yaml_text import read_yaml, write_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..graph import Pipeline
+
+_TOML = (".toml",)
+
+
+def read_document(path: str) -> Document:
+    """Read a file by its suffix: `.toml`, or else as YAML."""
+    return read_toml(path) if Path(path).suffix.lower() in _TOML else read_yaml(path)
+
+
+def of_yaml(source: str | Path) -> Document:
+    """The document of a YAML file, or of a text of several lines."""
+    if isinstance(source, str) and "\n" in source:
+        return read_yaml(TEXT, text=source)
+    return read_yaml(str(source))
+
+
+def of_toml(source: str | Path) -> Document:
+    """The document of a TOML file, or of a text of several lines."""
+    if isinstance(source, str) and "\n" in source:
+        return read_toml(TEXT, text=source)
+    return read_toml(str(source))
+
+
+def of_dict(data: Any) -> Document:
+    """The document of a dict."""
+    return Document("", data)
+
+
+def pipeline_of(document: Document, settings: Sequence[str] = ()) -> Pipeline:
+    """The pipeline that a document describes, with `--set` arguments on top.
+
+    Raises:
+        ConfigurationError: file, line, key, what was expected there, and what is close.
+    """
+    from .build import build_pipeline
+    from .recipe import read_recipe
+
+    return build_pipeline(read_recipe(document, settings))
+
+
+def write_file(pipeline: Pipeline, path: str | Path | None) -> str:
+    """See `Pipeline.to_yaml`."""
+    text = write_yaml(pipeline.to_dict())
+    if path is not None:
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as exc:
+            raise ConfigurationError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+    return text

@@ -1,0 +1,48 @@
+"""What the commands that run rows take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from limbeck._pipeline.config.run_settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the commands that run rows take.
+
+    Attributes:
+        run: how rows are run. overwrite: replace existing outputs. quiet: no progress.
+        strict: a row that cannot be read stops the run. reparse: take stored answers only.
+        typed: the whole command line behind `limbeck`, for the line that resumes the run; None for
+            a command that asks nothing, and so cannot go on.
+    """
+
+    run: RunSettings
+    overwrite: bool = False
+    quiet: bool = False
+    strict: bool = False
+    reparse: bool = False
+    typed: Sequence[str] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """The one task of `generate`.
+
+    Attributes:
+        name: None where it was not said.
+        fields: those that have an option of their own: the value, and the option.
+    """
+
+    name: str | None
+    fields: Mapping[str, tuple[Any, str]]
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was said."""
+        return self.name is not None or bool(self.fields)

@@ -1,0 +1,200 @@
+"""`limbeck resume RUN` goes on from what the run's directory says, and `limbeck runs` lists the directories."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from limbeck import Pipeline
+from limbeck._engine.ledger import release_ledger, shared_ledger
+from limbeck.tasks import TextGeneration
+from support.command import invoke, limbeck, read_rows, start, write_rows
+from support.openai_server import Exchange, answer, hang, openai_server
+
+from .conftest import Asked
+
+FILE = """
+name: kept
+input: rows.jsonl
+output: out.jsonl
+steps:
+  - {task: text-generation, name: first, llm: paid/m}
+  - {task: text-generation, name: second, llm: paid/m, output_mappings: {generation: more}}
+"""
+
+
+def begin(text: str = FILE, *, rows: int = 3, prompt: str = "question") -> None:
+    Path("p.yaml").write_text(text)
+    write_rows(Path("rows.jsonl"), [{"instruction": f"{prompt} {number}"} for number in range(rows)])
+    invoke("run", "p.yaml", "--run-dir", "run")
+
+
+def note() -> dict[str, object]:
+    noted = json.loads(Path("run", "run.json").read_text())
+    assert isinstance(noted, dict)
+    return noted
+
+
+# Resume
+
+
+def test_a_run_is_resumed_from_its_directory_alone_and_nothing_is_asked_again(asked: Asked) -> None:
+    begin()
+    written = Path("out.jsonl").read_bytes()
+    Path("p.yaml").unlink()
+    Path("out.jsonl").unlink()
+    result = invoke("resume", "run")
+    assert result.exit_code == 0
+    assert Path("out.jsonl").read_bytes() == written
+    assert len(asked.prompts) == 6
+    assert "6 answers from the ledger" in result.stderr
+    assert "To go on from there: limbeck resume run\n" in result.stderr
+
+
+def test_it_may_be_resumed_from_anywhere(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert invoke("resume", str(tmp_path / "run")).exit_code == 0
+    assert len(asked.prompts) == 6
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_is_set_on_top_is_asked_anew_and_stays_set(asked: Asked) -> None:
+    begin()
+    asked.prompts.clear()
+    with pytest.warns(UserWarning, match="has changed since"):
+        result = invoke("resume", "run", "--set", "steps.second.llm.model=other")
+    assert result.exit_code == 0
+    assert len(asked.prompts) == 3
+    assert "model: other" in Pipeline.from_dict(note()["config"]).to_yaml()  # type: ignore[arg-type]  # a mapping
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_command_that_began_it_stays_noted() -> None:
+    begin()
+    before = note()["command"]
+    invoke("resume", "run")
+    assert note()["command"] == before == "limbeck run p.yaml --run-dir run"
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_run_of_generate_can_be_resumed_too() -> None:
+    write_rows(Path("rows.jsonl"), [{"instruction": "a"}])
+    assert invoke("generate", "-m", "paid/m", "-i", "rows.jsonl", "-o", "o.jsonl", "--run-dir", "run").exit_code == 0
+    assert "1 answer from the ledger" in invoke("resume", "run").stderr
+
+
+def test_a_value_from_the_environment_is_not_in_the_directory_and_is_looked_up_again(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    begin(FILE.replace("llm: paid/m,", "llm: {provider: paid/m, api_key: '${env:MY_KEY}'},", 1))
+    for path in Path("run").glob("*.json"):
+        assert "sk-very-secret" not in path.read_text()
+    assert invoke("resume", "run").exit_code == 0
+    assert [llm.api_key for llm in asked.built if llm.api_key] == [SecretStr("sk-very-secret")] * 2
+    monkeypatch.delenv("MY_KEY")
+    result = invoke("resume", "run")
+    assert result.exit_code == 1
+    assert "the environment variable `MY_KEY` is not set" in result.stderr
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_secret_in_the_file_leaves_no_configuration_and_the_command_is_told_instead() -> None:
+    begin(FILE.replace("llm: paid/m,", "llm: {provider: paid/m, base_url: 'http://me:sk-secret@host'},", 1))
+    assert "sk-secret" not in Path("run", "run.json").read_text()
+    result = invoke("resume", "run")
+    assert result.exit_code == 1
+    assert "has no configuration to go on from; run its command again: limbeck run p.yaml" in result.stderr
+
+
+def test_a_run_that_was_started_from_python_is_resumed_there() -> None:
+    Pipeline([{"instruction": "a"}], TextGeneration(llm="offline")).run(run_dir="run")
+    result = invoke("resume", "run")
+    assert result.exit_code == 1
+    assert "it was started from Python, so go on there: run the same pipeline with `run_dir='run'`" in result.stderr
+
+
+def test_what_is_no_run_directory_is_told() -> None:
+    result = invoke("resume", "none")
+    assert result.exit_code == 1
+    assert "'none' is no run directory: it has no run.json. `limbeck runs` lists those that there are." in result.stderr
+
+
+def test_an_interrupted_run_is_resumed_and_buys_nothing_twice(tmp_path: Path) -> None:
+    waiting = threading.Event()
+
+    async def never_answered(exchange: Exchange) -> web.StreamResponse:
+        waiting.set()
+        return await hang()(exchange)
+
+    with openai_server(answer(), answer(), never_answered) as server:
+        llm = f"{{provider: openai/m, base_url: '{server.url}', max_concurrency: 1, api_key: '${{env:MY_KEY}}'}}"
+        Path("p.yaml").write_text(FILE.replace("paid/m", llm))
+        write_rows(Path("rows.jsonl"), [{"instruction": f"question {number}"} for number in range(3)])
+        process = start("run", "p.yaml", "--run-dir", "run", env={"MY_KEY": "sk-x"}, stderr=subprocess.PIPE)
+        assert waiting.wait(60)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "interrupted" in limbeck("runs", ".").stdout
+        done = limbeck("resume", "run", env={"MY_KEY": "sk-x"})
+        assert server.answers == 6
+    assert done.returncode == 0
+    assert [row["instruction"] for row in read_rows(tmp_path / "out.jsonl")] == [f"question {n}" for n in range(3)]
+
+
+# The list
+
+
+@pytest.mark.usefixtures("asked")
+def test_runs_are_listed_with_their_state_their_rows_and_their_failures() -> None:
+    write_rows(Path("rows.jsonl"), [{"instruction": "good"}, {"instruction": "bad"}])
+    arguments = ["generate", "-m", "paid/m", "-i", "rows.jsonl"]
+    assert invoke(*arguments, "-o", "a.jsonl", "--run-dir", "runs/a").exit_code == 3
+    assert invoke(*arguments, "-o", "b.jsonl", "--run-dir", "runs/b", "--max-failed", "0").exit_code == 5
+    listed = {each["run"]: each for each in json.loads(invoke("runs", "--json").stdout)}
+    assert listed["runs/a"] == {
+        "run": "runs/a", "pipeline": "text-generation", "state": "finished", "rows": 2, "failed": 1,
+        "started": listed["runs/a"]["started"],
+    }  # fmt: skip
+    assert (listed["runs/b"]["state"], listed["runs/b"]["failed"]) == ("stopped", 1)
+    shown = invoke("runs").stdout
+    assert re.search(r"^runs/a +text-generation +finished +2 +1 +20\d\d-", shown, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_directory_in_which_a_process_runs_is_listed_as_running() -> None:
+    begin()
+    ledger = shared_ledger("run")
+    try:
+        assert limbeck("runs", ".", "--json").stdout.count('"state": "running"') == 1
+    finally:
+        release_ledger(ledger)
+    assert '"state": "finished"' in limbeck("runs", ".", "--json").stdout
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_directory_that_cannot_be_read_does_not_hide_the_others() -> None:
+    begin()
+    Path("broken").mkdir()
+    Path("broken", "run.json").write_text("{")
+    listed = {each["run"]: each["state"] for each in json.loads(invoke("runs", ".", "--json").stdout)}
+    assert listed == {"run": "finished", "broken": "interrupted"}
+
+
+def test_that_there_are_none_is_said() -> None:
+    result = invoke("runs")
+    assert result.exit_code == 0
+    assert "There are no run directories in 'runs'." in result.stderr
+    assert json.loads(invoke("runs", "--json").stdout) == []
