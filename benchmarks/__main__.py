@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 
 from .loopback import pin_to_client_core
 from .overhead import memory, overhead
+from .pipelines import overlap, pipeline
 from .race import say
 from .races import RACES
 from .report import markdown, write
 from .resume import resume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .contenders import Contender
     from .report import Section
 
-_NAMES = [*RACES, "overhead", "memory", "resume"]
+_NAMES = [*RACES, "overhead", "memory", "pipeline", "resume"]
 _RACE_ROWS = 2_000
 _OVERHEAD_ROWS = 20_000
-_MEMORY_ROWS = (10_000, 100_000)
+_SIZES = {"memory": (10_000, 100_000), "pipeline": (10_000,)}
 _LARGE_ROWS = 1_000_000
 
 
@@ -37,9 +38,9 @@ def main() -> None:
     names = _NAMES if options.benchmark == "all" else [options.benchmark]
     sections = []
     for name in names:
-        section = _measure(name, options, peers)
-        print(f"\n{section.title}\n\n{markdown(section)}\n", flush=True)
-        sections.append(section)
+        for section in _measure(name, options, peers):
+            print(f"\n{section.title}\n\n{markdown(section)}\n", flush=True)
+            sections.append(section)
     if options.out is not None:
         no_chart = write(options.out, sections)
         say(no_chart or f"wrote {options.out}, and the chart beside it")
@@ -52,21 +53,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds (default: 5)")
     parser.add_argument("--window", type=int, default=256, help="requests in flight (default: 256)")
     parser.add_argument("--peers", action="store_true", help="other frameworks too, each installed once in a venv")
-    parser.add_argument("--large", action="store_true", help=f"memory: {_LARGE_ROWS:,} rows too")
+    parser.add_argument("--large", action="store_true", help=f"memory, pipeline: {_LARGE_ROWS:,} rows too")
     parser.add_argument("--out", type=Path, help="a Markdown file, whose sections of these names are replaced")
     return parser.parse_args()
 
 
-def _measure(name: str, options: argparse.Namespace, peers: Sequence[Contender]) -> Section:
+def _measure(name: str, options: argparse.Namespace, peers: Sequence[Contender]) -> Iterator[Section]:
+    rows, window, rounds = options.rows or _RACE_ROWS, options.window, options.pairs
+    sizes = [options.rows] if options.rows else [*_SIZES.get(name, ()), *([_LARGE_ROWS] if options.large else [])]
     if name == "overhead":
-        return overhead(rows=options.rows or _OVERHEAD_ROWS, rounds=options.pairs)
-    if name == "memory":
-        sizes = [options.rows] if options.rows else [*_MEMORY_ROWS, *([_LARGE_ROWS] if options.large else [])]
-        return memory(sizes=sizes, rounds=options.pairs)
-    rows = options.rows or _RACE_ROWS
-    if name == "resume":
-        return resume(rows=rows, window=options.window, rounds=options.pairs, peers=peers)
-    return RACES[name].run(name, rows=rows, window=options.window, rounds=options.pairs, peers=peers)
+        yield overhead(rows=options.rows or _OVERHEAD_ROWS, rounds=rounds)
+    elif name == "memory":
+        yield memory(sizes=sizes, rounds=rounds)
+    elif name == "pipeline":
+        yield pipeline(sizes=sizes, window=window, rounds=rounds)
+        yield overlap(rows=rows, window=window, rounds=rounds)
+    elif name == "resume":
+        yield resume(rows=rows, window=window, rounds=rounds, peers=peers)
+    else:
+        yield RACES[name].run(name, rows=rows, window=window, rounds=rounds, peers=peers)
 
 
 def _peers() -> list[Contender]:

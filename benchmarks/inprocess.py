@@ -117,10 +117,10 @@ def main() -> None:
     began, began_cpu = time.perf_counter(), time.process_time()
     done = WAYS[options.way](options.rows, *prepared)
     cpu, seconds = time.process_time() - began_cpu, time.perf_counter() - began
-    print(json.dumps({"rows": done, "cpu_seconds": cpu, "seconds": seconds, "peak_mb": _peak_mb()}))
+    print(json.dumps({"rows": done, "cpu_seconds": cpu, "seconds": seconds, "peak_mb": peak_mb()}))
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     # On Linux `ru_maxrss` begins with what the parent had when it forked.
     status = Path("/proc/self/status")
     if status.exists():
