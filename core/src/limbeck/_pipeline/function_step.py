@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._step import GlobalStep, Step
@@ -81,10 +82,20 @@ def _check_function(function: Callable[[Any], Any]) -> None:
 def _process_each(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[Row]]]:
     def process(_self: Any, inputs: list[Row]) -> Iterator[list[Row]]:
         for row in inputs:
-            made = function(row)
-            yield [made] if isinstance(made, dict) else list(made or ())
+            yield _rows_of(function(row))
 
     return process
+
+
+def _rows_of(made: Any) -> list[Row]:
+    """What a function of a row returned, as rows."""
+    if isinstance(made, dict):
+        return [made]
+    if made is None:
+        return []
+    if isinstance(made, str) or not isinstance(made, Iterable):
+        raise TypeError(f"it returned {type(made).__name__}, where a row (a dict), a list of rows or None is expected")
+    return list(made)
 
 
 def _process_all(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[Row]]]:

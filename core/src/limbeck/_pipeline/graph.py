@@ -75,6 +75,11 @@ class Pipeline:
                 return step
             if known is not None:
                 self._rename(step)
+        elif isinstance(step, list | tuple) and any(map(_is_step, step)):
+            raise ConfigurationError(
+                "A list of steps is no step. Branches are made inside `with Pipeline(…):`, by `>>`: "
+                "`source >> [first, second] >> join()`."
+            )
         else:
             step = source_of(step, self._free("rows"))
         self._steps[step.name] = step

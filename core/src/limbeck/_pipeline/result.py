@@ -14,12 +14,12 @@ from pydantic import PrivateAttr
 from .._engine.ledger import FAILED_FILE
 from .._step import Sink
 from ..errors import ConfigurationError, did_you_mean
+from ..types import Row
 from .run_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..types import Row
     from .graph import Pipeline
     from .report import RunReport
     from .run_folder import RunFolder
@@ -116,6 +116,10 @@ class PipelineResult:
         self.report = report
         self.run_dir = folder.path if folder is not None else None
         self._leaves: dict[str, Any] = {name: kept.get(name, pipeline.steps[name]) for name in pipeline.leaves}
+
+    def __repr__(self) -> str:
+        where = f", run_dir={str(self.run_dir)!r}" if self.run_dir is not None else ""
+        return f"PipelineResult({self.report.pipeline!r}, leaves={self.leaves}{where})"
 
     def __getitem__(self, leaf: str) -> Iterator[Row]:
         if leaf not in self._leaves:
