@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
 
 from .._step import GeneratorStep, LoadDataFromDicts
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..types import Row
 
 _LOT = 256
@@ -26,9 +26,24 @@ class Rows(GeneratorStep):
 
     rows: Any
 
+    _taken: bool = PrivateAttr(default=False)
+
     @property
     def outputs(self) -> list[str]:
         return _columns(self.rows)
+
+    def load(self) -> None:
+        """Make sure that the rows are still there.
+
+        Raises:
+            ConfigurationError: they came from an iterator, which an earlier run has used up.
+        """
+        if self._taken and isinstance(self.rows, Iterator | AsyncIterator):
+            raise ConfigurationError(
+                f"The rows of {self.name!r} come from an iterator, and an earlier run has used it up. Make the "
+                "pipeline anew with a new iterator, or give it what can be iterated again: a list, a table, a source."
+            )
+        self._taken = True
 
     def count(self) -> int | None:
         """How many rows there are, or None where that is not known."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .._engine.handoff import EMPTY, END, Handoff
 from .._engine.portal import portal
-from .._step import Sink
+from .._step import Sink, open_pipeline
 from ..errors import ConfigurationError
 from .graph import Pipeline, is_source
 from .result import KeptRows, PipelineResult
@@ -95,6 +95,13 @@ class PipelineStream:
 
     def __init__(self, pipeline: Pipeline, rows: Any, options: Options, *, whole: bool = False) -> None:
         portal().refuse_own_thread()
+        outside = open_pipeline.set(None)  # a run inside the `with` makes steps that are not the pipeline's own
+        try:
+            self._begin(pipeline, rows, options, whole=whole)
+        finally:
+            open_pipeline.reset(outside)
+
+    def _begin(self, pipeline: Pipeline, rows: Any, options: Options, *, whole: bool) -> None:
         pipeline = _with_rows(pipeline, rows)
         pipeline.check()
         self._closed = threading.Event()
