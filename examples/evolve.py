@@ -10,7 +10,6 @@ It needs no key: functions stand in for the two models. For real ones put names 
 such as `WRITER = "openai/gpt-5-mini"`; nothing else changes.
 """
 
-
 from limbeck import Pipeline, Task, router, step
 from limbeck.steps import KeepColumns, SaveToJsonl
 from limbeck.tasks import TextClassification, TextGeneration

@@ -48,3 +48,25 @@ def _sandbox() -> tuple[Any, Any]:
             "jinja2", needed_by="An expression", requirement="limbeck-core[expressions]"
         ) from exc
     return ImmutableSandboxedEnvironment(), TemplateSyntaxError
+
+
+def columns_of(expression: object) -> dict[str, bool]:
+    """The columns that an expression uses, each with whether the row must have it.
+
+    One that is tested with `is defined`, or has a `default`, need not be there.
+    """
+    if not isinstance(expression, str):
+        return {}
+    from jinja2 import meta, nodes
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    tree = ImmutableSandboxedEnvironment().parse(f"{{{{ {expression} }}}}")
+    guarded = [*tree.find_all(nodes.Test), *tree.find_all(nodes.Filter)]
+    optional = {
+        each.node.name
+        for each in guarded
+        if each.name in ("defined", "undefined", "default", "d") and isinstance(each.node, nodes.Name)
+    }
+    used = meta.find_undeclared_variables(tree)
+    names = dict.fromkeys(each.name for each in tree.find_all(nodes.Name) if each.name in used)
+    return {name: name not in optional for name in names}

@@ -14,12 +14,12 @@ from pydantic import PrivateAttr
 from .._engine.ledger import FAILED_FILE
 from .._step import Sink
 from ..errors import ConfigurationError, did_you_mean
-from ..types import Row
 from .run_folder import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..types import Row
     from .graph import Pipeline
     from .report import RunReport
     from .run_folder import RunFolder

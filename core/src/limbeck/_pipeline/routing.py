@@ -11,7 +11,7 @@ from .._step import Step
 from .._task.grouping import METADATA, MODEL_NAME
 from ..errors import ConfigurationError
 from ..types import Row
-from .expressions import compiled
+from .expressions import columns_of, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,15 @@ class Router(Step):
             else:
                 self._tests.append((name, compiled(condition, where=f"The route to {name!r}")))
         super().model_post_init(context)
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        """The columns that the conditions use; a function's cannot be known."""
+        needed: dict[str, bool] = {}
+        for condition in self.routes.values():
+            for name, required in columns_of(condition).items():
+                needed[name] = required or needed.get(name, False)
+        return needed
 
     def destinations(self, row: Row) -> list[str]:
         """The names of the steps that `row` goes to."""
