@@ -1,4 +1,4 @@
-"""A pipeline with fan-out, router and fan-in, killed at any moment and resumed: the output is that of an undisturbed run."""
+"""A pipeline with fan-out, router and fan-in, killed at any moment and resumed, gives what an undisturbed one gives."""
 
 from __future__ import annotations
 

@@ -274,7 +274,7 @@ class Window:
             self.controller.refused(now, sent_at=unit.sent_at, wait=wait, quota=error.quota)
             delay = wait  # the gate spaces those that wait out
         elif isinstance(error, TransientError):
-            self.controller.faulted(now)
+            self.controller.faulted()
             if unit.attempts >= unit.stream.backend.max_attempts:
                 return None
             unit.stream.stats.retries += 1
