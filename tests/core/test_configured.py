@@ -12,7 +12,7 @@ from limbeck.testing import EchoLLM
 
 def test_a_field_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"`EchoLLM` has no field 'modle'\. Did you mean `model`.*Its fields are .*latency"
+        ConfigurationError, match=r"`EchoLLM` has no field 'modle'\. Did you mean .*`model`.*Its fields are .*latency"
     ):
         EchoLLM(modle="x")  # type: ignore[call-arg]  # what is tested
 

@@ -13,6 +13,7 @@ from limbeck import errors
 from limbeck.errors import (
     AmbiguousNameError,
     BackendError,
+    BatchError,
     BreakerError,
     ConfigurationError,
     FailureLimitError,
@@ -48,6 +49,7 @@ BUILT: list[LimbeckError] = [
     GenerationError("odd", raw="the text"),
     BreakerError(50, BackendError("first")),
     FailureLimitError(failed=3, done=10, max_failed=0.2, last=BackendError("last")),
+    BatchError("failed", step="ask", batch="batch_1", requests=2, cause=BackendError("no such model")),
     RowFailedError(task="answer", index=7, error=BackendError("why")),
 ]
 EVERY = BUILT + [cls("a message") for cls in CLASSES if cls not in {type(error) for error in BUILT}]

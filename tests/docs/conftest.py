@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limbeck.testing import registry
-from support.openai_server import echo, openai_server
+from support.openai_batches import openai_batch_server
+from support.openai_server import echo
 from support.page_runner import PageRunner
 from support.pages import REPOSITORY, blocks_of
 
@@ -40,7 +41,7 @@ def run_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
-    with openai_server(reply=answer_for, api_key="sk-of-the-docs") as server, registry() as fresh:
+    with openai_batch_server(reply=answer_for, api_key="sk-of-the-docs") as (server, _), registry() as fresh:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-docs")
 

@@ -171,13 +171,13 @@ class AnthropicServer:
         self._peers.add(request.transport and request.transport.get_extra_info("peername"))
         try:
             seen = await self._read(request)
-            _check_body(seen.body)
+            check_body(seen.body)
             await self._wait_for_company()
             script = self._behaviours.popleft() if self._behaviours else Answer(self._reply)
             behaviour = script(seen) if callable(script) else script
             return await self._behave(behaviour, seen, request)
-        except _RefusedError as refused:
-            return _error(Failure(refused.status, refused.kind, str(refused)))
+        except RefusedError as refused:
+            return error_response(Failure(refused.status, refused.kind, str(refused)))
         finally:
             self._in_flight -= 1
 
@@ -189,21 +189,22 @@ class AnthropicServer:
         try:
             body = await request.json()
         except web.HTTPRequestEntityTooLarge:
-            raise _RefusedError("Request exceeds the maximum size", 413, "request_too_large") from None
+            raise RefusedError("Request exceeds the maximum size", 413, "request_too_large") from None
         except ValueError:
-            raise _RefusedError("The request body is not valid JSON") from None
+            raise RefusedError("The request body is not valid JSON") from None
         headers = {name.lower(): value for name, value in request.headers.items()}
         seen = Seen(path=request.path, headers=headers, body=body)
         self.requests.append(seen)
-        self._check_headers(headers)
+        self.check_headers(headers)
         return seen
 
-    def _check_headers(self, headers: Mapping[str, str]) -> None:
+    def check_headers(self, headers: Mapping[str, str]) -> None:
+        """Refuse a request without a key or a version; `headers` have lower-case names."""
         key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         if not key or (self._api_key is not None and key != self._api_key):
-            raise _RefusedError("invalid x-api-key", 401, "authentication_error")
+            raise RefusedError("invalid x-api-key", 401, "authentication_error")
         if "anthropic-version" not in headers:
-            raise _RefusedError("anthropic-version: header is required")
+            raise RefusedError("anthropic-version: header is required")
 
     async def _wait_for_company(self) -> None:
         """Hold every request until `gather` of them are in hand; the first such crowd opens the way for all."""
@@ -213,7 +214,7 @@ class AnthropicServer:
 
     async def _behave(self, behaviour: Behaviour, seen: Seen, request: web.Request) -> web.StreamResponse:
         if isinstance(behaviour, Failure):
-            return _error(behaviour)
+            return error_response(behaviour)
         if isinstance(behaviour, Raw):
             return web.Response(status=behaviour.status, body=behaviour.body, content_type=behaviour.content_type)
         if isinstance(behaviour, Silence):
@@ -224,7 +225,7 @@ class AnthropicServer:
         return await _drop(behaviour, request)
 
     async def _answer(self, answer: Answer, seen: Seen, request: web.Request) -> web.StreamResponse:
-        message = _message(answer, seen.body)
+        message = message_of(answer, seen.body)
         if not seen.body.get("stream"):
             self.answers += 1
             return web.json_response(message, headers={"request-id": "req_loopback", **answer.headers})
@@ -243,6 +244,7 @@ def anthropic_server(
     api_key: str | None = None,
     gather: int = 1,
     largest_body: int = 32 * 1024 * 1024,
+    extend: Callable[[web.Application, AnthropicServer], object] | None = None,
 ) -> Iterator[AnthropicServer]:
     """Serve the Messages API on loopback.
 
@@ -252,12 +254,15 @@ def anthropic_server(
         api_key: the only key that is taken; any, when None.
         gather: no request is answered before this many are in flight at once.
         largest_body: bytes of a request at most; by default the API's limit.
+        extend: adds further routes.
     """
     server = AnthropicServer(reply=reply, api_key=api_key, gather=gather)
     server.queue(*behaviours)
     app = web.Application(client_max_size=largest_body)
     app.on_shutdown.append(server.stop)
     app.router.add_post("/v1/messages", server.handle)
+    if extend is not None:
+        extend(app, server)
     app.router.add_route("*", "/{path:.*}", _not_found)
     with serving(app) as url:
         server.url = url
@@ -268,10 +273,11 @@ def anthropic_server(
 
 
 async def _not_found(request: web.Request) -> web.Response:
-    return _error(Failure(404, "not_found_error", f"Not found: {request.path}"))
+    return error_response(Failure(404, "not_found_error", f"Not found: {request.path}"))
 
 
-def _error(failure: Failure) -> web.Response:
+def error_response(failure: Failure) -> web.Response:
+    """An error in the API's form."""
     error: dict[str, Any] = {"type": failure.kind, "message": failure.message}
     if failure.details is not None:
         error["details"] = dict(failure.details)
@@ -289,7 +295,8 @@ async def _drop(behaviour: Dropped, request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _message(answer: Answer, body: Mapping[str, Any]) -> dict[str, Any]:
+def message_of(answer: Answer, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The message that answers a request."""
     blocks = [*answer.blocks, *([{"type": "text", "text": answer.text}] if answer.text is not None else [])]
     calls = any(block["type"] == "tool_use" for block in blocks)
     thoughts = [block for block in blocks if block["type"] == "thinking"]
@@ -367,19 +374,22 @@ def _event(kind: str, **data: Any) -> bytes:
 # What it refuses
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
+    """Why a request is refused."""
+
     def __init__(self, message: str, status: int = 400, kind: str = "invalid_request_error") -> None:
         self.status = status
         self.kind = kind
         super().__init__(message)
 
 
-def _check_body(body: Any) -> None:
+def check_body(body: Any) -> None:
+    """Refuse what the API would."""
     if not isinstance(body, dict):
-        raise _RefusedError("The request body must be a JSON object")
+        raise RefusedError("The request body must be a JSON object")
     for name in ("user_profile_id", "workspace_id"):
         if name in body:  # in the SDK's request type, but they travel as headers
-            raise _RefusedError(f"{name}: Extra inputs are not permitted")
+            raise RefusedError(f"{name}: Extra inputs are not permitted")
     _check_messages_are_turns(body.get("messages"))
     _check_types(body)
     _check_ranges(body)
@@ -394,7 +404,7 @@ def _check_messages_are_turns(messages: Any) -> None:
     for place, message in enumerate(messages if isinstance(messages, list) else ()):
         role = message.get("role") if isinstance(message, dict) else None
         if role not in ("user", "assistant"):
-            raise _RefusedError(
+            raise RefusedError(
                 f'messages.{place}.role: Unexpected role "{role}"; a system prompt is the parameter `system`'
             )
 
@@ -419,10 +429,10 @@ def _check_types(body: dict[str, Any]) -> None:
         raise _ill_typed("", next((error for error in errors if error["loc"][:1] == (ours,)), errors[0])) from None
 
 
-def _ill_typed(place: str, error: Mapping[str, Any]) -> _RefusedError:
+def _ill_typed(place: str, error: Mapping[str, Any]) -> RefusedError:
     # Members of unions stand in the place by the names of their classes.
     parts = [str(part) for part in error["loc"] if not str(part)[:1].isupper()]
-    return _RefusedError(f"{'.'.join(filter(None, [place, *parts]))}: {error['msg']}")
+    return RefusedError(f"{'.'.join(filter(None, [place, *parts]))}: {error['msg']}")
 
 
 def _walk(value: Any, place: str) -> None:
@@ -431,7 +441,7 @@ def _walk(value: Any, place: str) -> None:
 
     if isinstance(value, BaseModel):
         # The SDK takes its own response models for blocks too, and those allow any key.
-        raise _RefusedError(f"{place}: Extra inputs are not permitted")
+        raise RefusedError(f"{place}: Extra inputs are not permitted")
     if isinstance(value, Mapping):
         for name, part in value.items():
             _walk(part, f"{place}.{name}".lstrip("."))
@@ -446,24 +456,24 @@ def _walk(value: Any, place: str) -> None:
 def _check_ranges(body: Mapping[str, Any]) -> None:
     max_tokens = body["max_tokens"]
     if max_tokens < 1:
-        raise _RefusedError("max_tokens: Input should be greater than or equal to 1")
+        raise RefusedError("max_tokens: Input should be greater than or equal to 1")
     if max_tokens > _MAX_OUTPUT_TOKENS:
         allowed = f"the maximum allowed number of output tokens for {body['model']}"
-        raise _RefusedError(f"max_tokens: {max_tokens} > {_MAX_OUTPUT_TOKENS}, which is {allowed}")
+        raise RefusedError(f"max_tokens: {max_tokens} > {_MAX_OUTPUT_TOKENS}, which is {allowed}")
     if not body["messages"]:
-        raise _RefusedError("messages: at least one message is required")
+        raise RefusedError("messages: at least one message is required")
     budget = (body.get("thinking") or {}).get("budget_tokens")
     if budget is not None and not 1024 <= budget < max_tokens:
-        raise _RefusedError("thinking.budget_tokens: must be at least 1024 and less than `max_tokens`")
+        raise RefusedError("thinking.budget_tokens: must be at least 1024 and less than `max_tokens`")
     if any(not sequence.strip() for sequence in body.get("stop_sequences") or ()):
-        raise _RefusedError("stop_sequences: each stop sequence must contain non-whitespace")
+        raise RefusedError("stop_sequences: each stop sequence must contain non-whitespace")
 
 
 def _check_texts(body: Mapping[str, Any]) -> None:
     for place, message in enumerate(body["messages"]):
         content = message["content"]
         if not content:
-            raise _RefusedError(f"messages.{place}: {message['role']} messages must have non-empty content")
+            raise RefusedError(f"messages.{place}: {message['role']} messages must have non-empty content")
         _check_text_blocks(content, f"messages.{place}.content")
     _check_text_blocks(body.get("system") or "", "system")
 
@@ -471,9 +481,9 @@ def _check_texts(body: Mapping[str, Any]) -> None:
 def _check_text_blocks(content: Any, place: str) -> None:
     for index, block in enumerate(() if isinstance(content, str) else content):
         if block["type"] == "text" and not block["text"]:
-            raise _RefusedError(f"{place}.{index}: text content blocks must be non-empty")
+            raise RefusedError(f"{place}.{index}: text content blocks must be non-empty")
         if place == "system" and block["type"] != "text":
-            raise _RefusedError(f"system.{index}.type: Input should be 'text'")
+            raise RefusedError(f"system.{index}.type: Input should be 'text'")
 
 
 def _check_tool_results(messages: Sequence[Mapping[str, Any]]) -> None:
@@ -482,11 +492,11 @@ def _check_tool_results(messages: Sequence[Mapping[str, Any]]) -> None:
         blocks = [block for block in message["content"] if isinstance(block, Mapping)]
         given = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
         if given - asked:
-            raise _RefusedError(
+            raise RefusedError(
                 f"messages.{place}: unexpected `tool_use_id` found in `tool_result` blocks: {given - asked}"
             )
         if asked - given:
-            raise _RefusedError(
+            raise RefusedError(
                 f"messages.{place}: `tool_use` ids were found without `tool_result` blocks: {asked - given}"
             )
         asked = {block["id"] for block in blocks if block["type"] == "tool_use"}
@@ -500,14 +510,14 @@ _SCHEMA_KEYS = {
 
 def _check_schema(schema: Any, place: str) -> None:
     if not isinstance(schema, Mapping):
-        raise _RefusedError(f"{place}: a schema must be an object")
+        raise RefusedError(f"{place}: a schema must be an object")
     unknown = schema.keys() - _SCHEMA_KEYS
     if unknown:
-        raise _RefusedError(f"{place}: For this type, properties {sorted(unknown)} are not supported")
+        raise RefusedError(f"{place}: For this type, properties {sorted(unknown)} are not supported")
     if isinstance(schema.get("type"), list):
-        raise _RefusedError(f"{place}: Input should be one type")
+        raise RefusedError(f"{place}: Input should be one type")
     if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
-        raise _RefusedError(f"{place}: For 'object' type, 'additionalProperties' must be explicitly set to false")
+        raise RefusedError(f"{place}: For 'object' type, 'additionalProperties' must be explicitly set to false")
     for name in ("properties", "$defs"):
         for key, part in schema.get(name, {}).items():
             _check_schema(part, f"{place}.{name}.{key}")

@@ -27,6 +27,7 @@
     └── RunStoppedError               the run ended before its rows did
         ├── BreakerError              too many failures in a row
         ├── FailureLimitError         more rows failed than `max_failed` allows
+        ├── BatchError                a provider batch was refused, failed as a whole, or cannot be reached
         └── RowFailedError            a row failed and the task says `on_error="raise"`
 
 Facts are attributes; the wording lives here. Catch by meaning: the two families most
@@ -36,7 +37,7 @@ programs need are `ConfigurationError` (mend and start again) and `GenerationErr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +49,7 @@ __all__ = [
     "AuthenticationError",
     "BackendError",
     "BadRequestError",
+    "BatchError",
     "BreakerError",
     "ConfigurationError",
     "ContentFilteredError",
@@ -403,6 +405,48 @@ class FailureLimitError(RunStoppedError):
             f"{failed} of {done} rows failed, more than `max_failed={max_failed:g}` allows, so the run was stopped. "
             f"The last cause was {type(last).__name__}: {last}"
         )
+
+
+class BatchError(RunStoppedError):
+    """A provider batch was refused, failed as a whole, or cannot be reached; the cause is chained.
+
+    Attributes:
+        reason: which of the three. step: whose batch it is. batch: its id at the provider, where it has one.
+        requests: how many entries it has.
+    """
+
+    def __init__(
+        self,
+        reason: Literal["refused", "failed", "unreachable"],
+        *,
+        step: str,
+        batch: str | None,
+        requests: int,
+        cause: GenerationError,
+    ) -> None:
+        self.reason = reason
+        self.step = step
+        self.batch = batch
+        self.requests = requests
+        name = f"The batch {batch!r}" if batch else "A batch"
+        fate = _BATCH_WORDS[reason].format(cause=str(cause).rstrip("."))
+        super().__init__(f"{name} of {requests} requests of step {step!r} {fate}")
+
+
+_BATCH_WORDS = {
+    "refused": (
+        'was not accepted: {cause}. Nothing of it was bought. Mend the cause, or set `mode="online"`, and run again '
+        "with the same run directory."
+    ),
+    "failed": (
+        "failed as a whole, and none of them was answered: {cause}. Mend the cause and run again with the same run "
+        "directory: answers that are there are kept, and only the rest is asked for."
+    ),
+    "unreachable": (
+        "cannot be asked about: {cause}. It stays noted in the run directory: run again with the same directory, "
+        "server and account to pick it up."
+    ),
+}
 
 
 class RowFailedError(RunStoppedError):

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .errors import PluginContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 
     from .errors import GenerationError
     from .types import (
+        BatchIntent,
+        BatchLimits,
+        BatchSearch,
+        BatchStatus,
         ChatType,
         Durability,
         GenerationRequest,
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BatchAPIProtocol",
     "BatchLLMProtocol",
     "LLMProtocol",
     "LedgerPluginProtocol",
@@ -35,6 +40,7 @@ __all__ = [
     "StepProtocol",
     "SyncLLMProtocol",
     "TaskProtocol",
+    "check_batch_api",
     "check_ledger",
     "check_llm",
 ]
@@ -66,6 +72,46 @@ class BatchLLMProtocol(Protocol):
     @property
     def model_name(self) -> str: ...
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationResponse | Exception]: ...
+
+
+class BatchAPIProtocol(Protocol):
+    """What a backend has beside its requests when its provider takes batches, for `mode="batch"`.
+
+    Like `agenerate`, none of these waits or tries again: they raise the typed errors, and the
+    engine does the rest. An entry is encoded once and counted in bytes; what cannot be encoded
+    fails its row, not the batch.
+    """
+
+    @property
+    def batch_limits(self) -> BatchLimits: ...
+
+    def encode_batch_entry(self, custom_id: str, request: GenerationRequest) -> bytes:
+        """One request as it stands in a batch, without a line break; raises `GenerationError`."""
+        ...
+
+    async def submit_batch(self, entries: Sequence[bytes], intent: BatchIntent) -> str:
+        """Submit encoded entries, in a way that `find_batch` can find; the batch's id at the provider.
+
+        `BadRequestError`, `AuthenticationError` and `RateLimitError` say that it was not accepted. Any other
+        error leaves that open, and the batch is looked for.
+        """
+        ...
+
+    async def find_batch(self, intent: BatchIntent) -> BatchSearch:
+        """Look for a batch whose submission was begun, and whose id was not heard."""
+        ...
+
+    async def poll_batch(self, id: str) -> BatchStatus:
+        """Where the batch stands."""
+        ...
+
+    def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:
+        """The results of a batch that has ended, by custom id and in any order; an entry may have none."""
+        ...
+
+    async def cancel_batch(self, id: str) -> None:
+        """Ask the provider to end the batch early. What is answered by then can still be fetched."""
+        ...
 
 
 class StepProtocol(Protocol):
@@ -164,6 +210,31 @@ def check_llm(llm: object) -> None:
         faults.append("`model_name` must be a property that returns a string")
     if faults:
         raise PluginContractError(f"{_describe(llm)} cannot be used as an LLM", faults)
+
+
+def check_batch_api(llm: object) -> None:
+    """Raise `PluginContractError`, naming all that is wrong, unless `llm` has the methods of `BatchAPIProtocol`."""
+    faults = []
+    for name, (arguments, is_async) in _BATCH_METHODS.items():
+        if not callable(getattr(llm, name, None)) or not _accepts(llm, name, len(arguments)):
+            faults.append(f"it must define `{name}({', '.join(('self', *arguments))})`")
+        elif _is_async(getattr(llm, name)) != is_async:
+            form = "`async def`" if is_async else "a plain `def`, or an async generator"
+            faults.append(f"`{name}` must be {form}")
+    if not hasattr(llm, "batch_limits"):
+        faults.append("it must have `batch_limits`")
+    if faults:
+        raise PluginContractError(f'{_describe(llm)} cannot be used with `mode="batch"`', faults)
+
+
+_BATCH_METHODS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "encode_batch_entry": (("custom_id", "request"), False),
+    "submit_batch": (("entries", "intent"), True),
+    "find_batch": (("intent",), True),
+    "poll_batch": (("id",), True),
+    "fetch_batch": (("id",), False),
+    "cancel_batch": (("id",), True),
+}
 
 
 def class_faults(kind: str, cls: type) -> list[str]:

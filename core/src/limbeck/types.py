@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .errors import GenerationError
+
 __all__ = [
+    "BatchIntent",
+    "BatchLimits",
+    "BatchSearch",
+    "BatchStatus",
     "Capabilities",
     "ChatMessage",
     "ChatType",
@@ -163,17 +169,20 @@ class PaidAnswer:
         row: the row's id: its position in the source, then the path of samples (`17`, `17.2`).
         samples: which samples of the row it answers: the first of them has the first generation.
         key: the digest of all that can change the answer.
-        request: what was asked. response: what came back, perhaps with fewer generations than samples.
+        request: what was asked; None where an answer came back from a provider batch of an earlier run before
+            its row did. response: what came back, perhaps with fewer generations than samples.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
+        batch: the entry of a provider batch that it answers, or None.
     """
 
     row: str
     samples: Sequence[int]
     key: bytes
-    request: GenerationRequest
+    request: GenerationRequest | None
     response: GenerationResponse
     latency: float
     attempts: int
+    batch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +220,64 @@ class Capabilities:
     vision: bool = False
     logprobs: bool = False
     batches: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """What one provider batch holds at most.
+
+    Attributes:
+        requests: entries. bytes: the entries' own, as they are encoded.
+    """
+
+    requests: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchIntent:
+    """A batch that is about to be submitted, or was when the process ended: what it can be found by.
+
+    Attributes:
+        token: 32 hexadecimal digits, the batch's alone. Every entry's custom id is `<token>-<number>`.
+        requests: how many entries it has.
+        at: when it was first meant to be submitted, in seconds of Unix time by this machine's clock.
+        known: ids of batches that are known to be others.
+    """
+
+    token: str
+    requests: int
+    at: float
+    known: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSearch:
+    """What a search for a batch by its intent came to.
+
+    Attributes:
+        id: the batch's id at the provider, or None where it was not found.
+        decided: False where one that cannot be told from others yet may be it: look again later.
+    """
+
+    id: str | None = None
+    decided: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """Where a batch stands.
+
+    Attributes:
+        state: "running"; "ended", with results to fetch, if perhaps not for every entry; or
+            "failed" as a whole, with none.
+        done: entries that have a result, where the provider says so before the end.
+        error: why it failed. A `RateLimitError` says that the account has too much in its queue.
+    """
+
+    state: Literal["running", "ended", "failed"]
+    done: int | None = None
+    error: GenerationError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,11 @@ def test_what_waits_to_be_written_is_committed_as_one_group(tmp_path: Path) -> N
 
 def test_a_file_of_the_first_version_is_brought_up_to_date_and_its_answers_are_used(tmp_path: Path) -> None:
     ask(ScriptedLLM(script=["paid for"]), ["q"], tmp_path)
-    calls = select(tmp_path, "SELECT * FROM calls")
+    columns = (
+        "id, step, row, sample, key, text, finish_reason, detail, request, model, input_tokens, output_tokens,"
+        " cached_tokens, reasoning_tokens, latency, attempts, error, message, at"
+    )
+    calls = select(tmp_path, f"SELECT {columns} FROM calls")
     (tmp_path / FILE).unlink()
     with closing(sqlite3.connect(tmp_path / FILE)) as old:
         old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1; PRAGMA application_id = {0x4C4D424B};")

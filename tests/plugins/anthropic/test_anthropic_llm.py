@@ -84,7 +84,7 @@ def test_building_one_imports_no_sdk() -> None:
 def test_its_capabilities_are_declared() -> None:
     capabilities = AnthropicLLM.capabilities
     assert (capabilities.native_json_schema, capabilities.tools, capabilities.vision) == (True, True, True)
-    assert (capabilities.native_n, capabilities.logprobs, capabilities.batches) == (False, False, False)
+    assert (capabilities.native_n, capabilities.logprobs, capabilities.batches) == (False, False, True)
 
 
 @pytest.mark.parametrize("url", ["api.anthropic.com", "ftp://host", "https://"])

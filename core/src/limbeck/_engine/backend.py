@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import BackendError, GenerationError, LedgerError, TransientError
-from ..protocols import check_llm
+from ..protocols import check_batch_api, check_llm
 from ..types import Capabilities, Generation, GenerationResponse, Quota, Usage
+from .batches import BatchWindow
 from .keys import Keyring, identity_of
 from .portal import portal
 from .window import window_at
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..types import GenerationRequest
     from .portal import Portal
+    from .window import Window
 
 Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
 
@@ -46,8 +48,12 @@ class Backend:
         self.keyring = Keyring(self._identity)
         self.rpm: float | None = getattr(llm, "rpm", None)
         self.tpm: float | None = getattr(llm, "tpm", None)
-        self.window = window_at(self._endpoint(), home)
-        self.window.serve(self)
+        self.online = window_at(self._endpoint(), home)
+        self.online.serve(self)
+        self.window: Window | BatchWindow = self.online
+        if getattr(llm, "mode", "online") == "batch":
+            check_batch_api(llm)
+            self.window = BatchWindow(home)
         self._threads: ThreadPoolExecutor | None = None
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
         self._watch: asyncio.TimerHandle | None = None
@@ -57,6 +63,11 @@ class Backend:
         """What shares one server's limits: provider, base URL and model. Weights in the process share with nobody."""
         if not hasattr(self.llm, "identity") or self._batches:
             return f"object {id(self.llm)}"
+        return self.endpoint
+
+    @property
+    def endpoint(self) -> str:
+        """Which server and model this is, in a form that holds in another process too."""
         return json.dumps([self._identity.get(name) for name in ("provider", "base_url", "model_name")])
 
     async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
@@ -67,7 +78,7 @@ class Backend:
             return [_checked(await self._within_timeout(requests[0]))]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             _reraise_cancellation(exc)
-            return [self._typed(exc)]
+            return [self.typed(exc)]
 
     async def _within_timeout(self, request: GenerationRequest) -> Any:
         """The answer, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time."""
@@ -110,16 +121,18 @@ class Backend:
                 raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
             _reraise_cancellation(exc)
-            return [self._typed(exc) for _ in requests]
-        return [self._typed(result) if isinstance(result, Exception) else self._judged(result) for result in results]
+            return [self.typed(exc) for _ in requests]
+        return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in results]
 
-    def _judged(self, result: Any) -> Result:
+    def judged(self, result: Any) -> Result:
+        """What a backend returned, once it is known to be a response."""
         try:
             return _checked(result)
         except BackendError as exc:
             return exc
 
-    def _typed(self, error: BaseException) -> Result:
+    def typed(self, error: BaseException) -> GenerationError | LedgerError:
+        """What a backend raised, as one of the types that the engine tells apart."""
         if isinstance(error, GenerationError | LedgerError):
             return error
         if isinstance(error, TimeoutError):

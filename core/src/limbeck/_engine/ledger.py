@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, LimbeckWarning
 from ..types import Generation, StoredAnswer, Usage
+from .batch_records import BatchRecords
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -80,6 +81,31 @@ MIGRATIONS = (
         PRIMARY KEY (step, key, row)
     ) WITHOUT ROWID;
     """,
+    # `calls.batch` is the entry of a provider batch that answered, "<token>-<number>". An entry with no such call
+    # is still to be read, which is how a run that was killed while it read the results goes on.
+    """
+    ALTER TABLE calls ADD COLUMN batch TEXT;
+    CREATE INDEX calls_by_batch ON calls (batch) WHERE batch IS NOT NULL;
+    CREATE TABLE batches (
+        token TEXT PRIMARY KEY,
+        step TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        batch TEXT,
+        status TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        message TEXT,
+        at REAL NOT NULL,
+        ended_at REAL
+    ) WITHOUT ROWID;
+    CREATE TABLE batch_entries (
+        token TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        row TEXT NOT NULL,
+        samples TEXT NOT NULL,
+        key BLOB NOT NULL,
+        PRIMARY KEY (token, number)
+    ) WITHOUT ROWID;
+    """,
 )
 
 _INDEXES = (
@@ -101,7 +127,7 @@ _CLAIMS = """
 _CALL_COLUMNS = (
     *("step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
-    *("latency", "attempts", "error", "message", "at"),
+    *("latency", "attempts", "error", "message", "at", "batch"),
 )
 _INSERT = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
 ROW_ORDER = "CAST(row AS INTEGER), sample, id"
@@ -358,7 +384,8 @@ class StepLedger:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
         response = answer.response
         usage, now = response.usage, time.time()
-        body = _request_text(answer.request) if self._ledger.stores_requests else None
+        stored = answer.request if self._ledger.stores_requests else None
+        body = _request_text(stored) if stored is not None else None
         records = []
         for sample, generation in zip(answer.samples, response.generations, strict=False):
             records.append(
@@ -366,7 +393,7 @@ class StepLedger:
                     *(self._name, answer.row, sample, answer.key),
                     *(_storable(generation.text), _storable(generation.finish_reason), _detail(generation)),
                     *(body, _storable(response.model), *_tokens(usage)),
-                    *(answer.latency, answer.attempts, None, None, now),
+                    *(answer.latency, answer.attempts, None, None, now, answer.batch),
                 )
             )
             usage = body = None
@@ -381,11 +408,15 @@ class StepLedger:
             (
                 *(self._name, row, sample, key, _storable(error.raw), None, None, None, None),
                 *(None, None, None, None, None),
-                *(error.attempts, type(error).__name__, _storable(str(error)), now),
+                *(error.attempts, type(error).__name__, _storable(str(error)), now, None),
             )
             for sample in samples
         ]
         self._ledger.submit(_INSERT, records)
+
+    def batches(self, endpoint: str) -> BatchRecords:
+        """The step's provider batches at one server."""
+        return BatchRecords(self._ledger, self._name, endpoint)
 
     def close(self) -> None:
         """The run of the step is over."""

@@ -70,7 +70,8 @@ class _ReplayBackend(Backend):
         self._replay = replay
         # One at a time, so that equal requests are answered in the order of their rows; at no pace but its own.
         self.max_concurrency, self.rpm, self.tpm = 1, None, None
-        self.window.serve(self)
+        self.online.serve(self)
+        self.window = self.online  # whatever its mode: a batch would be sent
 
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone

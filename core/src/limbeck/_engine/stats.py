@@ -20,6 +20,7 @@ class RunStats:
         reused: generations taken from the ledger.
         retries: attempts repeated after a fault. rate_limited: attempts refused for rate.
         waiting: requests that wait for their next attempt. limited: those of them that were refused for rate.
+        batches: provider batches that are open: being submitted, waited for or read.
         failures: generations failed, by the name of the error's type.
         usage: tokens of all answers.
     """
@@ -35,6 +36,7 @@ class RunStats:
     rate_limited: int = 0
     waiting: int = 0
     limited: int = 0
+    batches: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0

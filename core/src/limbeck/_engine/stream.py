@@ -263,6 +263,16 @@ class Stream:
             self._admit(row)
         return self._units.popleft()
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further row will come."""
+        return self._exhausted
+
+    @property
+    def asks(self) -> bool:
+        """Whether a model is asked at all."""
+        return self._policy.ask
+
     def taken(self, count: int) -> None:
         """The taker took what came of `count` rows: there is room for as many."""
         self._taken += count
@@ -454,8 +464,6 @@ class Stream:
             self._give_ready(index)
         self._units.clear()
         self._end(error)
-        for task in self.running:
-            task.cancel()
 
     def _end(self, error: BaseException | None) -> None:
         if self.ended:
@@ -467,6 +475,8 @@ class Stream:
             except LedgerError as exc:  # a store of somebody else's
                 error = error or exc
         self._finished(error)
+        for task in self.running:  # at the end of the rows, only batches can be left, which are for none of them
+            task.cancel()
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=self.info, stats=self.stats, error=error)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
 from ..types import GenerationResponse, PaidAnswer
+from .batch_records import refusal_of_online
 from .limits import Controller
 from .retry import backoff
 
@@ -74,11 +75,18 @@ class Window:
 
     def attach(self, stream: Stream) -> None:
         """Take the requests of `stream` too, in turn with those of the others."""
+        if (refusal := refusal_of_online(stream)) is not None:
+            stream.stop(refusal)
+            return
         self._streams.append(stream)
         self._configure()  # a backend may have gone
         if stream.observers.run_started is not None:
             stream.observers.run_started(run=stream.info)
         self.wake()
+
+    def take(self, unit: Unit) -> None:
+        """Send `unit` too, which a provider batch left unanswered."""
+        self._retry(unit, 0.0)
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
@@ -172,7 +180,7 @@ class Window:
         for unit in units:
             self._started(unit, task, now)
         try:
-            results = await units[0].stream.backend.ask([_for_samples(unit) for unit in units])
+            results = await units[0].stream.backend.ask([for_samples(unit) for unit in units])
             latency = self._loop.time() - now
             if units[0].stream.ledger is not None:
                 results = await self._kept(units, results, latency)
@@ -293,7 +301,8 @@ class Window:
             self._wake_at(when)
 
 
-def _for_samples(unit: Unit) -> GenerationRequest:
+def for_samples(unit: Unit) -> GenerationRequest:
+    """The request of `unit`, for as many generations as it has samples."""
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # How a request travels, never what it answers: left out of `LLM.identity`.
 _TRANSPORT_FIELDS = frozenset(
     {"max_concurrency", "rpm", "tpm", "timeout", "deadline", "max_attempts", "breaker_threshold", "generation_kwargs"}
+    | {"mode", "batch_fallback", "batch_max_requests", "batch_max_open"}
+    | {"batch_gather_seconds", "batch_poll_seconds"}
 )
 
 
@@ -41,6 +43,14 @@ class LLM(Configured):
         deadline: seconds for one request with all its attempts and waits.
         max_attempts: attempts for one request; refusals for rate do not count.
         breaker_threshold: failures in a row that stop the run.
+        mode: "batch" sends requests through the provider's batch API, where it has one: about half
+            the price, and up to a day's wait. It needs a run directory.
+        batch_fallback: "online" asks one by one for what a batch leaves unanswered, instead of
+            putting it into another batch.
+        batch_max_requests: requests in one batch at most; by default what the provider allows.
+        batch_max_open: batches at the provider at once, at most.
+        batch_gather_seconds: a batch that is not full is submitted when no row came for so long.
+        batch_poll_seconds: time to the first look at a batch; it grows to ten times that.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities()
@@ -55,8 +65,18 @@ class LLM(Configured):
     deadline: PositiveFloat = 3600.0
     max_attempts: PositiveInt = 5
     breaker_threshold: PositiveInt = 50
+    mode: Literal["online", "batch"] = "online"
+    batch_fallback: Literal["online"] | None = None
+    batch_max_requests: PositiveInt | None = None
+    batch_max_open: PositiveInt = 8
+    batch_gather_seconds: PositiveFloat = 5.0
+    batch_poll_seconds: PositiveFloat = 60.0
 
     def model_post_init(self, _context: Any, /) -> None:
+        if self.mode == "batch" and not self.capabilities.batches:
+            raise ConfigurationError(
+                f'`{type(self).__name__}` has no provider batches (`capabilities.batches`): leave `mode` at "online".'
+            )
         if self.generation_kwargs:
             self.check_generation_kwargs(self.generation_kwargs)
 

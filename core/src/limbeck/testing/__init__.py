@@ -5,13 +5,14 @@ Everything here goes through the same scan, checks and engine as the real thing.
 
 from __future__ import annotations
 
-from .contracts import LedgerContract, LLMContract, TaskContract
+from .contracts import BatchContract, LedgerContract, LLMContract, TaskContract
 from .distributions import check_distribution, fake_distribution, registry
 from .ledgers import MemoryLedger
 from .llms import EchoLLM, ScriptedLLM
 from .recordings import replay
 
 __all__ = [
+    "BatchContract",
     "EchoLLM",
     "LLMContract",
     "LedgerContract",

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import time
+import uuid
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,21 @@ from pydantic import SecretStr
 from .._engine.portal import portal
 from .._step import required_columns
 from ..errors import BadRequestError, LedgerError, MissingColumnError
-from ..protocols import check_ledger, check_llm, class_faults
-from ..types import Generation, GenerationRequest, GenerationResponse, PaidAnswer, Usage
+from ..protocols import check_batch_api, check_ledger, check_llm, class_faults
+from ..types import (
+    BatchIntent,
+    BatchLimits,
+    BatchSearch,
+    Generation,
+    GenerationRequest,
+    GenerationResponse,
+    PaidAnswer,
+    Usage,
+)
 from .llms import ScriptedLLM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from .._task.task import Task
     from ..protocols import LedgerProtocol, StepLedgerProtocol
@@ -133,6 +144,98 @@ class LLMContract:
     def test_its_answer_survives_pickling(self) -> None:
         response = self._ask(self.make_llm())
         assert pickle.loads(pickle.dumps(response)) == response  # noqa: S301 - our own bytes
+
+
+class BatchContract:
+    """The promises of a backend with provider batches; a subclass defines `make_llm`.
+
+    Behind it is a server that ends a batch within a few looks, and answers all its entries.
+    """
+
+    def make_llm(self) -> Any:
+        """The backend under test, ready to submit."""
+        raise AssertionError("A BatchContract must define `make_llm(self)`.")
+
+    def _entries(self, llm: Any, intent: BatchIntent) -> list[bytes]:
+        requests = [
+            GenerationRequest(messages=[{"role": "user", "content": f"Say {number}."}])
+            for number in range(intent.requests)
+        ]
+        return [llm.encode_batch_entry(f"{intent.token}-{number}", each) for number, each in enumerate(requests)]
+
+    async def _ended(self, llm: Any, intent: BatchIntent) -> str:
+        id: str = await llm.submit_batch(self._entries(llm, intent), intent)
+        for _ in range(100):
+            status = await llm.poll_batch(id)
+            if status.state == "ended":
+                return id
+            assert status.state == "running", f"The batch has failed: {status.error}"
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"The batch {id!r} has not ended after 100 looks.")
+
+    def _run(self, scene: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        llm = self.make_llm()
+
+        async def whole() -> None:
+            try:
+                await scene(llm)
+            finally:
+                aclose = getattr(llm, "aclose", None)
+                if aclose is not None:
+                    await aclose()
+
+        portal().wait(whole())
+
+    def test_it_has_what_a_backend_with_batches_must_have(self) -> None:
+        llm = self.make_llm()
+        check_batch_api(llm)
+        assert llm.capabilities.batches
+        assert isinstance(llm.batch_limits, BatchLimits)
+
+    def test_an_entry_is_one_line_of_bytes_that_holds_its_custom_id(self) -> None:
+        llm, intent = self.make_llm(), _intent()
+        for number, entry in enumerate(self._entries(llm, intent)):
+            assert isinstance(entry, bytes)
+            assert b"\n" not in entry
+            assert f"{intent.token}-{number}".encode() in entry
+
+    def test_every_entry_has_an_answer_under_its_custom_id(self) -> None:
+        async def scene(llm: Any) -> None:
+            intent = _intent()
+            id = await self._ended(llm, intent)
+            results = [(custom_id, result) async for custom_id, result in llm.fetch_batch(id)]
+            assert sorted(custom_id for custom_id, _ in results) == [f"{intent.token}-{number}" for number in range(3)]
+            assert all(isinstance(result, GenerationResponse) for _, result in results)
+
+        self._run(scene)
+
+    def test_results_can_be_read_twice(self) -> None:
+        async def scene(llm: Any) -> None:
+            id = await self._ended(llm, _intent())
+            first = {custom_id: result async for custom_id, result in llm.fetch_batch(id)}
+            assert {custom_id: result async for custom_id, result in llm.fetch_batch(id)} == first
+
+        self._run(scene)
+
+    def test_a_batch_is_found_by_its_intent_alone(self) -> None:
+        async def scene(llm: Any) -> None:
+            intent = _intent()
+            id = await self._ended(llm, intent)
+            await self._ended(llm, _intent())
+            assert await llm.find_batch(intent) == BatchSearch(id=id)
+
+        self._run(scene)
+
+    def test_a_batch_that_was_never_submitted_is_not_found(self) -> None:
+        async def scene(llm: Any) -> None:
+            await self._ended(llm, _intent())
+            assert await llm.find_batch(_intent()) == BatchSearch()
+
+        self._run(scene)
+
+
+def _intent() -> BatchIntent:
+    return BatchIntent(token=uuid.uuid4().hex, requests=3, at=time.time())
 
 
 class LedgerContract:

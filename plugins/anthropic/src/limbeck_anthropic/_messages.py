@@ -47,6 +47,19 @@ def wire_chat(messages: Sequence[Mapping[str, Any]]) -> tuple[Content | None, li
     return _joined(system), turns
 
 
+def batch_entry(custom_id: str, body: Mapping[str, Any]) -> bytes:
+    """A request's body as an entry of a Message Batch.
+
+    Raises:
+        BadRequestError: JSON cannot hold it.
+    """
+    try:
+        entry = {"custom_id": custom_id, "params": body}
+        return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise BadRequestError(f"The request could not be written: {exc}.") from exc
+
+
 def _joined(system: list[Content]) -> Content | None:
     texts = [content for content in system if isinstance(content, str)]
     if len(texts) == len(system):

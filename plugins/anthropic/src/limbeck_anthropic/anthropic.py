@@ -5,37 +5,44 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
 
 from limbeck import LLM
 from limbeck.errors import (
+    BadRequestError,
     ConfigurationError,
     GenerationError,
     MissingCredentialError,
     MissingDependencyError,
     TransientError,
 )
-from limbeck.types import Capabilities
+from limbeck.types import BatchLimits, Capabilities
 
 from ._answer import message_of_events, response_of
 from ._connections import REQUIREMENT, open_http_client
 from ._failures import failure_of, refusal_of, tokenless_failure
-from ._messages import wire_chat, with_instruction
+from ._messages import batch_entry, wire_chat, with_instruction
 from ._parameters import check_parameters, wire_parameters
 from ._quota import quota_of
 from ._schema import instruction, output_format
 from ._secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 
     import httpx2
     from anthropic import APIError, AsyncAnthropic, RequestOptions
 
-    from limbeck.types import GenerationRequest, GenerationResponse
+    from limbeck.types import BatchIntent, BatchSearch, BatchStatus, GenerationRequest, GenerationResponse
+
+    from ._batches import Batches
+
+T = TypeVar("T")
 
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
 _CONNECT_SECONDS = 30.0
@@ -63,7 +70,8 @@ class AnthropicLLM(LLM):
             above 600 and more than 21,333 `max_tokens`.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True, batches=True)
+    batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"stream"})
 
     model: str = Field(min_length=1)
@@ -115,6 +123,42 @@ class AnthropicLLM(LLM):
         body, options = self._wire(request)
         client = self._client_here()
         return self._read(await self._send(client, body, options), client)
+
+    # Batches (https://platform.claude.com/docs/en/build-with-claude/batch-processing)
+
+    def encode_batch_entry(self, custom_id: str, request: GenerationRequest) -> bytes:
+        """One request as an entry of a Message Batch."""
+        body, options = self._wire(request, whole=True)
+        return batch_entry(custom_id, {**body, **cast("dict[str, Any]", options.get("extra_json") or {})})
+
+    async def submit_batch(self, entries: Sequence[bytes], intent: BatchIntent) -> str:
+        """Submit a Message Batch; its entries' custom ids are what it can be found by."""
+        return await self._batches().submit(entries, intent)
+
+    async def find_batch(self, intent: BatchIntent) -> BatchSearch:
+        """Look through the batches of the time for one of the same size whose results have the intent's custom ids."""
+        return await self._batches().find(intent)
+
+    async def poll_batch(self, id: str) -> BatchStatus:
+        """Where the batch stands."""
+        return await self._batches().poll(id)
+
+    async def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:
+        """The lines of the results, as they arrive."""
+        async with aclosing(self._batches().fetch(id)) as results:
+            async for custom_id, result in results:
+                yield custom_id, result
+
+    async def cancel_batch(self, id: str) -> None:
+        """Ask for an early end."""
+        await self._batches().cancel(id)
+
+    def _batches(self) -> Batches:
+        from ._batches import Batches
+
+        _, options = wire_parameters(self.generation_kwargs)
+        client = self._client_here()
+        return Batches(client, partial(self._guarded, client), options, model=self.model, longest_wait=self.deadline)
 
     async def aclose(self) -> None:
         client = self._clients.pop(asyncio.get_running_loop(), None)
@@ -172,8 +216,8 @@ class AnthropicLLM(LLM):
 
     # One request
 
-    def _wire(self, request: GenerationRequest) -> tuple[dict[str, Any], RequestOptions]:
-        """The request's body, as the API takes it, and the SDK's options for it."""
+    def _wire(self, request: GenerationRequest, *, whole: bool = False) -> tuple[dict[str, Any], RequestOptions]:
+        """The request's body, as the API takes it, and the SDK's options for it. A `whole` answer is never a stream."""
         parameters, options = wire_parameters({**self.generation_kwargs, **request.parameters})
         system, messages = wire_chat(request.messages)
         body = {"model": self.model, "max_tokens": self.max_tokens, "messages": messages, **parameters}
@@ -185,7 +229,7 @@ class AnthropicLLM(LLM):
                 body["output_config"] = {**(body.get("output_config") or {}), "format": constraint}
         if system:
             body["system"] = system
-        if self._streams(body["max_tokens"]):
+        if not whole and self._streams(body["max_tokens"]):
             body["stream"] = True
         return body, options
 
@@ -201,6 +245,16 @@ class AnthropicLLM(LLM):
         response's models, a third of the SDK's CPU time. A stream too is read whole and then put together:
         the SDK's event objects cost several times as much.
         """
+        import httpx2
+
+        call = client.post("/v1/messages", cast_to=httpx2.Response, body=body, options=options)
+        return await self._guarded(client, call)
+
+    async def _guarded(self, client: AsyncAnthropic, call: Awaitable[T], missing: str | None = None) -> T:
+        """The result of a call to the SDK, or its failure in the types of `limbeck.errors`.
+
+        `missing` says what a 404 means, where that is not the model.
+        """
         import anthropic
         import httpx2
 
@@ -208,13 +262,18 @@ class AnthropicLLM(LLM):
         cause: Exception | None = None
         try:
             async with asyncio.timeout(self.timeout):
-                return await client.post("/v1/messages", cast_to=httpx2.Response, body=body, options=options)
+                return await call
         except TimeoutError:
             failure = self._timed_out(client)
         except anthropic.APIError as exc:
             secrets = Secrets(exc.request.headers)
             failure = self._failure(exc, client, secrets)
+            if missing is not None and isinstance(exc, anthropic.NotFoundError):
+                failure = BadRequestError(f"{_server(client)} answered 404: {missing}")
             cause = None if secrets.show_in(exc) else exc
+        except httpx2.HTTPError as exc:  # of a body that is read as it arrives the SDK maps nothing
+            failure = TransientError(f"The connection to {_server(client)} failed: {Secrets({}).redact(str(exc))}")
+            cause = exc
         except anthropic.AnthropicError as exc:  # besides the API's, only what gets a token raises
             failure = tokenless_failure(str(exc), status=getattr(exc, "status_code", None), cause=exc.__cause__)
         # Out here, so that an exception whose text shows a key is not even the context.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 import httpx2
@@ -18,7 +18,7 @@ from ._response import read_completion
 from ._secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from limbeck.types import GenerationResponse
 
@@ -30,7 +30,12 @@ _LONGEST_BODY_SHOWN = 200
 _LONGEST_MESSAGE = 500
 
 # What the SDK's aiohttp transport lets through unmapped beside the SDK's own errors; `OSError` holds `TimeoutError`.
-_FAILURES = (openai.OpenAIError, aiohttp.ClientError, OSError, TypeError, ValueError)
+_FAILURES = (
+    *(openai.OpenAIError, aiohttp.ClientError, httpx2.TransportError, httpx2.DecodingError),
+    *(OSError, TypeError, ValueError),
+)
+
+T = TypeVar("T")
 
 
 def http_client(*, connections: int, timeout: float) -> httpx2.AsyncClient:
@@ -67,14 +72,36 @@ class Chat:
         Raises:
             GenerationError: one of the types of `limbeck.errors`, without the key in it or in its cause.
         """
+        response = await self.guarded(self._post(query), model=query.model)
+        payload = _decoded(response)
+        return self.read(payload, asked=query.asked, model=query.model, headers=response.headers)
+
+    async def guarded(self, call: Awaitable[T], *, model: str, missing: str | None = None) -> T:
+        """The result of a call to the SDK, or its failure in the types of `limbeck.errors`.
+
+        `missing` says what a 404 means, where that is not the model.
+        """
         try:
-            response = await self._post(query)
+            return await call
         except _FAILURES as exc:
-            failure, cause = self._failure(exc, query), exc
-        else:
-            return self._read(response, query)
+            failure, cause = self.failure(exc, model=model, missing=missing), exc
         # Outside of the handler, so that a cause left out for what it shows is not the context either.
         raise failure from (None if self._secrets.show_in(cause) else cause)
+
+    @property
+    def client(self) -> openai.AsyncOpenAI:
+        """The SDK's, with its retries off."""
+        return self._client
+
+    @property
+    def server(self) -> str:
+        """What to call the server in messages."""
+        return self._server
+
+    def redacted(self, text: str) -> str:
+        """`text` without keys, and not too long for a message."""
+        # Shortened last: a secret that is cut in two would not be found.
+        return self._secrets.redact(text)[:_LONGEST_MESSAGE]
 
     async def _post(self, query: ChatQuery) -> httpx2.Response:
         # `post` with the raw response is the SDK's documented way around its typed methods: it
@@ -83,30 +110,34 @@ class Chat:
         options: Any = {"security": {"bearer_auth": True}, **query.options}
         return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=query.body, options=options)
 
-    def _read(self, response: httpx2.Response, query: ChatQuery) -> GenerationResponse:
-        payload = _decoded(response)
+    def read(
+        self, payload: Any, *, asked: int, model: str, headers: httpx2.Headers | None = None
+    ) -> GenerationResponse:
+        """Read the decoded body of a completion."""
         if isinstance(payload, str):
             shown = self._secrets.redact(payload)[:_LONGEST_BODY_SHOWN]
             raise TransientError(f"{self._server} answered with something that is not a completion: {shown!r}")
         if isinstance(payload, dict) and payload.get("error"):  # gateways that have sent their 200 before they fail
-            raise self._refused(_status_in(payload["error"]), response, payload, query)
-        quota = quota_of(response.headers.raw)
-        return read_completion(payload, asked=query.asked, server=self._server, quota=quota)
+            raise self.refused(_status_in(payload["error"]), payload, model=model, headers=headers)
+        quota = quota_of(headers.raw) if headers is not None else None
+        return read_completion(payload, asked=asked, server=self._server, quota=quota)
 
-    def _failure(self, exc: Exception, query: ChatQuery) -> GenerationError:
+    def failure(self, exc: Exception, *, model: str, missing: str | None = None) -> GenerationError:
+        """What an exception of the SDK, or of what is below it, means."""
+        if isinstance(exc, openai.NotFoundError) and missing is not None:
+            return BadRequestError(f"{self._server} answered 404: {missing}")
         if isinstance(exc, openai.APIStatusError):
-            return self._refused(exc.status_code, exc.response, _decoded(exc.response), query)
+            return self.refused(exc.status_code, _decoded(exc.response), model=model, headers=exc.response.headers)
         reason = self._secrets.redact(_innermost(exc))
-        if isinstance(exc, (openai.APIConnectionError, aiohttp.ClientError, OSError)):
+        if isinstance(exc, (openai.APIConnectionError, aiohttp.ClientError, httpx2.TransportError, OSError)):
             return TransientError(f"No answer from {self._server}: {reason}")
         return BadRequestError(f"The request to {self._server} could not be written: {reason}")
 
-    def _refused(self, status: int, response: httpx2.Response, body: Any, query: ChatQuery) -> GenerationError:
-        refusal = refusal_of(status, response.headers, body)
-        # Shortened last: a secret that is cut in two would not be found.
-        refusal = replace(refusal, message=self._secrets.redact(refusal.message)[:_LONGEST_MESSAGE])
-        failure = failure_of(refusal, server=self._server, model=query.model)
-        failure.quota = quota_of(response.headers.raw)
+    def refused(self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None) -> GenerationError:
+        """What a refusal means: of a request, or of the entry of a batch, which has no headers."""
+        refusal = refusal_of(status, headers or {}, body)
+        failure = failure_of(replace(refusal, message=self.redacted(refusal.message)), server=self._server, model=model)
+        failure.quota = quota_of(headers.raw) if headers is not None else None
         return failure
 
 

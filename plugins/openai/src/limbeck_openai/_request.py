@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from limbeck.errors import BadRequestError, ConfigurationError, MissingDependencyError, did_you_mean
 
@@ -26,6 +27,7 @@ _SET_BY_LIMBECK = {
 }
 # The SDK's own way to send what its signature lacks: our name, its name.
 _TRANSPORT = {"extra_body": "extra_json", "extra_headers": "headers", "extra_query": "params"}
+COMPLETIONS: Final = "/v1/chat/completions"  # as batches call it, whatever the server's own path
 _AUTHENTICATING = {"authorization", "api-key", "x-api-key"}
 
 
@@ -67,6 +69,27 @@ def chat_query(
             )
         body["response_format"] = response_format(request.output_schema)
     return ChatQuery(body=body, options=options, asked=asked)
+
+
+def batch_entry(custom_id: str, query: ChatQuery) -> bytes:
+    """A call as a line of a batch's input file, less the line break.
+
+    Raises:
+        BadRequestError: JSON cannot hold it.
+    """
+    # As the SDK does it: what it calls extra JSON goes over the body.
+    entry = {
+        "custom_id": custom_id,
+        "method": "POST",
+        "url": COMPLETIONS,
+        "body": {**query.body, **query.options.get("extra_json", {})},
+    }
+    try:
+        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # JSON may hold these as they are, and whoever splits the file by Unicode's line breaks would cut it there.
+        return line.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085").encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise BadRequestError(f"The request could not be written: {exc}.") from exc
 
 
 def check_parameters(generation_kwargs: Mapping[str, Any], *, owner: str) -> None:

@@ -10,19 +10,22 @@ from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
 
 from limbeck import LLM
 from limbeck.errors import MissingCredentialError
-from limbeck.types import Capabilities
+from limbeck.types import BatchLimits, Capabilities
 
 from ._connections import Connections
-from ._request import chat_query, check_parameters
+from ._request import batch_entry, chat_query, check_parameters
 from ._sdk import import_sdk
 from ._url import checked_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from limbeck.types import GenerationRequest, GenerationResponse
+    from limbeck.errors import GenerationError
+    from limbeck.types import BatchIntent, BatchSearch, BatchStatus, GenerationRequest, GenerationResponse
 
+    from ._batches import Batches
     from ._chat import Chat
+    from ._request import ChatQuery
 
 _OPENAI = "https://api.openai.com/v1"
 # The SDK insists on a key; servers of one's own mostly want none.
@@ -54,8 +57,9 @@ class OpenAILLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True
+        native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True, batches=True
     )
+    batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "organization", "project", "max_choices"})
 
     model: str = Field(min_length=1)
@@ -95,11 +99,49 @@ class OpenAILLM(LLM):
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
-        query = chat_query(
+        chat = await self._connections.get(self._connect)
+        return await chat.complete(self._query(request))
+
+    def _query(self, request: GenerationRequest) -> ChatQuery:
+        return chat_query(
             request, model=self.model, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices
         )
+
+    # Batches (https://platform.openai.com/docs/guides/batch)
+
+    def encode_batch_entry(self, custom_id: str, request: GenerationRequest) -> bytes:
+        """One request as a line of a batch's input file."""
+        return batch_entry(custom_id, self._query(request))
+
+    async def submit_batch(self, entries: Sequence[bytes], intent: BatchIntent) -> str:
+        """Upload the input file and make a batch of it, with the intent's token as metadata."""
+        return await (await self._batches()).submit(entries, intent)
+
+    async def find_batch(self, intent: BatchIntent) -> BatchSearch:
+        """Look for the intent's token in the metadata of the account's batches."""
+        return await (await self._batches()).find(intent)
+
+    async def poll_batch(self, id: str) -> BatchStatus:
+        """Where the batch stands."""
+        return await (await self._batches()).poll(id)
+
+    async def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:
+        """The lines of the output file and of the error file, as they arrive."""
+        from contextlib import aclosing
+
+        async with aclosing((await self._batches()).fetch(id)) as results:
+            async for custom_id, result in results:
+                yield custom_id, result
+
+    async def cancel_batch(self, id: str) -> None:
+        """Ask for an early end."""
+        await (await self._batches()).cancel(id)
+
+    async def _batches(self) -> Batches:
         chat = await self._connections.get(self._connect)
-        return await chat.complete(query)
+        from ._batches import Batches
+
+        return Batches(chat, model=self.model, generation_kwargs=self.generation_kwargs)
 
     async def aclose(self) -> None:
         """Close the running event loop's client; a later request makes a new one."""

@@ -1,0 +1,190 @@
+"""A strict loopback server of Anthropic's Message Batches, beside its messages.
+
+    with anthropic_batch_server() as (server, desk):
+        desk.polls_needed = 2
+        ...                                 # point a client at `server.url`
+    desk.submitted["hi"], desk.answered["hi"]
+
+Each entry is checked as a message's request would be when it is processed (a faulty one is
+`errored`), the batch itself when it is submitted; the batch objects that come back are checked
+against the SDK's response model. An answer is `echo: ` and the prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from .anthropic_server import (
+    Answer,
+    AnthropicServer,
+    Failure,
+    RefusedError,
+    anthropic_server,
+    check_body,
+    error_response,
+    message_of,
+)
+from .batch_desk import BatchDesk, Fate, Filed, prompt_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MOST_ENTRIES = 100_000
+_ERRORS = {"faulty": "api_error", "refused": "invalid_request_error"}
+
+
+class _Batches:
+    def __init__(self, server: AnthropicServer, desk: BatchDesk) -> None:
+        self._server = server
+        self._desk = desk
+
+    def add_to(self, app: web.Application) -> None:
+        base = "/v1/messages/batches"
+        app.router.add_post(base, self._guarded(self._create))
+        app.router.add_get(base, self._guarded(self._list))
+        app.router.add_get(f"{base}/{{id}}", self._guarded(self._retrieve))
+        app.router.add_get(f"{base}/{{id}}/results", self._guarded(self._results))
+        app.router.add_post(f"{base}/{{id}}/cancel", self._guarded(self._cancel))
+
+    def _guarded(self, handler: Any) -> Any:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                if self._desk.closed:
+                    raise RefusedError(f"Not found: {request.path}", 404, "not_found_error")
+                self._server.check_headers({name.lower(): value for name, value in request.headers.items()})
+                response: web.StreamResponse = await handler(request)
+            except RefusedError as refused:
+                return error_response(Failure(refused.status, refused.kind, str(refused)))
+            return response
+
+        return handle
+
+    def _filed(self, request: web.Request) -> Filed:
+        filed = self._desk.by_id(request.match_info["id"])
+        if filed is None:
+            raise RefusedError(f"No batch {request.match_info['id']}", 404, "not_found_error")
+        return filed
+
+    async def _create(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        requests = body.get("requests") if isinstance(body, dict) else None
+        if not isinstance(requests, list) or body.keys() != {"requests"} or not 0 < len(requests) <= _MOST_ENTRIES:
+            raise RefusedError("requests: a list of 1 to 100,000 requests, and nothing else, is required")
+        entries: dict[str, dict[str, Any]] = {}
+        for place, entry in enumerate(requests):
+            if entry.keys() != {"custom_id", "params"} or not _CUSTOM_ID.fullmatch(entry["custom_id"]):
+                raise RefusedError(f"requests.{place}: needs a `custom_id` of 1 to 64 letters, and `params`")
+            if entry["custom_id"] in entries:
+                raise RefusedError(f"requests.{place}.custom_id: must be unique")
+            entries[entry["custom_id"]] = entry["params"]
+        filed = Filed(self._desk.new_id("msgbatch"), entries, time.time())
+        self._desk.file(filed)
+        return await self._desk.reply(request, self._object(filed))
+
+    async def _list(self, request: web.Request) -> web.Response:
+        limit = int(request.query.get("limit", "20"))
+        newest_first = self._desk.filed[::-1]
+        if "after_id" in request.query:
+            ids = [filed.id for filed in newest_first]
+            newest_first = newest_first[ids.index(request.query["after_id"]) + 1 :]
+        for filed in newest_first[:limit]:
+            await self._look(filed)
+        page = [self._object(filed) for filed in newest_first[:limit]]
+        last = page[-1]["id"] if page else None
+        more = len(newest_first) > limit
+        return web.json_response({"data": page, "has_more": more, "first_id": None, "last_id": last})
+
+    async def _retrieve(self, request: web.Request) -> web.Response:
+        filed = self._filed(request)
+        await self._look(filed)
+        return web.json_response(self._object(filed))
+
+    async def _look(self, filed: Filed) -> None:
+        async def answered(body: dict[str, Any]) -> dict[str, Any]:
+            return message_of(Answer(f"echo: {prompt_of(body)}"), body)
+
+        if self._desk.ends_now(filed):
+            for body in filed.entries.values():
+                self._refuse_faulty(body)
+            await self._desk.end(filed, answered)
+
+    def _refuse_faulty(self, body: dict[str, Any]) -> None:
+        """Let an entry that the API would refuse be refused."""
+        try:
+            if "stream" in body:
+                raise RefusedError("stream: is not allowed in a batch")
+            check_body(body)
+        except RefusedError:
+            self._desk.fates.setdefault(prompt_of(body), []).insert(0, "refused")
+
+    async def _results(self, request: web.Request) -> web.StreamResponse:
+        filed = self._filed(request)
+        if filed.results is None:
+            raise RefusedError("The batch has not ended")
+        response = web.StreamResponse(headers={"content-type": "application/x-jsonl"})
+        await response.prepare(request)
+        lines = [json.dumps(_line(*line)).encode() for line in self._desk.shuffled(filed)]
+        await self._desk.send_lines(response, request, lines)
+        return response
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        filed = self._filed(request)
+        filed.cancelled = True
+        return web.json_response(self._object(filed))
+
+    def _object(self, filed: Filed) -> dict[str, Any]:
+        from anthropic.types.messages import MessageBatch
+
+        created = datetime.fromtimestamp(filed.created, UTC)
+        fates = [fate for fate, _ in (filed.results or {}).values()]
+        ended = filed.results is not None
+        # A result without a line is counted as any other.
+        succeeded = fates.count("answered") + fates.count("missing")
+        batch = {
+            "id": filed.id,
+            "type": "message_batch",
+            "processing_status": "ended" if ended else "canceling" if filed.cancelled else "in_progress",
+            "created_at": created.isoformat(),
+            "expires_at": (created + timedelta(days=1)).isoformat(),
+            "ended_at": created.isoformat() if ended else None,
+            "archived_at": None,
+            "cancel_initiated_at": None,
+            "results_url": f"{self._server.url}/v1/messages/batches/{filed.id}/results" if ended else None,
+            "request_counts": {
+                "processing": 0 if ended else len(filed.entries),
+                "succeeded": succeeded,
+                "errored": fates.count("faulty") + fates.count("refused"),
+                "canceled": fates.count("cancelled"),
+                "expired": fates.count("expired"),
+            },
+        }
+        MessageBatch.model_validate(batch)
+        return batch
+
+
+def _line(custom_id: str, fate: Fate, message: Any) -> dict[str, Any]:
+    if fate == "answered":
+        return {"custom_id": custom_id, "result": {"type": "succeeded", "message": message}}
+    if fate in _ERRORS:
+        error = {"type": _ERRORS[fate], "message": f"This request is {fate}."}
+        body = {"type": "error", "error": error, "request_id": None}
+        return {"custom_id": custom_id, "result": {"type": "errored", "error": body}}
+    return {"custom_id": custom_id, "result": {"type": "canceled" if fate == "cancelled" else fate}}
+
+
+@contextmanager
+def anthropic_batch_server(*, api_key: str | None = None) -> Iterator[tuple[AnthropicServer, BatchDesk]]:
+    """Serve messages and Message Batches on loopback until the block ends."""
+    desk = BatchDesk()
+    with anthropic_server(
+        api_key=api_key, largest_body=256 * 2**20, extend=lambda app, server: _Batches(server, desk).add_to(app)
+    ) as server:
+        yield server, desk
