@@ -23,6 +23,15 @@ def test_a_list_of_steps_in_a_chain_is_told_of_the_form_that_branches() -> None:
         Pipeline([{"x": 1}], [keep(name="a"), keep(name="b")])
 
 
+def test_a_list_of_texts_is_told_that_a_row_has_columns() -> None:
+    with pytest.raises(ConfigurationError, match=r"A row is a dict of columns, and these are a list of `str`"):
+        Pipeline(["What is 2 + 2?", "And 3 + 3?"], keep())
+
+
+def test_no_rows_are_rows_too(tmp_path: Path) -> None:
+    assert Pipeline([], keep()).run(run_dir=tmp_path).to_list() == []
+
+
 @pytest.mark.parametrize(("made", "kind"), [(5, "int"), ("text", "str"), (True, "bool")])
 def test_a_function_that_returns_no_row_fails_the_row_and_says_what_it_should(
     made: Any, kind: str, tmp_path: Path

@@ -66,6 +66,11 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
             f"A pipeline takes its rows from a step, a list of dicts, a table or an iterable, not from "
             f"{'one row' if isinstance(rows, dict) else f'`{type(rows).__name__}`'}."
         )
+    if isinstance(rows, list) and not any(isinstance(row, Mapping) for row in rows):
+        raise ConfigurationError(
+            f"A row is a dict of columns, and these are a list of `{type(rows[0]).__name__}`. Name the column: "
+            '`[{"instruction": each} for each in …]`.'
+        )
     return Rows(name=name, rows=rows)
 
 
