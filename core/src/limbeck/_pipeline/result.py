@@ -42,8 +42,9 @@ class KeptRows(Sink):
 
     @property
     def path(self) -> Path:
-        """The JSONL file."""
-        return Path(self.folder) / OUTPUTS / f"{self.name}.jsonl"
+        """The JSONL file, which stays in the directory whatever the leaf is called."""
+        name = self.name.replace("/", "%2F").replace("\\", "%5C")
+        return Path(self.folder) / OUTPUTS / f"{name}.jsonl"
 
     @property
     def _partial(self) -> Path:

@@ -11,7 +11,7 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
 from .._engine.portal import portal
@@ -22,6 +22,7 @@ from .._registry.registry import default_registry
 from .._step import GeneratorStep, GlobalStep, Sink
 from .._task.task import Task
 from ..errors import ConfigurationError, MissingColumnError
+from ..types import Durability, StoredRequests
 from .drawing import kind_of
 from .graph import declared_columns, is_source
 from .layout import regions_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from .._engine.stream import Job
     from ..errors import GenerationError
-    from ..types import Durability, Row, StoredRequests
+    from ..types import Row
     from .graph import Pipeline
     from .lineage import Item, Root
     from .outlets import Taker
@@ -63,6 +64,20 @@ class Options:
     overwrite: bool = False
     observers: Sequence[object] = ()
     ask: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what a type checker would have.
+
+        Raises:
+            ConfigurationError: an option has no such value.
+        """
+        for name, known in (("durability", get_args(Durability)), ("ledger_requests", get_args(StoredRequests))):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}; it is {' or '.join(map(repr, known))}.")
+        if self.max_failed is not None and not self.max_failed >= 0:
+            raise ConfigurationError(f"`max_failed` is {self.max_failed!r}; it is a count, or a fraction below 1.")
+        if not isinstance(self.observers, list | tuple):
+            raise ConfigurationError("`observers` is a list of objects with hooks: write `observers=[observer]`.")
 
 
 class Runner:
