@@ -10,6 +10,7 @@ import pytest
 
 from limbeck._engine.backend import Backend
 from limbeck._engine.stream import Policy
+from limbeck._engine.window import Window
 from limbeck.errors import (
     AuthenticationError,
     BackendError,
@@ -208,6 +209,7 @@ def test_a_limit_goes_with_the_backend_that_asked_for_it() -> None:
 
 def test_refusals_cut_the_window_once_for_all_that_were_on_their_way() -> None:
     _, _, backend = ask(Model(failing(lambda: RateLimitError("no", retry_after=1.0), times=1), max_concurrency=40), 40)
+    assert isinstance(backend.window, Window)
     assert backend.window.controller.limit >= 40 * 0.7
 
 
