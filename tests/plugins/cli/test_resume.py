@@ -80,6 +80,18 @@ def test_what_is_set_on_top_is_asked_anew_and_stays_set(asked: Asked) -> None:
 
 
 @pytest.mark.usefixtures("asked")
+def test_a_run_in_runs_is_resumed_by_its_name() -> None:
+    Path("p.yaml").write_text(FILE)
+    write_rows(Path("rows.jsonl"), [{"instruction": "a"}])
+    assert invoke("run", "p.yaml").exit_code == 0
+    (directory,) = Path("runs").iterdir()
+    result = invoke("resume", directory.name)
+    assert "2 answers from the ledger" in result.stderr
+    assert f"To go on from there: limbeck resume {directory.name}\n" in result.stderr
+    assert list(Path("runs").iterdir()) == [directory]
+
+
+@pytest.mark.usefixtures("asked")
 def test_the_command_that_began_it_stays_noted() -> None:
     begin()
     before = note()["command"]

@@ -34,7 +34,7 @@ Name = Annotated[str, typer.Argument(help="A name, short (`text-generation`) or 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, and no summary of a good run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at a row that cannot be read, instead of leaving it out.")]
-RunPath = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, such as `limbeck runs` lists.")]
+RunPath = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, or its name in `runs/`.")]
 FilePath = Annotated[str, typer.Argument(metavar="FILE", help="A pipeline's file: .yaml, .yml or .toml.")]
 RunDir = Annotated[
     str | None,

@@ -62,10 +62,13 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
     from limbeck._pipeline.config.document import Document
     from limbeck._pipeline.config.recipe import read_recipe
     from limbeck._pipeline.config.run_settings import RunSettings
+    from limbeck._pipeline.run_folder import PARENT
 
     from .execution import execute
 
     make_pydantic_usable()
+    if not Path(run_dir).is_dir() and (Path(PARENT) / run_dir).is_dir():
+        run_dir = f"{PARENT}/{run_dir}"  # by its name in `runs/`
     noted = _note_of(run_dir)
     path = f"{run_dir}/run.json"
     config = noted.get("config")

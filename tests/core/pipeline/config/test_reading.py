@@ -198,6 +198,8 @@ def test_a_source_is_read_up_to_the_limit() -> None:
         ("steps:\n- taks: ask", "p.yaml:2: `steps[0].step`: expected the name of a step (see `limbeck steps`), not"),
         ("steps:\n- task: aks\n  llm: offline", "p.yaml:2: There is no task named 'aks'. Did you mean `ask`?"),
         ("steps:\n- step: uper", "p.yaml:2: There is no step named 'uper'. Did you mean `upper` or"),
+        ("steps:\n- {step: ask}", "p.yaml:2: 'ask' is a task: write `task: ask`."),
+        ("steps:\n- {task: upper}", "p.yaml:2: 'upper' is a step: write `step: upper`."),
         ("steps:\n- step: upper", "p.yaml:2: the step 'upper' needs the field `column`."),
         ("steps:\n- step: upper\n  column: a\n  times: many", "p.yaml:4: `times` of the step 'upper': Input should"),
         (

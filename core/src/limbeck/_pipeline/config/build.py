@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError
 
 from ..._llm.llm import resolve_llm
-from ..._registry.registry import default_registry, get_llm, get_step, get_task
+from ..._registry.registry import default_registry, get_llm
 from ..._step import GeneratorStep, Sink, open_pipeline
-from ...errors import ConfigurationError, LimbeckError, MissingColumnError, did_you_mean
+from ...errors import ConfigurationError, LimbeckError, MissingColumnError, UnknownNameError, did_you_mean
 from ..graph import Pipeline
 from .endpoints import FirstRows
 from .interpolation import refers
@@ -24,6 +24,7 @@ from .written import Written, snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..._registry.registry import Kind
     from .interpolation import Environment
     from .recipe import Recipe, StepSpec
 
@@ -136,8 +137,7 @@ class _StepBuilder:
     def step(self) -> tuple[Any, Written]:
         """The step, and how it was written."""
         spec = self._spec
-        find = get_task if spec.kind == "task" else get_step
-        cls = _located(spec.where, self._environment, lambda: find(spec.registered))
+        cls = _located(spec.where, self._environment, lambda: _class_of(spec))
         annotations = fields_of(cls)
         self._apply_settings(annotations)
         for name in self._fields:
@@ -256,6 +256,21 @@ class _StepBuilder:
             if firm:
                 kept[name] = value
         return origins
+
+
+def _class_of(spec: StepSpec) -> Any:
+    """The class that an entry asks for; a task that was asked for as a step, or the other way round, is told so.
+
+    Raises:
+        RegistryError: as `get_task` and `get_step`.
+    """
+    other: Kind = "step" if spec.kind == "task" else "task"
+    try:
+        return default_registry().get(spec.kind, spec.registered)
+    except UnknownNameError:
+        if spec.registered not in default_registry().names(other):
+            raise
+    raise ConfigurationError(f"{spec.registered!r} is a {other}: write `{other}: {spec.registered}`.")
 
 
 def _read_scalar(text: str) -> Any:
