@@ -15,6 +15,7 @@ from limbeck.errors import (
     BackendError,
     BatchError,
     BreakerError,
+    BudgetError,
     ConfigurationError,
     FailureLimitError,
     GenerationError,
@@ -30,6 +31,7 @@ from limbeck.errors import (
     RunStoppedError,
     TransientError,
     UnknownNameError,
+    UnknownPriceError,
     did_you_mean,
 )
 
@@ -48,6 +50,8 @@ BUILT: list[LimbeckError] = [
     TransientError("down", retry_after=0.5),
     GenerationError("odd", raw="the text"),
     BreakerError(50, BackendError("first")),
+    BudgetError("max_cost", limit=1, spent=0.9, needed=0.2),
+    UnknownPriceError("gpt-5-mini"),
     FailureLimitError(failed=3, done=10, max_failed=0.2, last=BackendError("last")),
     BatchError("failed", step="ask", batch="batch_1", requests=2, cause=BackendError("no such model")),
     RowFailedError(task="answer", index=7, error=BackendError("why")),

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._engine.budget import Budget
     from ._llm.llm import LLM
     from ._pipeline.function_step import step
     from ._pipeline.graph import Pipeline
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Budget": "._engine.budget",
     "LLM": "._llm.llm",
     "GeneratorStep": "._step",
     "GeneratorTask": "._task.task",
@@ -61,6 +63,7 @@ _HOME = {
 
 __all__ = [
     "LLM",
+    "Budget",
     "GeneratorStep",
     "GeneratorTask",
     "GlobalStep",

@@ -4,7 +4,8 @@
     ├── ConfigurationError            a field, file or argument is wrong; nothing has run
     │   ├── MissingDependencyError    an SDK is not installed (also an ImportError)
     │   ├── MissingCredentialError    no API key was given or found
-    │   └── MissingColumnError        no row has a required column
+    │   ├── MissingColumnError        no row has a required column
+    │   └── UnknownPriceError         a cost cap, and an LLM without a price
     ├── RegistryError                 anything about names and plugins
     │   ├── UnknownNameError          nothing has that name (also a LookupError and an ImportError)
     │   ├── AmbiguousNameError        several distributions offer it (also a LookupError)
@@ -26,6 +27,7 @@
     ├── LedgerError                   a run directory cannot be used, or not be written any more
     └── RunStoppedError               the run ended before its rows did
         ├── BreakerError              too many failures in a row
+        ├── BudgetError               the next request might pass a cap
         ├── FailureLimitError         more rows failed than `max_failed` allows
         ├── BatchError                a provider batch was refused, failed as a whole, or cannot be reached
         └── RowFailedError            a row failed and the task says `on_error="raise"`
@@ -51,6 +53,7 @@ __all__ = [
     "BadRequestError",
     "BatchError",
     "BreakerError",
+    "BudgetError",
     "ConfigurationError",
     "ContentFilteredError",
     "ContextLengthError",
@@ -75,6 +78,7 @@ __all__ = [
     "SchemaError",
     "TransientError",
     "UnknownNameError",
+    "UnknownPriceError",
 ]
 
 
@@ -174,6 +178,23 @@ class MissingColumnError(ConfigurationError):
             f"The columns present are {_ticked(present) or 'none'}.{near} "
             f"Rename a column for the {'step' if path else 'task'} with "
             f"`input_mappings={{{own_name or columns[0]!r}: '<your column>'}}`."
+        )
+
+
+class UnknownPriceError(ConfigurationError):
+    """There is a cap on the cost, and nothing knows what the model costs.
+
+    Attributes:
+        model: its name.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"`max_cost` is set, and nothing knows what {model!r} costs; nothing was sent. Give its price, in US "
+            f"dollars for a million tokens, with `prices={{{model!r}: {{'input': …, 'output': …}}}}`, "
+            "install `limbeck-prices`, cap the tokens with `max_tokens` instead, "
+            "or let it run uncounted with `allow_unknown_price`."
         )
 
 
@@ -388,6 +409,26 @@ class BreakerError(RunStoppedError):
         super().__init__(
             f"{failures} generations in a row failed, so the run was stopped. The first cause was "
             f"{type(first).__name__}: {first}. Mend it and run again; `breaker_threshold` on the LLM sets the limit."
+        )
+
+
+class BudgetError(RunStoppedError):
+    """The next request might have passed a cap, so it was not sent.
+
+    Attributes:
+        cap: "max_cost", "max_tokens" or "max_requests". limit: its value.
+        spent: what has been spent of it. needed: what the next request may need at most.
+    """
+
+    def __init__(self, cap: str, *, limit: float, spent: float, needed: float) -> None:
+        self.cap = cap
+        self.limit = limit
+        self.spent = spent
+        self.needed = needed
+        sign, form = ("$", ".6g") if cap == "max_cost" else ("", ",.0f")
+        super().__init__(
+            f"The budget is used up: of `{cap}={limit:g}`, {sign}{spent:{form}} is spent, and the next request "
+            f"may need {sign}{needed:{form}}. What is done is kept; run again with a higher cap to go on."
         )
 
 

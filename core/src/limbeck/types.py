@@ -173,6 +173,8 @@ class PaidAnswer:
             its row did. response: what came back, perhaps with fewer generations than samples.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
         batch: the entry of a provider batch that it answers, or None.
+        cost: US dollars for the whole response, or None where that is unknown.
+        origin: the run directory it was copied from, or None for what was bought in this run.
     """
 
     row: str
@@ -183,6 +185,8 @@ class PaidAnswer:
     latency: float
     attempts: int
     batch: str | None = None
+    cost: float | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,10 +232,12 @@ class BatchLimits:
 
     Attributes:
         requests: entries. bytes: the entries' own, as they are encoded.
+        price_share: what an answer costs, as a share of what it costs online.
     """
 
     requests: int
     bytes: int
+    price_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import math
 import weakref
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ..errors import BackendError, GenerationError, LedgerError, TransientError
 from ..protocols import check_batch_api, check_llm
@@ -29,7 +29,14 @@ Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
 
 
 class Backend:
-    """An LLM with its window, its threads and what it says about itself."""
+    """An LLM with its window, its threads and what it says about itself.
+
+    Attributes:
+        billed: whether an answer costs what the LLM's answers cost.
+        identity: what identifies its answers.
+    """
+
+    billed: ClassVar[bool] = True
 
     def __init__(self, llm: Any, home: Portal) -> None:
         check_llm(llm)
@@ -44,8 +51,8 @@ class Backend:
         self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
         self._batches = callable(getattr(llm, "generate_batch", None))
         self.batch_size = int(getattr(llm, "batch_size", 16)) if self._batches else 1
-        self._identity = identity_of(llm)
-        self.keyring = Keyring(self._identity)
+        self.identity = identity_of(llm)
+        self.keyring = Keyring(self.identity)
         self.rpm: float | None = getattr(llm, "rpm", None)
         self.tpm: float | None = getattr(llm, "tpm", None)
         self.online = window_at(self._endpoint(), home)
@@ -68,7 +75,7 @@ class Backend:
     @property
     def endpoint(self) -> str:
         """Which server and model this is, in a form that holds in another process too."""
-        return json.dumps([self._identity.get(name) for name in ("provider", "base_url", "model_name")])
+        return json.dumps([self.identity.get(name) for name in ("provider", "base_url", "model_name")])
 
     async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""

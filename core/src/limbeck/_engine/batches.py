@@ -88,6 +88,7 @@ class _Settings:
     gather_seconds: float
     max_requests: int
     max_bytes: int
+    price_share: float
     online: bool
 
     @classmethod
@@ -98,6 +99,7 @@ class _Settings:
             gather_seconds=getattr(llm, "batch_gather_seconds", 5.0),
             max_requests=min(getattr(llm, "batch_max_requests", None) or limits.requests, limits.requests),
             max_bytes=limits.bytes,
+            price_share=limits.price_share,
             online=getattr(llm, "batch_fallback", None) == "online",
         )
 
@@ -172,13 +174,20 @@ class _Line:
             if taken == _BREATHE_EVERY:
                 self._loop.call_soon(self.wake)
                 return
-            unit = self._again.popleft() if self._again else self._stream.next_unit()
+            unit = self._next()
             if unit is None:
                 self._end_gathering()
                 return
             taken += 1
             self._last_taken = self._loop.time()
             self._place(unit)
+
+    def _next(self) -> Unit | None:
+        """The next request to place, what a batch left unanswered first."""
+        if not self._again:
+            return self._stream.next_unit()
+        unit = self._again.popleft()
+        return unit if self._stream.affords(unit) else None
 
     def _end_gathering(self) -> None:
         """There is nothing to take just now: the batch is closed at the end of the rows, or when none come for long."""
@@ -396,8 +405,10 @@ class _Line:
             self._failed(entry.unit, error)
 
     def _kept(self, custom_id: str, entry: Entry, response: GenerationResponse, latency: float) -> Awaitable[None]:
-        ledger, unit = self._stream.ledger, entry.unit
+        ledger, unit, share = self._stream.ledger, entry.unit, self._settings.price_share
         assert ledger is not None  # or `attach` would have refused
+        stream = self._stream
+        cost = stream.cost_of(unit, response, share=share) if unit else stream.price_of(response, share=share)
         return ledger.keep(
             PaidAnswer(
                 row=entry.row,
@@ -408,6 +419,7 @@ class _Line:
                 latency=latency,
                 attempts=unit.attempts if unit else 1,
                 batch=custom_id,
+                cost=cost,
             )
         )
 
@@ -416,12 +428,14 @@ class _Line:
         stream.stats.in_flight -= 1
         if stream.observers.request_finished is not None:
             stream.observers.request_finished(run=stream.info, request=unit.request, response=response, latency=latency)
+        stream.cost_of(unit, response, share=self._settings.price_share)  # the stream asks for it again
         again = stream.answered(unit, response, latency)
         if again is not None:
             self._ask_again(again)
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         stream = self._stream
+        stream.unanswered(unit, refused=isinstance(error, RateLimitError))
         passing = isinstance(error, TransientError | RateLimitError)
         will_retry = passing and unit.attempts < stream.backend.max_attempts
         if stream.observers.request_failed is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..types import GenerationRequest
 
 VERSION = 1
+KEY_SIZE = 16
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -25,6 +26,7 @@ class Keyring:
     """Makes the keys of one backend's requests; what they have in common is digested once."""
 
     def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
         self._identity = canonical(identity)
         self._last: tuple[Any, Any, Any] | None = None  # parameters, schema, and the digest of both
 
@@ -43,7 +45,7 @@ class Keyring:
         last = self._last
         if last is not None and last[0] is request.parameters and last[1] is request.output_schema:
             return last[2]
-        digest = blake2b(digest_size=16)
+        digest = blake2b(digest_size=KEY_SIZE)
         for part in (canonical({"version": VERSION}), self._identity):
             digest.update(part)
         digest.update(canonical([dict(request.parameters), request.output_schema]))

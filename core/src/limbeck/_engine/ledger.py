@@ -21,17 +21,20 @@ import warnings
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import LedgerError, LimbeckWarning
 from ..types import Generation, StoredAnswer, Usage
 from .batch_records import BatchRecords
+from .lineage import Maker, Makers, stored_makers
+from .views import INSERT_FAILURES, INSERT_RUN, MIGRATION, SPENT, UNPRICED
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from ..errors import GenerationError
     from ..types import Durability, GenerationRequest, PaidAnswer, StoredRequests
+    from .stats import RunStats
 
 FILE = "ledger.sqlite"
 FAILED_FILE = "failed.jsonl"
@@ -106,6 +109,7 @@ MIGRATIONS = (
         PRIMARY KEY (token, number)
     ) WITHOUT ROWID;
     """,
+    MIGRATION,
 )
 
 _INDEXES = (
@@ -128,6 +132,7 @@ _CALL_COLUMNS = (
     *("step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
     *("latency", "attempts", "error", "message", "at", "batch"),
+    *("cost", "origin", "maker"),
 )
 _INSERT = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
 ROW_ORDER = "CAST(row AS INTEGER), sample, id"
@@ -188,7 +193,7 @@ class Ledger:
 
     def _note_config(self, name: str, config: Mapping[str, Any]) -> None:
         stored = self.reader.execute("SELECT config FROM steps WHERE name = ?", (name,)).fetchone()
-        text = json.dumps(config, sort_keys=True, default=str)
+        text = _config_text(config)
         if stored is not None and stored[0] != text:
             changed = changes(json.loads(stored[0]), json.loads(text))
             warnings.warn(
@@ -285,6 +290,32 @@ class Ledger:
         self._lock_file.close()
 
 
+class StoredCall(NamedTuple):
+    """One call out of the table: `ANSWER_COLUMNS`, and what became of it."""
+
+    id: int
+    sample: int
+    key: bytes
+    text: str | bytes | None
+    finish_reason: str | None
+    detail: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    latency: float | None
+    attempts: int
+    error: str | None
+    message: str | None
+    maker: int | None
+
+    @property
+    def answer(self) -> tuple[Any, ...]:
+        """Its `ANSWER_COLUMNS`."""
+        return self[:13]
+
+
 class StepLedger:
     """One step's calls, for the duration of one run. Used on the portal's loop.
 
@@ -294,6 +325,8 @@ class StepLedger:
     def __init__(self, ledger: Ledger, name: str) -> None:
         self._ledger = ledger
         self._name = name
+        self._makers: Makers | None = None
+        self._stored_makers: dict[str, dict[int | None, Maker]] = {}
         self._passing = False  # whether a row has taken another's answer yet
         reader = ledger.reader
         self._resuming = reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
@@ -383,9 +416,10 @@ class StepLedger:
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
         response = answer.response
-        usage, now = response.usage, time.time()
-        stored = answer.request if self._ledger.stores_requests else None
-        body = _request_text(stored) if stored is not None else None
+        usage, cost, now = response.usage, answer.cost, time.time()
+        request = answer.request
+        body = _request_text(request) if request is not None and self._ledger.stores_requests else None
+        maker = None if self._makers is None or request is None else self._makers.id_of(request)
         records = []
         for sample, generation in zip(answer.samples, response.generations, strict=False):
             records.append(
@@ -394,9 +428,10 @@ class StepLedger:
                     *(_storable(generation.text), _storable(generation.finish_reason), _detail(generation)),
                     *(body, _storable(response.model), *_tokens(usage)),
                     *(answer.latency, answer.attempts, None, None, now, answer.batch),
+                    *(cost, answer.origin, maker),
                 )
             )
-            usage = body = None
+            usage = cost = body = None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ledger.submit(_INSERT, records, done)
         return done
@@ -409,6 +444,7 @@ class StepLedger:
                 *(self._name, row, sample, key, _storable(error.raw), None, None, None, None),
                 *(None, None, None, None, None),
                 *(error.attempts, type(error).__name__, _storable(str(error)), now, None),
+                *(None, None, None),
             )
             for sample in samples
         ]
@@ -417,6 +453,66 @@ class StepLedger:
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""
         return BatchRecords(self._ledger, self._name, endpoint)
+
+    # Money and lineage
+
+    @property
+    def resuming(self) -> bool:
+        """Whether the step had calls when the run began."""
+        return self._resuming
+
+    def history(self, row: str, *, step: str | None = None) -> list[StoredCall]:
+        """Every call of a row that was there when the run began, the latest first; of another step, where one is named.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        select = (
+            f"SELECT {ANSWER_COLUMNS}, error, message, maker FROM calls"
+            " WHERE step = ? AND row = ? AND id <= ? ORDER BY id DESC"
+        )
+        try:
+            return [
+                StoredCall(*record)
+                for record in self._ledger.reader.execute(select, (step or self._name, row, self._last))
+            ]
+        except sqlite3.Error as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def makers(self, *, step: str | None = None) -> dict[int | None, Maker]:
+        """What made the step's answers when they were first asked for, by id; or another step's."""
+        name = step or self._name
+        if name not in self._stored_makers:
+            try:
+                self._stored_makers[name] = stored_makers(self._ledger.reader, name)
+            except sqlite3.Error as exc:
+                raise self._ledger.unreadable(exc) from exc
+        return self._stored_makers[name]
+
+    def identify(self, identity: dict[str, Any], config: Mapping[str, Any]) -> None:
+        """Say who answers, and with which configuration, so that each answer's maker is noted."""
+        ledger, text = self._ledger, _config_text(config)
+        try:
+            self._makers = Makers(ledger.reader, ledger.submit, step=self._name, identity=identity, config=text)
+        except sqlite3.Error as exc:
+            raise ledger.unreadable(exc) from exc
+
+    def spent(self, price: Callable[[Usage], float | None]) -> tuple[float, int, int]:
+        """Dollars, tokens and requests that earlier runs of the step spent; `price` is for answers that have none."""
+        reader = self._ledger.reader
+        cost, tokens, requests = reader.execute(SPENT, (self._name,)).fetchone()
+        for record in reader.execute(UNPRICED, (self._name,)):
+            cost += price(Usage(**dict(zip(_TOKENS, record, strict=True)))) or 0.0
+        return cost, int(tokens), requests
+
+    def note_run(self, stats: RunStats, started: float, error: BaseException | None) -> None:
+        """Keep a run's counters, at its end."""
+        counts = (stats.rows_in, stats.rows_done, stats.rows_out, stats.rows_failed)
+        sent = (stats.requests, stats.reused, stats.retries, stats.rate_limited)
+        why = None if error is None else type(error).__name__
+        self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why)])
+        failures = [(self._name, started, name, count) for name, count in stats.failures.items()]
+        self._ledger.submit(INSERT_FAILURES, failures)
 
     def close(self) -> None:
         """The run of the step is over."""
@@ -438,6 +534,10 @@ _OF_KEY = (
 _LATER_CALLS = f"{_OF_KEY} = ? AND sample = ? AND id > ? ORDER BY id"
 _LATER_SAMPLES = f"{_OF_KEY} = ? AND sample > ? ORDER BY sample, id"
 _LATER_ROWS = f"{_OF_KEY} > ? ORDER BY {ROW_ORDER}"
+
+
+def _config_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True, default=str)
 
 
 def _make_folder(folder: Path) -> None:

@@ -65,6 +65,8 @@ class Replay:
 class _ReplayBackend(Backend):
     """Asks the ledger, never the model; a call that is not in it stops the run."""
 
+    billed = False
+
     def __init__(self, llm: Any, replay: Replay) -> None:
         super().__init__(llm, portal())
         self._replay = replay

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigurationError, LedgerError, LimbeckError
+from .cache import open_cache
 from .handoff import EMPTY, END, Handoff
 from .ledger import FAILED_FILE
 from .plain import plain
 from .portal import portal
-from .stores import close_store, open_store
+from .stores import close_store, open_store, opened_step
 from .stream import Identified, Observers, Policy, Stream
+from .terms import checked_pricing, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from ..protocols import LedgerProtocol
     from ..types import Durability, Row, StoredRequests
     from .backend import Backend
+    from .budget import Budget
+    from .cache import CacheSource, ResponseCache
+    from .prices import PriceTable
+    from .rerun import RerunPlan
     from .stats import RunStats
     from .stores import Store
     from .stream import Job, Work
@@ -94,6 +100,8 @@ class Options:
         run_dir: where the ledger is, a directory or a URL; None for none.
         ledger: a store of the caller's, in its place.
         policy: failures and order. durability, requests: the ledger's own.
+        prices: the user's own. budget: what may be spent.
+        cache: run directories whose answers are taken. rerun: which rows are asked about again.
     """
 
     check_columns: Callable[[list[Row], bool], bool]
@@ -103,6 +111,10 @@ class Options:
     durability: Durability = "normal"
     requests: StoredRequests = "full"
     ledger: LedgerProtocol | None = None
+    prices: PriceTable | None = None
+    budget: Budget | None = None
+    cache: CacheSource = None
+    rerun: RerunPlan | None = None
 
 
 class _Ending:
@@ -118,12 +130,13 @@ class _Ending:
         self.closed = threading.Event()
         self.ledger: Store | None = None
         self.failures: Failures | None = None
+        self.cache: ResponseCache | None = None
         self._stop_asking = stop_asking
         self._outbox = outbox
         self._wake_giver = wake_giver
 
     def __call__(self, error: BaseException | None) -> None:
-        if self.ledger is None:
+        if self.ledger is None and self.cache is None:
             self._announce(error)
         else:  # the ledger's thread writes what is left: waiting for it here would stop the loop
             threading.Thread(target=self._close_and_announce, args=(error,), name="limbeck-closing").start()
@@ -145,6 +158,8 @@ class _Ending:
         """Give the run directory back."""
         if self.failures is not None:
             self.failures.close()
+        if self.cache is not None:
+            self.cache.close()
         if self.ledger is not None:
             close_store(self.ledger)
 
@@ -169,6 +184,8 @@ class _Run:
         def wake_window() -> None:
             _call_on(loop, window.wake)
 
+        self._wake_window = wake_window
+
         def stop_asking() -> None:
             wake_window()  # which lets go of the stream
             if before is not None:  # the step before, in a chain, ends with this one
@@ -185,10 +202,17 @@ class _Run:
     def _make_stream(self, work: Work, backend: Backend, registry: Registry, options: Options) -> Stream:
         outbox, ending = self._outbox, self._ending
         options.policy.max_untaken = _UNTAKEN_ROWS
-        ending.ledger = open_store(options.run_dir, options.ledger, options.durability, options.requests)
-        if ending.ledger is not None and ending.ledger.folder is not None:
-            ending.failures = Failures(ending.ledger.folder / FAILED_FILE, work.name)
+        prices, budget = options.prices, options.budget
+        pricing = checked_pricing(backend, registry, prices=prices, budget=budget)
+        store = ending.ledger = open_store(options.run_dir, options.ledger, options.durability, options.requests)
+        folder = None if store is None else store.folder
+        if folder is not None:
+            ending.failures = Failures(folder / FAILED_FILE, work.name)
         try:
+            plan = options.rerun
+            noted = options.config if plan is None else plan.config
+            ledger = None if store is None else opened_step(store, work.name, noted, backend, options.config)
+            ending.cache = open_cache(options.cache, own=folder)
             return Stream(
                 work,
                 _CheckedSource(self._inbox, options.check_columns),
@@ -197,8 +221,18 @@ class _Run:
                 finished=ending,
                 observers=Observers(registry.hooks),
                 policy=options.policy,
-                ledger=ending.ledger.step(work.name, options.config) if ending.ledger is not None else None,
+                ledger=ledger,
                 failed=ending.failures.write if ending.failures is not None else None,
+                terms=terms_of(
+                    pricing,
+                    step=work.name,
+                    ledger=ledger,
+                    folder=folder,
+                    budget=budget,
+                    cache=ending.cache,
+                    rerun=plan,
+                    wake=self._wake_window,
+                ),
             )
         except BaseException:
             ending.let_go()

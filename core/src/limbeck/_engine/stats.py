@@ -23,6 +23,7 @@ class RunStats:
         batches: provider batches that are open: being submitted, waited for or read.
         failures: generations failed, by the name of the error's type.
         usage: tokens of all answers.
+        cost: US dollars for them, or None while no price was known for any.
     """
 
     rows_in: int = 0
@@ -42,6 +43,7 @@ class RunStats:
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cost: float | None = None
 
     @property
     def usage(self) -> Usage:
@@ -59,3 +61,8 @@ class RunStats:
         self.output_tokens += usage.output_tokens
         self.cached_tokens += usage.cached_tokens
         self.reasoning_tokens += usage.reasoning_tokens
+
+    def count_cost(self, cost: float | None) -> None:
+        """Add what one response cost, where that is known."""
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost

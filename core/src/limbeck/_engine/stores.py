@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._registry.registry import default_registry
 from ..errors import ConfigurationError, LedgerError, LimbeckError, UnknownNameError
 from ..protocols import check_ledger
-from .ledger import Ledger, release_ledger, shared_ledger
+from .ledger import Ledger, StepLedger, release_ledger, shared_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..errors import GenerationError
     from ..protocols import LedgerProtocol, StepLedgerProtocol
     from ..types import Durability, PaidAnswer, StoredAnswer, StoredRequests
+    from .backend import Backend
 
 
 def open_store(
@@ -47,6 +48,27 @@ def open_store(
     if is_url(where):
         return _shared_foreign(str(where), durability, requests)
     return shared_ledger(where, durability=durability, requests=requests)
+
+
+def opened_step(
+    store: Store,
+    name: str,
+    config: Mapping[str, Any],
+    backend: Backend,
+    asked_with: Mapping[str, Any],
+) -> StepLedgerProtocol:
+    """The part of a step; the built-in ledger is told who answers, and with which configuration.
+
+    Args:
+        config: of the step. asked_with: of the step as it asks now, which a re-run changes.
+
+    Raises:
+        LedgerError: the step is running there already, or the store cannot be read.
+    """
+    step = store.step(name, config)
+    if isinstance(step, StepLedger):
+        step.identify(backend.identity, asked_with)
+    return step
 
 
 def close_store(store: Store) -> None:

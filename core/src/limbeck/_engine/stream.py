@@ -5,28 +5,56 @@ A stream belongs to the portal's loop; only its source and sink cross to other t
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import BreakerError, FailureLimitError, GenerationError, IncompleteResponseError, LedgerError, RowError
+from ..errors import (
+    BreakerError,
+    BudgetError,
+    ConfigurationError,
+    FailureLimitError,
+    GenerationError,
+    IncompleteResponseError,
+    LedgerError,
+    RowError,
+)
+from ..types import GenerationResponse, PaidAnswer
 from .handoff import EMPTY, END
 from .plain import check_row
 from .reorder import ReorderBuffer
 from .stats import RunStats
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from .._registry.hooks import Hooks, Observer
     from ..protocols import StepLedgerProtocol
-    from ..types import Generation, GenerationRequest, GenerationResponse, Row, Usage
+    from ..types import Generation, GenerationRequest, Row, StoredAnswer, Usage
     from .backend import Backend
+    from .cache import ResponseCache
+    from .rerun import Rerun
+    from .terms import Terms
 
 # With a fraction as `max_failed`, the first rows must not decide.
 _LEAST_ROWS_FOR_FRACTION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What made an answer, told where answers of several makers meet.
+
+    Attributes:
+        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
+    """
+
+    model_name: str
+    parameters: Mapping[str, Any]
+    new: bool
 
 
 @dataclass(slots=True)
@@ -37,6 +65,7 @@ class Outcome:
         usage: tokens of the whole response, on the first sample it answered; None on the others,
             so that a sum over samples is what was billed.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
+        lineage: what made it, in a re-run.
     """
 
     generation: Generation | None = None
@@ -44,6 +73,7 @@ class Outcome:
     usage: Usage | None = None
     latency: float | None = None
     attempts: int = 0
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +187,7 @@ class Policy:
 class Job:
     """One admitted row and what is still missing of it."""
 
-    __slots__ = ("id", "index", "key", "missing", "outcomes", "request", "row")
+    __slots__ = ("carried", "id", "index", "key", "missing", "outcomes", "request", "row")
 
     def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
         self.index = index
@@ -167,13 +197,16 @@ class Job:
         self.request: GenerationRequest | None = None
         self.outcomes: list[Outcome] = [Outcome()] * num_generations
         self.missing = num_generations
+        self.carried = False  # a re-run takes it as it is
 
 
 class Unit:
     """One request to send, for some samples of a row."""
 
     __slots__ = (
+        "answer",
         "attempts",
+        "cost",
         "deadline",
         "fruitless",
         "job",
@@ -196,6 +229,8 @@ class Unit:
         self.fruitless = 0  # answers that held no generation
         self.sent_at = 0.0
         self.deadline: float | None = None
+        self.answer: GenerationResponse | None = None  # the one that `cost` is of
+        self.cost: float | None = None
 
 
 class Stream:
@@ -208,6 +243,7 @@ class Stream:
         ledger: where answers are kept and looked for.
         failed: takes the rows that failed, with their errors.
         pipeline: the one that it is a part of.
+        terms: what it may spend, and on what.
     """
 
     def __init__(
@@ -223,6 +259,7 @@ class Stream:
         ledger: StepLedgerProtocol | None = None,
         failed: Callable[[Job], object] | None = None,
         pipeline: PipelineInfo | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self.stats = RunStats()
         self.backend = backend
@@ -237,6 +274,11 @@ class Stream:
         self._finished = finished
         self._policy = policy
         self._on_failed = failed
+        self._pricing = None if terms is None else terms.pricing
+        self._account = None if terms is None else terms.account
+        self._cache = None if terms is None else terms.cache
+        self._rerun = None if terms is None else terms.rerun
+        self._started = time.time()
         self._n = work.num_generations
         self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
@@ -261,7 +303,20 @@ class Stream:
             if row is EMPTY or row is END:
                 return None
             self._admit(row)
-        return self._units.popleft()
+        unit = self._units.popleft()
+        return unit if self.affords(unit) else None
+
+    def affords(self, unit: Unit) -> bool:
+        """Whether `unit` may be sent now; else it is handed out when there is room, or the run has stopped."""
+        if self._account is None:
+            return True
+        try:
+            if self._account.reserve(unit):
+                return True
+            self._units.appendleft(unit)
+        except BudgetError as exc:
+            self.stop(exc)
+        return False
 
     @property
     def exhausted(self) -> bool:
@@ -302,34 +357,67 @@ class Stream:
             if self.ledger is not None:
                 check_row(id, row)
             job.request = request = self._work.prepare(job.row)
-            samples: Sequence[int] = range(self._n) if self.ledger is None else self._not_stored(job, request)
+            samples = self._to_ask(job, request)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
-        except LedgerError as exc:
+        except (LedgerError, ConfigurationError) as exc:
             self.stop(exc)
             return
         for first in range(0, len(samples), self._share):
             self._units.append(Unit(self, job, request, samples[first : first + self._share]))
 
-    def _not_stored(self, job: Job, request: GenerationRequest) -> Sequence[int]:
-        """Fill in what the ledger has of a row; the samples that it has not."""
-        assert self.ledger is not None
+    def _to_ask(self, job: Job, request: GenerationRequest) -> Sequence[int]:
+        """The samples of a row that a model is to be asked for; the others are filled in."""
+        if self.ledger is None and self._cache is None:
+            return range(self._n)
         job.key = self.backend.keyring.key(request)
+        return self._not_stored(job, request) if self._rerun is None else self._chosen(job, request, self._rerun)
+
+    def _chosen(self, job: Job, request: GenerationRequest, rerun: Rerun) -> Sequence[int]:
+        """Fill in what a re-run leaves as it is; the samples that it asks for."""
+        outcomes = rerun.outcomes(job, request)
+        rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
+        job.outcomes = [outcome or Outcome() for outcome in outcomes]
+        job.missing = len(rest)
+        job.carried = not rest
+        self.stats.reused += sum(outcome is not None and outcome.generation is not None for outcome in outcomes)
+        if not rest:
+            self._complete(job)
+        return rest
+
+    def _not_stored(self, job: Job, request: GenerationRequest) -> Sequence[int]:
+        """Fill in what the ledger and the cache have of a row; the samples that they have not."""
+        found = [None] * self._n if self.ledger is None else self.ledger.find(job.id, job.key, self._n)
         rest = []
-        for sample, answer in enumerate(self.ledger.find(job.id, job.key, self._n)):
+        for sample, answer in enumerate(found):
             if answer is None:
                 rest.append(sample)
-                continue
-            job.outcomes[sample] = Outcome(answer.generation, None, answer.usage, answer.latency, answer.attempts)
-            job.missing -= 1
-            self.stats.reused += 1
+            else:
+                self._reuse(job, sample, answer)
+        if self._cache is not None and rest:
+            rest = self._not_cached(job, request, rest, self._cache)
         if not self._policy.ask and rest:
             error = RowError("The ledger has no answer for this row, and no model is asked.")
             self._settle(job, rest, Outcome(error=error))
             return ()
         if job.missing == 0:
             self._complete(job)
+        return rest
+
+    def _reuse(self, job: Job, sample: int, answer: StoredAnswer) -> None:
+        job.outcomes[sample] = Outcome(answer.generation, None, answer.usage, answer.latency, answer.attempts)
+        job.missing -= 1
+        self.stats.reused += 1
+
+    def _not_cached(self, job: Job, request: GenerationRequest, samples: list[int], cache: ResponseCache) -> list[int]:
+        """Fill in what the cache has, with a copy into the ledger; the samples that it has not."""
+        rest = list(samples)
+        for answer, origin in cache.take(job.key, len(samples)):
+            sample = rest.pop(0)
+            self._reuse(job, sample, answer)
+            if self.ledger is not None:
+                _let_finish(self.ledger.keep(_copied(job, sample, request, answer, origin)))
         return rest
 
     # Taking in answers
@@ -339,6 +427,10 @@ class Stream:
         usage = response.usage
         if usage is not None:
             self.stats.count_usage(usage)
+        cost = self.cost_of(unit, response)
+        self.stats.count_cost(cost)
+        if self._account is not None:
+            self._account.answered(unit, usage, cost)
         samples, generations = unit.samples, response.generations
         for sample, generation in zip(samples, generations, strict=False):
             unit.job.outcomes[sample] = Outcome(generation, None, usage, latency, unit.attempts)
@@ -361,8 +453,29 @@ class Stream:
         self.failed(again, IncompleteResponseError(message))
         return None
 
+    def cost_of(self, unit: Unit, response: GenerationResponse, *, share: float = 1.0) -> float | None:
+        """US dollars for the response to `unit`, looked up once, or None where that is unknown.
+
+        Args:
+            share: of the price online, where it came in a provider batch.
+        """
+        if unit.answer is not response:
+            unit.answer, unit.cost = response, self.price_of(response, share=share)
+        return unit.cost
+
+    def price_of(self, response: GenerationResponse, *, share: float = 1.0) -> float | None:
+        """US dollars for a response, or None where that is unknown."""
+        cost = None if self._pricing is None else self._pricing.cost(response.usage)
+        return None if cost is None else cost * share
+
+    def unanswered(self, unit: Unit, *, refused: bool) -> None:
+        """An attempt brought no answer; `refused` for rate, it does not count."""
+        if self._account is not None:
+            self._account.unanswered(unit, refused=refused)
+
     def failed(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""
+        self.unanswered(unit, refused=False)
         error.attempts = unit.attempts
         if self.ledger is not None:
             self.ledger.keep_failure(unit.job.id, unit.samples, unit.job.key, error)
@@ -378,6 +491,8 @@ class Stream:
     def _complete(self, job: Job) -> None:
         if self.ended:
             return
+        if self._rerun is not None:
+            self._note_lineage(job)
         try:
             self._release(job, self._work.finish(job))
             self._count(job)
@@ -385,6 +500,13 @@ class Stream:
             self.stop(exc)
         else:
             self._end_if_done()
+
+    def _note_lineage(self, job: Job) -> None:
+        parameters = {} if job.request is None else job.request.parameters
+        model_name = self.backend.llm.model_name
+        for outcome in job.outcomes:
+            if outcome.lineage is None and not job.carried:
+                outcome.lineage = Lineage(model_name, parameters, new=True)
 
     def _count(self, job: Job) -> None:
         stats = self.stats
@@ -399,7 +521,8 @@ class Stream:
             self._on_failed(job)
         if self.observers.row_failed is not None:
             self.observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
-        self._judge(errors, whole=len(errors) == len(job.outcomes))
+        if not job.carried:
+            self._judge(errors, whole=len(errors) == len(job.outcomes))
 
     def _judge(self, errors: list[GenerationError], *, whole: bool) -> None:
         """Stop the run if this failure is one too many."""
@@ -465,11 +588,20 @@ class Stream:
         self._units.clear()
         self._end(error)
 
+    def _note_run(self, error: BaseException | None) -> None:
+        note = getattr(self.ledger, "note_run", None)
+        if note is not None:
+            with suppress(LedgerError):  # which is then what stopped the run
+                note(self.stats, self._started, error)
+
     def _end(self, error: BaseException | None) -> None:
         if self.ended:
             return
         self.ended = True
+        if self._account is not None:
+            self._account.close()
         if self.ledger is not None:
+            self._note_run(error)
             try:
                 self.ledger.close()
             except LedgerError as exc:  # a store of somebody else's
@@ -490,3 +622,24 @@ def failure_limit(stats: RunStats, max_failed: float | None, last: GenerationErr
     if stats.rows_failed <= allowed:
         return None
     return FailureLimitError(failed=stats.rows_failed, done=stats.rows_done, max_failed=max_failed, last=last)
+
+
+def _copied(job: Job, sample: int, request: GenerationRequest, answer: StoredAnswer, origin: str) -> PaidAnswer:
+    """An answer out of the cache as it is kept here: it was paid for elsewhere, so it has neither tokens nor cost."""
+    return PaidAnswer(
+        row=job.id,
+        samples=[sample],
+        key=job.key,
+        request=request,
+        response=GenerationResponse(generations=[answer.generation], model=answer.model),
+        latency=answer.latency or 0.0,
+        attempts=answer.attempts,
+        cost=0.0,
+        origin=origin,
+    )
+
+
+def _let_finish(keeping: Awaitable[None]) -> None:
+    """Have it done without waiting; a ledger that fails says so at the next answer that is bought."""
+    future = asyncio.ensure_future(keeping)
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -119,7 +119,7 @@ class Window:
     def _next_unit(self, now: float) -> Unit | None:
         if self._later:
             unit = self._due(now)
-            if unit is not None:
+            if unit is not None and unit.stream.affords(unit):
                 return unit
         for _ in range(len(self._streams)):
             self._turn = (self._turn + 1) % len(self._streams)
@@ -254,6 +254,7 @@ class Window:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         stream = unit.stream
+        stream.unanswered(unit, refused=isinstance(error, RateLimitError))
         delay = self._delay(unit, error)
         if stream.observers.request_failed is not None:
             stream.observers.request_failed(
@@ -316,6 +317,7 @@ def _paid(unit: Unit, response: GenerationResponse, latency: float) -> PaidAnswe
         response=response,
         latency=latency,
         attempts=unit.attempts,
+        cost=unit.stream.cost_of(unit, response),
     )
 
 

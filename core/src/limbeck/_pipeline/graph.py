@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from contextvars import Token
     from pathlib import Path
 
+    from .._engine.budget import Budget
+    from .._engine.cache import CacheSource
+    from .._engine.condition import Where
+    from .._engine.estimate import Estimate
+    from .._engine.prices import PriceSource
     from ..types import Durability, StoredRequests
     from .config.interpolation import Environment
     from .config.run_settings import RunSettings
@@ -286,6 +291,9 @@ class Pipeline:
         ledger_requests: StoredRequests | None = None,
         overwrite: bool = False,
         observers: Sequence[object] = (),
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        cache: CacheSource = None,
     ) -> PipelineResult:
         """Run it to the end.
 
@@ -302,12 +310,15 @@ class Pipeline:
             overwrite: let sinks replace what is there. What was made from the same run directory
                 is replaced without it.
             observers: objects or modules with hooks (`@hookimpl`), for this run.
+            prices: your own, before those that plugins know. budget: caps that its tasks share.
+            cache: run directories, or folders of them, whose answers to the same requests are taken.
 
         Raises:
             ConfigurationError: as `check`; or an output exists. Nothing has been asked.
             LedgerError: the run directory cannot be used, or not be written any more.
             RunStoppedError, AuthenticationError: what stopped it. What is done is in the run directory.
         """
+        from .._engine.prices import price_table
         from .streaming import PipelineStream
 
         options = self._options(
@@ -319,9 +330,78 @@ class Pipeline:
             ledger_requests=ledger_requests,
             overwrite=overwrite,
             observers=observers,
+            prices=price_table(prices),
+            budget=budget,
+            cache=cache,
         )
         with PipelineStream(self, rows, options, whole=True) as stream:
             return stream.wait()
+
+    def rerun(
+        self,
+        rows: Any = None,
+        *,
+        run_dir: str | Path,
+        where: Where,
+        step: str | None = None,
+        llm: Any = None,
+        parameters: Mapping[str, Any] | None = None,
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        **how: Any,
+    ) -> PipelineResult:
+        """Ask about some rows of one task of a run again; see `Task.rerun`.
+
+        The steps before it take their answers from the run directory. Those behind it ask again
+        for what has changed, and the outputs are made anew.
+
+        Args:
+            rows, run_dir: as in the run. step: the task's name; it may be left out where there is but one.
+            where, llm, parameters: which of its answers are asked for again, and how. The condition may name
+                the columns of the tasks behind it too: a judge's, say.
+            prices, budget, how: as for `run`.
+
+        Raises:
+            ConfigurationError: the condition cannot be read, or there is no such task or run.
+            LimbeckError: as `run`.
+        """
+        from .._engine.prices import price_table
+        from .rerunning import plan_for
+        from .streaming import PipelineStream
+
+        reruns = plan_for(self, step, where=where, llm=llm, parameters=parameters or {})
+        money = {"prices": price_table(prices), "budget": budget}
+        options = self._options(keep=True, run_dir=run_dir, reruns=reruns, **money, **how)
+        with PipelineStream(self, rows, options, whole=True) as stream:
+            return stream.wait()
+
+    def estimate(
+        self,
+        rows: Any = None,
+        n: int = 50,
+        *,
+        run_dir: str | Path | None = None,
+        seed: int = 0,
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        confidence: float = 0.95,
+    ) -> Estimate:
+        """Run `n` rows of its source through it, and say what all of them are going to take, with intervals.
+
+        The rows are drawn at random, and nothing is written but the run directory, where the
+        answers are kept: `run` does not buy them again. Steps over all rows see the sample only.
+
+        Args:
+            rows: as for `run`. n: rows to run, 2 or more. seed: of the draw. confidence: of the intervals.
+            run_dir, prices, budget: as for `run`; without a directory the answers are not kept.
+
+        Raises:
+            ConfigurationError: `n` is below 2, or there are several sources.
+            LimbeckError: as `run`.
+        """
+        from .estimating import estimate
+
+        return estimate(self, rows, n, run_dir=run_dir, seed=seed, prices=prices, budget=budget, confidence=confidence)
 
     async def arun(
         self,
@@ -334,8 +414,12 @@ class Pipeline:
         ledger_requests: StoredRequests | None = None,
         overwrite: bool = False,
         observers: Sequence[object] = (),
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        cache: CacheSource = None,
     ) -> PipelineResult:
         """As `run`, for an event loop; `rows` may be an async iterable."""
+        from .._engine.prices import price_table
         from .streaming import PipelineStream
 
         options = self._options(
@@ -347,6 +431,9 @@ class Pipeline:
             ledger_requests=ledger_requests,
             overwrite=overwrite,
             observers=observers,
+            prices=price_table(prices),
+            budget=budget,
+            cache=cache,
         )
         async with PipelineStream(self, rows, options, whole=True) as stream:
             return await stream.await_end()
@@ -362,11 +449,15 @@ class Pipeline:
         ledger_requests: StoredRequests | None = None,
         overwrite: bool = False,
         observers: Sequence[object] = (),
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        cache: CacheSource = None,
     ) -> PipelineStream:
         """Start it; iterate, with `for` or `async for`, over the rows of its one leaf as they are done.
 
         As `run`, but without a run directory no ledger is kept.
         """
+        from .._engine.prices import price_table
         from .streaming import PipelineStream
 
         options = self._options(
@@ -378,6 +469,9 @@ class Pipeline:
             ledger_requests=ledger_requests,
             overwrite=overwrite,
             observers=observers,
+            prices=price_table(prices),
+            budget=budget,
+            cache=cache,
         )
         return PipelineStream(self, rows, options)
 

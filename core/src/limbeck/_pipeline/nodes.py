@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 from .._engine.handoff import EMPTY, END, Handoff
 from .._engine.results import results_of
 from .._engine.stats import RunStats
+from .._engine.stores import opened_step
 from .._engine.stream import Identified, Policy, RunInfo, Stream, failure_limit
+from .._engine.terms import checked_pricing, terms_of
 from .._task.grouping import METADATA
 from ..errors import ConfigurationError, RowError, RowFailedError
 from .lineage import Item, Origin, error_record
@@ -372,12 +374,26 @@ class TaskNode(Node):
     def __init__(self, runner: Runner, task: Task, ledger: Ledger | None) -> None:
         super().__init__(runner, task, "task")
         options = runner.options
-        work, backend, _ = task._begin(None, load=options.ask)  # noqa: SLF001 - the pipeline runs the task as the task itself would
+        work, backend, registry = task._begin(None, load=options.ask)  # noqa: SLF001 - as the task itself would
+        _, plan = options.reruns.get(task.name, (None, None))
         self._backend = backend
         self._inside: dict[str, Item] = {}
         config = task.model_dump(mode="json", fallback=str) if ledger is not None else {}
+        part = None
+        if ledger is not None:
+            part = opened_step(ledger, task.name, config if plan is None else plan.config, backend, config)
+        terms = terms_of(
+            checked_pricing(backend, registry, prices=options.prices, budget=options.budget),
+            step=task.name,
+            ledger=part,
+            folder=None if ledger is None else ledger.folder,
+            budget=options.budget,
+            cache=runner.cache,
+            rerun=plan,
+            wake=partial(runner.call_on_loop, backend.window.wake),
+        )
         self.stream = Stream(
-            work,
+            work if options.meter is None else options.meter.on(work, task, registry, options.prices),
             _Waiting(self),
             backend,
             emit=self._emit,
@@ -386,9 +402,10 @@ class TaskNode(Node):
             policy=Policy(
                 ordered=False, breaker=backend.breaker_threshold, max_failed=options.max_failed, ask=options.ask
             ),
-            ledger=ledger.step(task.name, config) if ledger is not None else None,
+            ledger=part,
             failed=runner.failed_jobs(task.name),
             pipeline=runner.info,
+            terms=terms,
         )
         self.stats = self.stream.stats
         self.info = self.stream.info

@@ -184,6 +184,7 @@ class Reporter:
             output_tokens=stats.output_tokens,
             cached_tokens=stats.cached_tokens,
             reasoning_tokens=stats.reasoning_tokens,
+            cost=stats.cost,
             seconds=round((watched.ended or time.monotonic()) - watched.began, 3),
             model_name=watched.run.model_name,
             after=after,

@@ -9,12 +9,15 @@ import asyncio
 import threading
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 
+from .._engine.budget import check_priced
+from .._engine.cache import open_cache
 from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
 from .._engine.portal import portal
+from .._engine.prices import Pricing
 from .._engine.run import Failures
 from .._engine.stats import RunStats
 from .._engine.stream import Observers, PipelineInfo, RunInfo
@@ -36,9 +39,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from .._engine.budget import Budget
+    from .._engine.cache import CacheSource, ResponseCache
+    from .._engine.prices import PriceTable
+    from .._engine.rerun import RerunPlan
     from .._engine.stream import Job
     from ..errors import GenerationError
     from ..types import Row
+    from .estimating import Meter
     from .graph import Pipeline
     from .lineage import Item, Root
     from .outlets import Taker
@@ -64,6 +72,11 @@ class Options:
     overwrite: bool = False
     observers: Sequence[object] = ()
     ask: bool = True
+    prices: PriceTable | None = None
+    budget: Budget | None = None
+    cache: CacheSource = None
+    reruns: Mapping[str, tuple[Task, RerunPlan]] = field(default_factory=dict)
+    meter: Meter | None = None
 
     def __post_init__(self) -> None:
         """Refuse what a type checker would have.
@@ -112,7 +125,8 @@ class Runner:
         self.failing = False
         self.folder = RunFolder(options.run_dir) if options.run_dir is not None else None
         self._pipeline = pipeline
-        self._steps = pipeline.steps
+        asking = {name: task for name, (task, _) in options.reruns.items()}
+        self._steps = {**pipeline.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
         self._taker = taker
         self._finished = finished
@@ -121,6 +135,7 @@ class Runner:
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
         self.observers = Observers(self.hooks)
         self._ledger: Any = None
+        self.cache: ResponseCache | None = None
         self._nodes: dict[str, Node] = {}
         self._exits: dict[str, Outlet] = {}  # where the rows of each leaf leave
         self._collected: dict[str, Outlet] = {}  # where rows go that a step over all of them is given
@@ -140,11 +155,13 @@ class Runner:
     # Before a row moves
 
     def _prepare(self) -> None:
+        self._check_prices()
         self._open_sinks()
         for step in self._steps.values():
             self._loaded.append(step)
             if hasattr(step, "load") and (self.options.ask or not isinstance(step, Task)):
                 step.load()
+        self.cache = open_cache(self.options.cache, own=None if self.folder is None else self.folder.path)
         if self.folder is not None:  # last, so that a run that cannot begin leaves no directory behind
             self._ledger = shared_ledger(
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
@@ -166,6 +183,13 @@ class Runner:
                     raise ConfigurationError(f"The sinks {other!r} and {sink.name!r} both write {target!r}.")
             sink.open(replace=self.options.overwrite or sink.overwrite or self._made_here(sink))
             self._opened.append(sink)
+
+    def _check_prices(self) -> None:
+        """Raise before anything is opened where a cap on the cost cannot be kept."""
+        prices, budget = self.options.prices, self.options.budget
+        for step in self._steps.values():
+            if budget is not None and isinstance(step, Task):
+                check_priced(budget, Pricing(step.llm, table=prices, registry=default_registry()))
 
     def _made_here(self, sink: Sink) -> bool:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
@@ -490,6 +514,8 @@ class Runner:
                 stack.callback(node.close)
             for sink in self._opened:
                 stack.callback(sink.close, finished=finished)
+            if self.cache is not None:
+                stack.callback(self.cache.close)
 
 
 class _SinkAtWork:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
@@ -16,7 +16,7 @@ from ..errors import LimbeckWarning, PluginContractError, RegistryError, did_you
 from .problems import LoadReport, Problem, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .index import Entry
     from .registry import Registry
@@ -71,6 +71,14 @@ class HookSpecs:
     def limbeck_rows_written(self, run: Any, rows: Any) -> None:
         """Rows left the run, in order."""
 
+    @hookspec
+    def limbeck_price(self, model: str, provider: str, base_url: str | None, usage: Any) -> float | None:
+        """US dollars that one response cost, or None where it is unknown; the first plugin that knows counts.
+
+        `provider` is the LLM's registered name, `base_url` its server where it has one, and
+        `usage` a `limbeck.types.Usage`. It is also asked what a request may cost, before it is sent.
+        """
+
 
 class Registrar:
     """What `limbeck_register` is given: registers names on behalf of the plugin's distribution."""
@@ -106,7 +114,29 @@ class Observer:
             try:
                 impl.function(*[facts[name] for name in impl.argnames])
             except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of observers: one of them
-                self._hooks.observer_failed(impl, exc)
+                self._hooks.hook_failed("observer", impl, exc)
+
+
+class Asker:
+    """All implementations of one hook that answers: the first answer that is not None counts."""
+
+    __slots__ = ("_check", "_hooks", "_impls")
+
+    def __init__(self, impls: Sequence[Any], hooks: Hooks, check: Callable[[Any], object]) -> None:
+        self._impls = impls
+        self._hooks = hooks
+        self._check = check
+
+    def __call__(self, **facts: Any) -> Any:
+        for impl in self._impls:
+            try:
+                answer = impl.function(*[facts[name] for name in impl.argnames])
+                if answer is not None:
+                    self._check(answer)
+                    return answer
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of answering hooks: one of them
+                self._hooks.hook_failed("hook", impl, exc)
+        return None
 
 
 class Hooks:
@@ -185,14 +215,19 @@ class Hooks:
         impls = list(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
         return Observer(impls, self) if impls else None
 
-    def observer_failed(self, impl: Any, exc: BaseException) -> None:
-        """Report a failing observer, once for each kind of failure; the run goes on, even where warnings are errors."""
+    def asker(self, hook: str, *, check: Callable[[Any], object]) -> Asker | None:
+        """The implementations of a hook that answers, or None; `check` raises for what is no answer."""
+        impls = list(reversed(getattr(self._manager.hook, hook).get_hookimpls()))
+        return Asker(impls, self, check) if impls else None
+
+    def hook_failed(self, kind: Literal["observer", "hook"], impl: Any, exc: BaseException) -> None:
+        """Report a failing hook, once for each kind of failure; the run goes on, even where warnings are errors."""
         distribution, version = self._owners[impl.plugin_name]
-        problem = Problem("observer", distribution, version, impl.function.__name__, describe(exc))
+        problem = Problem(kind, distribution, version, impl.function.__name__, describe(exc))
         if problem not in self._report.all():
             self._report.note(problem)
             with suppress(LimbeckWarning):
-                _warn(f"An observer failed and was ignored: {problem}")
+                _warn(f"{'An observer' if kind == 'observer' else 'A hook'} failed and was ignored: {problem}")
 
     def _blame(self, name: str, subject: str, message: str, *, error: BaseException | None = None) -> None:
         distribution, version = self._owners[name]

@@ -39,6 +39,7 @@ OFFICIAL = frozenset(
         "limbeck-huggingface",
         "limbeck-cli",
         "limbeck-data",
+        "limbeck-prices",
         "limbeck-report",
     }
 )

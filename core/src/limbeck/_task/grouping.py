@@ -26,11 +26,13 @@ class Sample:
     Attributes:
         values: one for each output, in declared order. metadata: what is kept beside them.
         failed: whether there is an error among the metadata.
+        model_name: who made it, where that is not the task's LLM.
     """
 
     values: Sequence[Any]
     metadata: Row
     failed: bool = False
+    model_name: str | None = None
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Shape:
         metadata = _merged(row.get(METADATA), sample.metadata)
         if metadata:
             result[METADATA] = metadata
-        result[self.model_column] = self.model_name
+        result[self.model_column] = sample.model_name or self.model_name
         return result
 
     def _grouped(self, row: Row, samples: list[Sample]) -> Row:
@@ -82,7 +84,8 @@ class Shape:
         metadata = [_merged(row.get(METADATA), sample.metadata) for sample in samples]
         if any(metadata):
             result[METADATA] = metadata
-        result[self.model_column] = self.model_name
+        makers = {sample.model_name or self.model_name for sample in samples}
+        result[self.model_column] = makers.pop() if len(makers) == 1 else self.model_name
         return result
 
     def _inputs(self, row: Row) -> Row:

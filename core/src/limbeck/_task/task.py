@@ -12,10 +12,16 @@ from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .._engine.backend import Backend
+    from .._engine.budget import Budget
+    from .._engine.cache import CacheSource
+    from .._engine.condition import Where
+    from .._engine.estimate import Estimate
+    from .._engine.explain import Explanation
+    from .._engine.prices import PriceSource
     from .._engine.run import AsyncRowStream, RowStream
     from .._engine.stream import Policy
     from .._registry.registry import Registry
@@ -168,6 +174,13 @@ class Task(Step):
         max_failed: float | None = None,
         durability: Durability = "normal",
         ledger_requests: StoredRequests = "full",
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        max_cost: float | None = None,
+        max_tokens: int | None = None,
+        max_requests: int | None = None,
+        allow_unknown_price: bool = False,
+        cache: CacheSource = None,
     ) -> RowStream:
         """Stream `rows` through the task; iterate over the result for the rows that come of them.
 
@@ -187,20 +200,43 @@ class Task(Step):
             durability: "full" survives a power cut too; "normal" may lose the last group of
                 answers to one. A kill costs neither more than the requests in flight.
             ledger_requests: "hash" keeps only the digest of each prompt.
+            prices: your own, before those that plugins know: model to `{"input": …, "output": …}`, or
+                the path of such a table.
+            budget: caps that several runs share. max_cost, max_tokens, max_requests: caps of this
+                run's own, which count what was spent in the directory before.
+            allow_unknown_price: with `max_cost`, run an LLM that has no price too, uncounted.
+            cache: run directories, or folders of them, whose answers to the same requests are taken,
+                each once; they cost nothing, and are copied into this run's directory.
 
         Raises:
             MissingColumnError: none of the first rows has a required column; nothing was sent.
             LedgerError: the run directory cannot be used, or not be written any more.
+            UnknownPriceError: there is a cap on the cost and no price; nothing was sent.
             AuthenticationError: the provider refuses the key. The rows done before are given first.
+            BudgetError: the next request might have passed a cap.
             BreakerError, FailureLimitError: as above, for too many failures.
         """
+        from .._engine.budget import budget_of
+        from .._engine.prices import price_table
         from .._engine.run import RowStream
         from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
-        return RowStream(
-            *self._streaming(rows, policy, run_dir, ledger, durability=durability, requests=ledger_requests)
+        shared = budget_of(
+            budget,
+            max_cost=max_cost,
+            max_tokens=max_tokens,
+            max_requests=max_requests,
+            allow_unknown_price=allow_unknown_price,
         )
+        how = {
+            "durability": durability,
+            "requests": ledger_requests,
+            "prices": price_table(prices),
+            "budget": shared,
+            "cache": cache,
+        }
+        return RowStream(*self._streaming(rows, policy, run_dir, ledger, **how))
 
     def arun(
         self,
@@ -212,15 +248,36 @@ class Task(Step):
         max_failed: float | None = None,
         durability: Durability = "normal",
         ledger_requests: StoredRequests = "full",
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        max_cost: float | None = None,
+        max_tokens: int | None = None,
+        max_requests: int | None = None,
+        allow_unknown_price: bool = False,
+        cache: CacheSource = None,
     ) -> AsyncRowStream:
         """As `run`, for an event loop: iterate over the result with `async for`."""
+        from .._engine.budget import budget_of
+        from .._engine.prices import price_table
         from .._engine.run import AsyncRowStream
         from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
-        return AsyncRowStream(
-            *self._streaming(rows, policy, run_dir, ledger, durability=durability, requests=ledger_requests)
+        shared = budget_of(
+            budget,
+            max_cost=max_cost,
+            max_tokens=max_tokens,
+            max_requests=max_requests,
+            allow_unknown_price=allow_unknown_price,
         )
+        how = {
+            "durability": durability,
+            "requests": ledger_requests,
+            "prices": price_table(prices),
+            "budget": shared,
+            "cache": cache,
+        }
+        return AsyncRowStream(*self._streaming(rows, policy, run_dir, ledger, **how))
 
     def reparse(
         self, rows: Iterable[Row], *, run_dir: str | Path | None = None, ledger: LedgerProtocol | None = None
@@ -239,15 +296,106 @@ class Task(Step):
             raise ConfigurationError("Answers are read anew from where a run kept them: give `run_dir` or `ledger`.")
         return RowStream(*self._streaming(rows, Policy(ask=False), run_dir, ledger))
 
+    def explain(self, row: Row | None, *, run_dir: str | Path, id: str | int) -> Explanation:
+        """Say whether a run directory has an answer for a row, and if not, what differs from the nearest call.
+
+        Nothing is asked, and the directory is only read. Print the result, or look at its `found`,
+        `differs` and `parts`.
+
+        Args:
+            row: as in the run; None for the prompt that is stored, whatever made it. run_dir: the run's directory.
+            id: the row's: its position in the source, from 0, and behind a chained task its sample (`17.2`).
+
+        Raises:
+            RowError: no request can be made of the row.
+            LedgerError: there is no ledger in the directory.
+        """
+        from .explaining import explain
+
+        return explain(self, row, run_dir=run_dir, id=str(id))
+
+    def estimate(
+        self,
+        rows: Iterable[Row],
+        n: int = 50,
+        *,
+        run_dir: str | Path | None = None,
+        seed: int = 0,
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+        confidence: float = 0.95,
+    ) -> Estimate:
+        """Run `n` rows, and say what all of them are going to take: tokens, cost and time, with intervals.
+
+        The rows are drawn at random; the prompts of all are made, for their lengths. With a run
+        directory the answers are kept there, and `run` does not buy them again.
+
+        Args:
+            rows: any iterable of rows; it is read to its end.
+            n: rows to run, 2 or more. seed: of the draw. confidence: of the intervals.
+            run_dir, prices, budget: as in `run`.
+
+        Raises:
+            ConfigurationError: `n` is below 2.
+            LimbeckError: as `run`; what stops the sample stops the estimate.
+        """
+        from .estimating import estimate
+
+        return estimate(
+            self, _several(rows), n, run_dir=run_dir, seed=seed, prices=prices, budget=budget, confidence=confidence
+        )
+
+    def rerun(
+        self,
+        rows: Iterable[Row],
+        *,
+        run_dir: str | Path,
+        where: Where,
+        llm: Any = None,
+        parameters: Mapping[str, Any] | None = None,
+        ordered: bool = True,
+        max_failed: float | None = None,
+        prices: PriceSource = None,
+        budget: Budget | None = None,
+    ) -> RowStream:
+        """Ask about some rows of a run again, with changed parameters or another LLM; all rows come out, in order.
+
+        Only what `where` means is asked for; the rest is taken from the run directory as it is. The
+        earlier answers stay there. The metadata of each row say what made it, under
+        `lineage_<task name>`: `model_name`, `parameters`, and whether it is `new`. The same call again
+        asks for nothing that it has bought.
+
+        Args:
+            rows: as in the run; columns that were added since (a judge's, say) may stand in `where`.
+            run_dir: the run's directory. The task is as it was then.
+            where: a condition in SQL on each row's columns as they came out and on the call's
+                `finish_reason`, `failed`, `parse_failed`, `error`, `model`, `input_tokens`,
+                `output_tokens`, `latency` and `attempts`; or a function of a dict of them.
+            llm: who is asked instead. parameters: what changes in its `generation_kwargs`; None as a
+                value takes one out. Where neither is given, the same request is made once more.
+            ordered, max_failed, prices, budget: as in `run`.
+
+        Raises:
+            ConfigurationError: the condition cannot be read, or there is no run of this task.
+            LimbeckError: as `run`.
+        """
+        from .._engine.prices import price_table
+        from .._engine.run import RowStream
+        from .._engine.stream import Policy
+        from .rerunning import plan_of
+
+        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
+        policy = Policy(ordered=ordered, max_failed=max_failed)
+        how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
+        return RowStream(*asking._streaming(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself
+
     def _streaming(
         self,
         rows: Any,
         policy: Policy,
         run_dir: str | Path | None,
         ledger: LedgerProtocol | None,
-        *,
-        durability: Durability = "normal",
-        requests: StoredRequests = "full",
+        **how: Any,
     ) -> tuple[Any, ...]:
         """The arguments of a stream."""
         from .._engine.plain import check_first_rows
@@ -262,7 +410,7 @@ class Task(Step):
             if isinstance(rows, list | tuple):
                 check_first_rows(rows)
             look = self._rows_looked_at
-        options = Options(look, config, policy, run_dir, durability, requests, ledger)
+        options = Options(look, config, policy, run_dir=run_dir, ledger=ledger, **how)
         return work, _several(rows), backend, registry, options
 
     def _begin(self, rows: list[Row] | None, *, load: bool = True) -> tuple[TaskWork, Backend, Registry]:

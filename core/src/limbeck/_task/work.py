@@ -46,6 +46,7 @@ class TaskWork:
         self._raw_input = f"raw_input_{task.name}" if task.add_raw_input else None
         self._statistics = f"statistics_{task.name}" if task.add_statistics else None
         self._error = f"error_{task.name}"
+        self._lineage = f"lineage_{task.name}"
         self._warned = False
 
     # A row to a request
@@ -102,8 +103,17 @@ class TaskWork:
                     outcome.error = exc
             if outcome.error is not None and self._raises:
                 raise RowFailedError(task=self.name, index=job.index, error=outcome.error) from outcome.error
-            samples.append(Sample(values, self._metadata(job, outcome), outcome.error is not None))
+            model_name = None if outcome.lineage is None else outcome.lineage.model_name
+            samples.append(Sample(values, self._metadata(job, outcome), outcome.error is not None, model_name))
         return self._shape.rows(row, samples)
+
+    def columns(self, generation: Generation, row: Row) -> Row:
+        """`row` with the output columns that an answer makes.
+
+        Raises:
+            GenerationError: the answer cannot be read.
+        """
+        return {**row, **dict(zip(self._shape.outputs, self._values(generation, row), strict=True))}
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
         input = self._input(row)
@@ -154,6 +164,13 @@ class TaskWork:
             metadata[self._raw_input] = None if job.request is None else job.request.messages
         if self._statistics is not None:
             metadata[self._statistics] = _statistics(outcome)
+        lineage = outcome.lineage
+        if lineage is not None:
+            metadata[self._lineage] = {
+                "model_name": lineage.model_name,
+                "parameters": dict(lineage.parameters),
+                "new": lineage.new,
+            }
         if outcome.error is not None:
             metadata[self._error] = {
                 "type": type(outcome.error).__name__,

@@ -71,7 +71,7 @@ class AnthropicLLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True, batches=True)
-    batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000)
+    batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"stream"})
 
     model: str = Field(min_length=1)

@@ -13,6 +13,7 @@ from limbeck._pipeline.config.run_settings import RunSettings, amount_of, max_fa
 
 from .commands import CommandGroup, typed_words
 from .exits import show_warning
+from .money import estimate_option, money_options
 from .options import Options, TaskOptions
 from .shared_options import taking
 
@@ -206,28 +207,73 @@ def _task_options(
 
 
 @app.command()
-@taking(options=_shared_options)
+@taking(money=money_options, estimate=estimate_option, options=_shared_options)
 def run(
     *,
     file: FilePath,
     source: Input = None,
     output: Output = None,
     settings: RunSettingsOption = None,
+    money: RunSettings,
+    estimate: int | None,
     options: Options,
 ) -> None:
     """Run the pipeline of a file: from its sources, through its steps and tasks, to its sinks."""
     from .jobs import run_file
 
+    options = options.with_money(money, estimate)
     raise typer.Exit(run_file(file, settings or [], source=source, output=output, options=options))
 
 
 @app.command()
-@taking(options=_resume_options)
-def resume(*, run_dir: RunPath, settings: RunSettingsOption = None, options: Options) -> None:
+@taking(money=money_options, options=_resume_options)
+def resume(*, run_dir: RunPath, settings: RunSettingsOption = None, money: RunSettings, options: Options) -> None:
     """Go on with a run that was stopped or killed: only what is missing is asked."""
     from .jobs import resume_run
 
-    raise typer.Exit(resume_run(run_dir, settings or [], options=options))
+    raise typer.Exit(resume_run(run_dir, settings or [], options=options.with_money(money)))
+
+
+@app.command()
+@taking(money=money_options, options=_resume_options)
+def retry(
+    *,
+    run_dir: RunPath,
+    where: Annotated[
+        str,
+        typer.Option(
+            metavar="CONDITION",
+            help="Which answers, in SQL: \"finish_reason = 'length'\", `failed`, or of the output's columns.",
+        ),
+    ],
+    step: Annotated[str | None, typer.Option(help="The task, where the run has several.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="llm.NAME=VALUE", help="A changed parameter or field of the LLM. Repeatable."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Another LLM: `provider/model`.")] = None,
+    money: RunSettings,
+    options: Options,
+) -> None:
+    """Ask for some answers of a run again, with other parameters or another LLM, and write its outputs anew."""
+    from .jobs import resume_run
+    from .retry import Retry
+
+    asked = Retry(run_dir, where, step=step, settings=settings or [], model=model)
+    raise typer.Exit(resume_run(run_dir, [], options=options.with_money(money, retry=asked)))
+
+
+@app.command()
+def explain(
+    run_dir: RunPath,
+    row: Annotated[str, typer.Argument(help="The row's id: its position in the source, from 0 (`17`, `17.2`).")],
+    step: Annotated[str | None, typer.Option(help="The task, where the run has several.")] = None,
+    settings: RunSettingsOption = None,
+) -> None:
+    """Say what a row's key is of, whether its answer is in the run directory, and if not, what differs."""
+    from .explanations import explain_row
+
+    explain_row(run_dir, row, step=step, settings=settings or [])
 
 
 @app.command()
@@ -277,7 +323,7 @@ def runs(
 
 
 @app.command()
-@taking(task=_task_options, options=_shared_options)
+@taking(task=_task_options, money=money_options, estimate=estimate_option, options=_shared_options)
 def generate(
     *,
     model: Annotated[
@@ -292,11 +338,14 @@ def generate(
     ] = "-",
     output: Annotated[str, typer.Option("--output", "-o", help="A file, by its suffix; `-` is stdout (JSONL).")] = "-",
     settings: GenerateSettings = None,
+    money: RunSettings,
+    estimate: int | None,
     options: Options,
 ) -> None:
     """Run one task over rows: `limbeck generate -m openai/gpt-5-mini -i rows.jsonl -o out.jsonl`."""
     from .jobs import generate_rows
 
+    options = options.with_money(money, estimate)
     raise typer.Exit(generate_rows(model, task, settings=settings or [], source=source, output=output, options=options))
 
 

@@ -14,7 +14,14 @@ from limbeck._pipeline.run_folder import fresh_path
 from limbeck._pipeline.runner import Options as RunnerOptions
 from limbeck._pipeline.streaming import PipelineStream
 from limbeck._step import GeneratorStep, Sink
-from limbeck.errors import AuthenticationError, ConfigurationError, LedgerError, LimbeckError, RunStoppedError
+from limbeck.errors import (
+    AuthenticationError,
+    BudgetError,
+    ConfigurationError,
+    LedgerError,
+    LimbeckError,
+    RunStoppedError,
+)
 
 from .exits import ExitCode, forget_stdout, say
 from .failures import Failures
@@ -87,6 +94,10 @@ def execute(recipe: Recipe, options: Options) -> ExitCode:
     """
     prepared = prepare(recipe, options)
     try:
+        if options.estimate is not None:
+            from .estimates import show_estimate
+
+            return show_estimate(prepared, options)
         return _Execution(prepared, options).run()
     except LimbeckError as exc:
         raise _shown(exc, recipe) from exc.__cause__
@@ -157,6 +168,7 @@ class _Execution:
             overwrite=True,  # it has been checked
             observers=(progress, failures),
             ask=not self._options.reparse,
+            reruns={} if self._options.retry is None else self._options.retry.plans(self._pipeline),
             **self._settings.arguments(),
         )
         with ExitStack() as stack:
@@ -190,6 +202,8 @@ def _code(progress: Progress, error: BaseException | None, interrupted: signal.S
     if interrupted is not None:
         return ExitCode.TERMINATED if interrupted is signal.SIGTERM else ExitCode.INTERRUPTED
     stats = progress.stats
+    if isinstance(error, BudgetError):
+        return ExitCode.BUDGET
     if error is not None:
         asked = any(each.requests or each.reused for each in stats)
         stopped = asked or isinstance(error, RunStoppedError | AuthenticationError | LedgerError)

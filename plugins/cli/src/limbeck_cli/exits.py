@@ -18,7 +18,8 @@ class ExitCode(IntEnum):
 
     Attributes:
         GOOD: every row is good. ERROR: nothing was done. USAGE: the command line is wrong.
-        FAILED_ROWS: finished, and some rows failed. STOPPED: ended early, and what was done is kept.
+        FAILED_ROWS: finished, and some rows failed. BUDGET: stopped before it would pass a cap.
+        STOPPED: ended early for another reason. What was done is kept in both.
         INTERRUPTED: Ctrl-C. BROKEN_PIPE: whoever read the output went away. TERMINATED: SIGTERM.
     """
 
@@ -26,6 +27,7 @@ class ExitCode(IntEnum):
     ERROR = 1
     USAGE = 2
     FAILED_ROWS = 3
+    BUDGET = 4
     STOPPED = 5
     INTERRUPTED = 130
     BROKEN_PIPE = 141

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from limbeck._pipeline.config.recipe import Recipe
 
+    from .execution import Prepared
     from .exits import ExitCode
     from .options import Options, TaskOptions
 
@@ -70,6 +71,11 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
     if not Path(run_dir).is_dir() and (Path(PARENT) / run_dir).is_dir():
         run_dir = f"{PARENT}/{run_dir}"  # by its name in `runs/`
     noted = _note_of(run_dir)
+    recipe = read_recipe(Document("", _config_of(run_dir, noted)), settings)
+    return execute(recipe, replace(options, run=options.run.over(RunSettings(run_dir=run_dir))))
+
+
+def _config_of(run_dir: str, noted: dict[str, Any]) -> dict[str, Any]:
     path = f"{run_dir}/run.json"
     config = noted.get("config")
     if not isinstance(config, dict):
@@ -80,8 +86,25 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
             else f"it was started from Python, so go on there: run the same pipeline with `run_dir={run_dir!r}`"
         )
         raise ConfigurationError(f"{path} has no configuration to go on from; {how}.")
-    recipe = read_recipe(Document("", config), settings)
-    return execute(recipe, replace(options, run=RunSettings(run_dir=run_dir)))
+    return config
+
+
+def pipeline_of_run(run_dir: str, settings: Sequence[str]) -> Prepared:
+    """The pipeline of a run, from what its directory says of it.
+
+    Raises:
+        ConfigurationError: it does not say it.
+    """
+    from limbeck._pipeline.config.document import Document
+    from limbeck._pipeline.config.recipe import read_recipe
+    from limbeck._pipeline.config.run_settings import RunSettings
+
+    from .execution import prepare
+    from .options import Options
+
+    make_pydantic_usable()
+    recipe = read_recipe(Document("", _config_of(run_dir, _note_of(run_dir))), settings)
+    return prepare(recipe, Options(RunSettings(run_dir=run_dir)))
 
 
 def validate_file(path: str, settings: Sequence[str], *, load: bool) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from limbeck._pipeline.config.run_settings import RunSettings
+
+    from .retry import Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Options:
     Attributes:
         run: how rows are run. overwrite: replace existing outputs. quiet: no progress.
         strict: a row that cannot be read stops the run. reparse: take stored answers only.
+        estimate: rows to run for an estimate, in place of the run. retry: which rows to ask again.
         typed: the whole command line behind `limbeck`, for the line that resumes the run; None for
             a command that asks nothing, and so cannot go on.
     """
@@ -27,7 +30,13 @@ class Options:
     quiet: bool = False
     strict: bool = False
     reparse: bool = False
+    estimate: int | None = None
+    retry: Retry | None = None
     typed: Sequence[str] | None = ()
+
+    def with_money(self, money: RunSettings, estimate: int | None = None, *, retry: Retry | None = None) -> Options:
+        """These, and what was said of money."""
+        return replace(self, run=money.over(self.run), estimate=estimate, retry=retry)
 
 
 @dataclass(frozen=True, slots=True)

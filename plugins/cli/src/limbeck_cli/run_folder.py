@@ -41,7 +41,10 @@ class CommandFolder(RunFolder):
         self.used = not fresh
         self.fresh = fresh
         self.command = None if typed is None else _resuming(typed, path if fresh else None)
-        self._resumed = typed is not None and typed[:1] == ["resume"]  # the command that began it stays noted
+        self._resumed = typed is not None and typed[:1] in (
+            ["resume"],
+            ["retry"],
+        )  # the command that began it stays noted
         self._alone = not self.path.parent.exists()
 
     @property

@@ -12,6 +12,7 @@ from limbeck._step import Sink
 
 from .commands import show_failure
 from .exits import ExitCode, say
+from .money import cost_of
 from .progress import duration
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Summary:
             f"{failed:,} failed ({reasons})" if failed else "none failed",
             *([f"{reused:,} answer{'s' * (reused != 1)} from the ledger"] if reused else []),
             f"{tokens[0]:,} tokens in and {tokens[1]:,} out" if any(tokens) else "no tokens counted",
+            *cost_of([each.cost for each in stats]),
             f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
         ]
 
@@ -106,6 +108,7 @@ def is_stand_in(step: Any) -> bool:
 
 _VERDICTS = {
     ExitCode.FAILED_ROWS: "Done, with failures",
+    ExitCode.BUDGET: "Stopped by the budget",
     ExitCode.STOPPED: "Stopped",
     ExitCode.ERROR: "Nothing was done",
     ExitCode.INTERRUPTED: "Interrupted",

@@ -59,7 +59,7 @@ class OpenAILLM(LLM):
     capabilities: ClassVar[Capabilities] = Capabilities(
         native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True, batches=True
     )
-    batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000)
+    batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "organization", "project", "max_choices"})
 
     model: str = Field(min_length=1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
 from .interpolation import refers
-from .run_settings import RunSettings, amount_of, max_failed_of
+from .run_settings import RunSettings, amount_of, count_of, max_failed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +27,11 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("expected a whole number above 0")
-    return value
+def _texts(value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(each, str) and each for each in texts):
+        raise ValueError("expected a path, or a list of paths")
+    return texts
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
@@ -46,13 +47,19 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
     "run_dir": _text,
     "no_ledger": _flag,
     "max_failed": max_failed_of,
-    "limit": _count,
-    "max_concurrency": _count,
+    "limit": count_of,
+    "max_concurrency": count_of,
     "rpm": amount_of,
     "tpm": amount_of,
     "durability": _one_of("normal", "full"),
     "ledger_requests": _one_of("full", "hash"),
     "unordered": _flag,
+    "max_cost": amount_of,
+    "max_tokens": count_of,
+    "max_requests": count_of,
+    "allow_unknown_price": _flag,
+    "prices": _text,
+    "cache": _texts,
 }
 
 
@@ -78,4 +85,8 @@ def read_run_settings(document: Document, environment: Environment) -> RunSettin
         if said.get("no_ledger"):
             raise ConfigurationError(f"{document.at('no_ledger')}: `no_ledger` and `run_dir` exclude each other.")
         said["run_dir"] = str(document.folder / said["run_dir"])
+    if "prices" in said:
+        said["prices"] = str(document.folder / said["prices"])
+    if "cache" in said:
+        said["cache"] = [str(document.folder / each) for each in said["cache"]]
     return RunSettings(**said)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LIMITS = ("max_concurrency", "rpm", "tpm")
 
@@ -19,6 +22,9 @@ class RunSettings:
         limit: rows of each source to read at most.
         max_concurrency, rpm, tpm: requests in flight, requests and tokens a minute, of each LLM, at most.
         durability, ledger_requests: the ledger's own. unordered: rows leave as they are done.
+        max_cost, max_tokens, max_requests: caps that all tasks share, as for `Budget`.
+        allow_unknown_price: with a cap on the cost, run LLMs without a price too.
+        prices: the path of a price table. cache: run directories, or folders of them, whose answers are taken.
     """
 
     run_dir: str | None = None
@@ -31,6 +37,12 @@ class RunSettings:
     durability: Literal["normal", "full"] | None = None
     ledger_requests: Literal["full", "hash"] | None = None
     unordered: bool | None = None
+    max_cost: float | None = None
+    max_tokens: int | None = None
+    max_requests: int | None = None
+    allow_unknown_price: bool | None = None
+    prices: str | None = None
+    cache: Sequence[str] | None = None
 
     def over(self, other: RunSettings) -> RunSettings:
         """These, and where they say nothing those of `other`."""
@@ -50,7 +62,27 @@ class RunSettings:
         """What running is to be told of it, beside the directory."""
         said = {name: getattr(self, name) for name in ("max_failed", "durability", "ledger_requests")}
         said["ordered"] = None if self.unordered is None else not self.unordered
-        return {name: value for name, value in said.items() if value is not None}
+        return {name: value for name, value in {**said, **self.money()}.items() if value is not None}
+
+    def money(self) -> dict[str, Any]:
+        """The prices, the budget and the cache that were said; None for what was not.
+
+        Raises:
+            ConfigurationError: the price table cannot be read, or is wrong.
+        """
+        if not {"max_cost", "max_tokens", "max_requests", "prices", "cache"} & self.said().keys():
+            return {}
+        from ..._engine.budget import budget_of
+        from ..._engine.prices import price_table
+
+        budget = budget_of(
+            None,
+            max_cost=self.max_cost,
+            max_tokens=self.max_tokens,
+            max_requests=self.max_requests,
+            allow_unknown_price=bool(self.allow_unknown_price),
+        )
+        return {"prices": price_table(self.prices), "budget": budget, "cache": self.cache}
 
 
 def amount_of(value: Any) -> float:
@@ -61,6 +93,17 @@ def amount_of(value: Any) -> float:
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise ValueError("expected a number above 0")
+    return value
+
+
+def count_of(value: Any) -> int:
+    """A cap on things that are counted.
+
+    Raises:
+        ValueError: it is no whole number above 0.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("expected a whole number above 0")
     return value
 
 

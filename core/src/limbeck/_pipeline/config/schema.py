@@ -48,6 +48,12 @@ _TOP: dict[str, dict[str, Any]] = {
     "durability": {"enum": ["normal", "full"], "description": "What a power cut may cost: the last answers, or none."},
     "ledger_requests": {"enum": ["full", "hash"], "description": "Keep the prompts, or only their digests."},
     "unordered": {"type": "boolean", "description": "Write rows as they are done."},
+    "max_cost": {**_AMOUNT, "description": "US dollars that the run may spend at most."},
+    "max_tokens": {**_COUNT, "description": "Tokens of prompts and answers that the run may spend at most."},
+    "max_requests": {**_COUNT, "description": "Requests that the run may send at most."},
+    "allow_unknown_price": {"type": "boolean", "description": "With `max_cost`: run LLMs without a price too."},
+    "prices": {"type": "string", "description": "A price table's path, beside this file."},
+    "cache": {**_TEXTS, "description": "Run directories, or folders of them, whose answers are taken."},
 }
 
 

@@ -1,0 +1,84 @@
+"""What a run directory says about money, yield and lineage, as SQL that anyone may query."""
+
+from __future__ import annotations
+
+# `cost`: US dollars of the whole response, on its first sample, like the tokens; null where the price is unknown.
+# `origin`: the run directory an answer was copied from; it cost nothing here. `maker`: what made the answer.
+MIGRATION = """
+    ALTER TABLE calls ADD COLUMN cost REAL;
+    ALTER TABLE calls ADD COLUMN origin TEXT;
+    ALTER TABLE calls ADD COLUMN maker INTEGER;
+    CREATE TABLE makers (
+        id INTEGER PRIMARY KEY,
+        step TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        parameters TEXT NOT NULL,
+        schema TEXT NOT NULL,
+        config TEXT NOT NULL
+    );
+    CREATE TABLE step_runs (
+        id INTEGER PRIMARY KEY,
+        step TEXT NOT NULL,
+        started REAL NOT NULL,
+        ended REAL NOT NULL,
+        rows_in INTEGER NOT NULL,
+        rows_done INTEGER NOT NULL,
+        rows_out INTEGER NOT NULL,
+        rows_failed INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        reused INTEGER NOT NULL,
+        retries INTEGER NOT NULL,
+        rate_limited INTEGER NOT NULL,
+        error TEXT
+    );
+    CREATE TABLE step_failures (
+        step TEXT NOT NULL,
+        started REAL NOT NULL,
+        error TEXT NOT NULL,
+        generations INTEGER NOT NULL,
+        PRIMARY KEY (step, started, error)
+    ) WITHOUT ROWID;
+    CREATE VIEW costs AS
+        SELECT calls.step AS step,
+            coalesce(json_extract(makers.identity, '$.model_name'), calls.model) AS model,
+            count(*) AS answers,
+            count(DISTINCT calls.row) AS rows,
+            total(calls.input_tokens) AS input_tokens,
+            total(calls.cached_tokens) AS cached_tokens,
+            total(calls.output_tokens) AS output_tokens,
+            total(calls.reasoning_tokens) AS reasoning_tokens,
+            sum(calls.cost) AS cost,
+            sum(calls.input_tokens IS NOT NULL AND calls.cost IS NULL) AS unpriced
+        FROM calls LEFT JOIN makers ON makers.id = calls.maker
+        WHERE calls.error IS NULL AND calls.origin IS NULL
+        GROUP BY 1, 2;
+    CREATE VIEW yields AS
+        SELECT step, rows_in, rows_out, rows_failed, rows_in - rows_done AS rows_open,
+            (SELECT json_group_object(error, generations) FROM step_failures
+                WHERE step_failures.step = step_runs.step AND step_failures.started = step_runs.started) AS failures,
+            requests, reused, retries, rate_limited, ended - started AS seconds, error
+        FROM step_runs
+        WHERE id IN (SELECT max(id) FROM step_runs GROUP BY step);
+    CREATE VIEW lineage AS
+        SELECT calls.step AS step, calls.row AS row, calls.sample AS sample, calls.id AS call,
+            json_extract(makers.identity, '$.model_name') AS model, makers.parameters AS parameters,
+            calls.finish_reason AS finish_reason, calls.cost AS cost, calls.origin AS origin, calls.at AS at
+        FROM calls LEFT JOIN makers ON makers.id = calls.maker
+        WHERE calls.error IS NULL;
+"""
+
+INSERT_RUN = f"INSERT INTO step_runs VALUES (NULL{', ?' * 12})"
+INSERT_FAILURES = "INSERT INTO step_failures VALUES (?, ?, ?, ?)"
+
+# What earlier runs of a step spent, and how many of its answers no price was known for. Samples of one response have
+# one row and one time.
+SPENT = """
+    SELECT total(cost), total(input_tokens + output_tokens),
+        (SELECT coalesce(sum(attempts), 0) FROM
+            (SELECT DISTINCT row, at, attempts FROM calls WHERE step = ?1 AND origin IS NULL))
+    FROM calls WHERE step = ?1 AND origin IS NULL
+"""
+UNPRICED = """
+    SELECT input_tokens, output_tokens, cached_tokens, reasoning_tokens FROM calls
+    WHERE step = ? AND origin IS NULL AND cost IS NULL AND input_tokens IS NOT NULL
+"""

@@ -1,0 +1,42 @@
+"""What models cost, from the table that the package `genai-prices` carries; nothing is fetched.
+
+That package is imported at the first price that is asked for, not by this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limbeck import hookimpl
+
+if TYPE_CHECKING:
+    from limbeck.types import Usage
+
+__all__ = ["limbeck_price"]
+
+# How the table calls the makers of Limbeck's own backends, for those that say no address.
+_PROVIDERS = {"anthropic": "anthropic", "openai": "openai", "azure-openai": "azure"}
+
+
+@hookimpl
+def limbeck_price(model: str, provider: str, base_url: str | None, usage: Usage) -> float | None:
+    """US dollars for one response at today's list prices, or None where the table lacks the server or the model.
+
+    The address decides: the same model costs something else, or nothing, at another server. A
+    backend that says none is looked up by its own name.
+    """
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+
+    cached = min(usage.cached_tokens, usage.input_tokens)  # a server may miscount; more is refused
+    tokens = Tokens(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cache_read_tokens=cached)
+    try:
+        if base_url:
+            price = calc_price(tokens, model, provider_api_url=base_url)
+        elif provider in _PROVIDERS:
+            price = calc_price(tokens, model, provider_id=_PROVIDERS[provider])
+        else:
+            return None
+    except LookupError:
+        return None
+    return float(price.total_price)
