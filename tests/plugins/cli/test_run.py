@@ -216,7 +216,7 @@ def test_a_setting_that_names_nothing_is_told_with_what_is_close(recipe: Recipe,
         ),
         (
             "input: [{instruction: a}]\ntasks:\n- task: text-generation\n  llm:\n    provider: offline\n    modle: x",
-            ["recipe.yaml:4: the LLM 'offline' has no field 'modle'. Did you mean `model`?"],
+            ["recipe.yaml:4: the LLM 'offline' has no field 'modle'. Did you mean `mode` or `model`?"],
         ),
         (
             "input: [{instruction: a}]\ntasks:\n- task: text-generation\n  llm: offline\n  on_eror: drop",
