@@ -42,7 +42,7 @@ class Model:
 
     Attributes:
         asked: when each request came, and its prompt. in_flight, most: requests now, and at once at most.
-        cancelled: prompts whose request was cancelled.
+        seconds_in_flight: of all requests together. cancelled: prompts whose request was cancelled.
     """
 
     model_name = "scene"
@@ -54,12 +54,14 @@ class Model:
             setattr(self, name, value)
         self.asked: list[tuple[float, str]] = []
         self.in_flight = self.most = 0
+        self.seconds_in_flight = 0.0
         self.cancelled: list[str] = []
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         prompt = prompt_of(request)
         before = sum(asked == prompt for _, asked in self.asked)
-        self.asked.append((asyncio.get_running_loop().time(), prompt))
+        began = asyncio.get_running_loop().time()
+        self.asked.append((began, prompt))
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         try:
@@ -68,6 +70,7 @@ class Model:
             self.cancelled.append(prompt)
             raise
         finally:
+            self.seconds_in_flight += asyncio.get_running_loop().time() - began
             self.in_flight -= 1
 
 

@@ -38,9 +38,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     Raises:
         DeadlockError: instead of waiting for ever.
+
+    Args:
+        tick: seconds that pass whenever the clock is read: code takes its time, on a real loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tick: float = 0.0) -> None:
+        self._tick = tick
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
         self.errors: list[dict[str, Any]] = []
@@ -48,6 +52,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Seconds since the loop was made."""
+        self._jumping.now += self._tick
         return self._jumping.now
 
 
@@ -64,14 +69,14 @@ class VirtualHome:
         self.closers[key] = closer
 
 
-def run_virtually(scene: Callable[[VirtualHome], Coroutine[Any, Any, T]]) -> T:
-    """The result of a coroutine on a loop of its own, which it is given the home of.
+def run_virtually(scene: Callable[[VirtualHome], Coroutine[Any, Any, T]], *, tick: float = 0.0) -> T:
+    """The result of a coroutine on a loop of its own, which it is given the home of; `tick` is the loop's.
 
     Raises:
         AssertionError: a task is left when it is done, or a callback of the loop failed.
         DeadlockError: nothing would ever happen again.
     """
-    loop = VirtualTimeLoop()
+    loop = VirtualTimeLoop(tick=tick)
     try:
         result = loop.run_until_complete(scene(VirtualHome(loop)))
         left = asyncio.all_tasks(loop)

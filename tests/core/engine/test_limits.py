@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -190,6 +191,20 @@ def test_a_server_that_queues_and_whose_answers_vary_is_filled_and_not_flooded()
     outcome = run(QueueServer(32, lambda: rng.expovariate(10.0)), requests=4000)
     assert outcome.mean_in_flight <= 96
     assert outcome.seconds <= 1.25 * 4000 * 0.1 / 32
+
+
+def test_a_window_that_grew_wide_while_connections_were_made_is_narrowed_all_the_same() -> None:
+    class Cold(QueueServer):
+        def receive(self, now: float) -> Any:
+            reply = super().receive(now)
+            return replace(reply, at=reply.at + 0.3) if now < 0.5 else reply
+
+    outcome = run(Cold(32), requests=6000)
+    assert outcome.most_in_flight > 200
+    assert (
+        outcome.controller.limit <= 1.5 * 0.4 * 320
+    )  # the first answers took 0.4 s: what is usual is learned from them
+    assert outcome.seconds <= 1.05 * 6000 * 0.1 / 32
 
 
 @pytest.mark.parametrize("places", [1, 4, 100])

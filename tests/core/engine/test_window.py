@@ -79,7 +79,7 @@ def served_by(server: Server) -> Callable[[str, int], Awaitable[GenerationRespon
     return reply
 
 
-def ask(model: Model, rows: int | list[str], **line: Any) -> tuple[Line, float, Backend]:
+def ask(model: Model, rows: int | list[str], *, tick: float = 0.0, **line: Any) -> tuple[Line, float, Backend]:
     """What came of the rows, and after how many seconds."""
 
     async def scene(home: VirtualHome) -> tuple[Line, float, Backend]:
@@ -88,7 +88,7 @@ def ask(model: Model, rows: int | list[str], **line: Any) -> tuple[Line, float, 
         ended = await Line(backend, supply, **line).ended()
         return ended, home.loop.time(), backend
 
-    return run_virtually(scene)
+    return run_virtually(scene, tick=tick)
 
 
 # Admission
@@ -512,11 +512,13 @@ def test_a_server_that_allows_200_a_second_and_fails_now_and_then_is_used_to_nea
     assert line.stream.stats.rate_limited < 0.03 * 2000
 
 
-def test_a_server_that_queues_is_kept_busy_and_not_flooded() -> None:
+@pytest.mark.parametrize("tick", [0.0, 1e-4], ids=["code takes no time", "code takes its time"])
+def test_a_server_that_queues_is_kept_busy_and_not_flooded(tick: float) -> None:
     model = Model(served_by(QueueServer(32)), max_concurrency=256)
-    line, seconds, _ = ask(model, 2000)
+    line, seconds, _ = ask(model, 2000, tick=tick)
     assert line.texts == prompts(2000)
     assert seconds <= 1.25 * 2000 * 0.1 / 32
+    assert model.seconds_in_flight / seconds <= 96
 
 
 def test_two_tasks_in_a_row_overlap_nearly_perfectly() -> None:

@@ -27,7 +27,7 @@ _SAME_RATE = 0.75
 _SMOOTH = 0.3
 _LEAST_COHORT, _MOST_COHORT = 16, 64
 _ENOUGH = 0.75  # of a cohort: its slowest are not waited for
-_LATE = 4  # cohorts' worth of answers: those that are missing then were cancelled
+_LATE = 4  # times what is in flight, answered: those of a cohort that are missing then were cancelled
 _FAULTS = 0.05  # of what came back lately
 _LATELY = 1.0 / 64
 
@@ -95,7 +95,7 @@ class Width:
         self._faults -= self._faults * _LATELY
         used = in_flight >= self.limit / 2
         if self._cohort is not None:
-            self._count(self._cohort, now, latency, sent_at, used=used)
+            self._count(self._cohort, now, latency, sent_at, in_flight)
         slow = self.base is not None and latency > self.base * _SLOW + _NOISE_SECONDS
         if used and not slow and self._faults < _FAULTS and self.limit < self.ceiling:
             self._widen(needed, full=in_flight >= self.limit - 1)
@@ -121,15 +121,15 @@ class Width:
         self.limit = min(self.ceiling, self.limit + step)
         self._slow_start = self._slow_start and self.limit < self.ceiling
 
-    def _count(self, cohort: _Cohort, now: float, latency: float, sent_at: float, *, used: bool) -> None:
+    def _count(self, cohort: _Cohort, now: float, latency: float, sent_at: float, in_flight: int) -> None:
         cohort.answers += 1
         if cohort.holds(sent_at):
             cohort.latencies.append(latency)
         if cohort.is_known:
             self._cohort = None
-            if used and now > cohort.began:
+            if in_flight >= self.limit / 2 and now > cohort.began:
                 self._judge(cohort, cohort.answers / (now - cohort.began))
-        elif cohort.answers > _LATE * cohort.wanted:
+        elif cohort.answers > _LATE * max(cohort.wanted, in_flight):
             self._cohort = None
 
     def _judge(self, cohort: _Cohort, rate: float) -> None:

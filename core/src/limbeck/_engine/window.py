@@ -114,6 +114,8 @@ class Window:
         size = unit.stream.backend.batch_size
         while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
             units.append(unit)
+        for unit in units:
+            unit.sent_at = now  # the controller's word for it: a task begins a little later
         return units
 
     def _next_unit(self, now: float) -> Unit | None:
@@ -198,7 +200,6 @@ class Window:
 
     def _started(self, unit: Unit, task: asyncio.Task[Any], now: float) -> None:
         unit.attempts += 1
-        unit.sent_at = now
         if unit.deadline is None:
             unit.deadline = now + unit.stream.backend.deadline
         stream = unit.stream
