@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.anthropic_batches import anthropic_batch_server
+from support.command import limbeck, read_rows, start, write_rows
 from support.openai_batches import openai_batch_server
 
 if TYPE_CHECKING:
@@ -194,3 +195,22 @@ def test_a_server_without_a_batch_api_ends_the_run_with_the_remedy_and_it_goes_o
     assert 'set `mode="online"`' in err
     scene.desk.closed = False
     assert_all_were_bought_once(scene, scene.rows())
+
+
+def test_the_command_asks_in_batches_where_it_is_told_to(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", ({"instruction": f"{number}"} for number in range(20)))
+    command = ["generate", "-m", "openai/m", "--batch", "--set", "llm.batch_poll_seconds=0.02", "-i", rows, "--quiet"]
+    with openai_batch_server() as (server, desk):
+        variables = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "k"}
+        kept = ["--run-dir", str(tmp_path / "run"), "-o", str(tmp_path / "out.jsonl")]
+        assert start(*command, *kept, env=variables).wait(PATIENCE) == 0
+    assert [row["generation"] for row in read_rows(tmp_path / "out.jsonl")] == [
+        f"echo: {number}" for number in range(20)
+    ]
+    assert (len(desk.filed), desk.submitted.total()) == (1, 20)
+
+
+def test_a_backend_without_batches_says_so() -> None:
+    done = limbeck("generate", "-m", "offline", "--batch", stdin='{"instruction": "Why?"}\n')
+    assert done.returncode == 1
+    assert "`OfflineLLM` has no provider batches" in done.stderr

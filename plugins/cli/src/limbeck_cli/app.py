@@ -134,6 +134,10 @@ def _shared_options(
     max_concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight to each LLM at most.")] = None,
     rpm: Annotated[float | None, typer.Option(parser=_amount, help="Requests a minute at most.")] = None,
     tpm: Annotated[float | None, typer.Option(parser=_amount, help="Tokens a minute at most.")] = None,
+    batch: Annotated[
+        bool | None,
+        typer.Option("--batch/--online", help="Ask through the provider's batches: cheaper, and within a day."),
+    ] = None,
     durability: Annotated[
         Literal["normal", "full"] | None,
         typer.Option(help="What a power cut may cost: the last answers (normal), or nothing (full)."),
@@ -158,6 +162,7 @@ def _shared_options(
         max_concurrency=max_concurrency,
         rpm=rpm,
         tpm=tpm,
+        mode=None if batch is None else "batch" if batch else "online",
         durability=durability,
         ledger_requests=ledger_requests,
         unordered=unordered,

@@ -248,7 +248,7 @@ class _StepBuilder:
         recipe, origins = self._recipe, {}
         for name, value in recipe.run.limits().items():
             firm = name in recipe.firm
-            where = f"--{name.replace('_', '-')}" if firm else recipe.origins.get(name, recipe.where)
+            where = _flag(name) if firm else recipe.origins.get(name, recipe.where)
             refuse_unknown(name, annotations, what=f"the LLM {shown!r}", where=where)
             if firm or name not in config:
                 config[name] = value
@@ -256,6 +256,11 @@ class _StepBuilder:
             if firm:
                 kept[name] = value
         return origins
+
+
+def _flag(name: str) -> str:
+    """The option of the command line that sets a field of every LLM."""
+    return "--batch" if name == "mode" else f"--{name.replace('_', '-')}"
 
 
 def _class_of(spec: StepSpec) -> Any:

@@ -103,7 +103,7 @@ class Recipe:
     where: str
     run: RunSettings = field(default_factory=RunSettings)
     origins: dict[str, str] = field(default_factory=dict)
-    firm: dict[str, float] = field(default_factory=dict)
+    firm: dict[str, Any] = field(default_factory=dict)
 
     def short(self, which: Short) -> StepSpec | None:
         """The step that stands for `input` or `output`."""

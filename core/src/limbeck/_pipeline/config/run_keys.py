@@ -51,6 +51,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
     "max_concurrency": count_of,
     "rpm": amount_of,
     "tpm": amount_of,
+    "mode": _one_of("online", "batch"),
     "durability": _one_of("normal", "full"),
     "ledger_requests": _one_of("full", "hash"),
     "unordered": _flag,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIMITS = ("max_concurrency", "rpm", "tpm")
+LIMITS = ("max_concurrency", "rpm", "tpm", "mode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class RunSettings:
         max_failed: failed rows that stop a step: a count, or a fraction below 1 of the rows done.
         limit: rows of each source to read at most.
         max_concurrency, rpm, tpm: requests in flight, requests and tokens a minute, of each LLM, at most.
+        mode: "batch" has each LLM ask through its provider's batches.
         durability, ledger_requests: the ledger's own. unordered: rows leave as they are done.
         max_cost, max_tokens, max_requests: caps that all tasks share, as for `Budget`.
         allow_unknown_price: with a cap on the cost, run LLMs without a price too.
@@ -34,6 +35,7 @@ class RunSettings:
     max_concurrency: int | None = None
     rpm: float | None = None
     tpm: float | None = None
+    mode: Literal["online", "batch"] | None = None
     durability: Literal["normal", "full"] | None = None
     ledger_requests: Literal["full", "hash"] | None = None
     unordered: bool | None = None
@@ -54,8 +56,8 @@ class RunSettings:
         """What was said, by name."""
         return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
 
-    def limits(self) -> dict[str, float]:
-        """The limits of each LLM that were said."""
+    def limits(self) -> dict[str, Any]:
+        """What was said for every LLM alike: its limits, and its mode."""
         return {name: value for name in LIMITS if (value := getattr(self, name)) is not None}
 
     def arguments(self) -> dict[str, Any]:

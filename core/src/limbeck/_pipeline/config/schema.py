@@ -45,6 +45,7 @@ _TOP: dict[str, dict[str, Any]] = {
     "max_concurrency": {**_COUNT, "description": "Requests in flight to each LLM at most."},
     "rpm": {**_AMOUNT, "description": "Requests a minute to each LLM at most."},
     "tpm": {**_AMOUNT, "description": "Tokens a minute of each LLM at most."},
+    "mode": {"enum": ["online", "batch"], "description": "How each LLM is asked: at once, or in provider batches."},
     "durability": {"enum": ["normal", "full"], "description": "What a power cut may cost: the last answers, or none."},
     "ledger_requests": {"enum": ["full", "hash"], "description": "Keep the prompts, or only their digests."},
     "unordered": {"type": "boolean", "description": "Write rows as they are done."},
