@@ -18,6 +18,7 @@ from limbeck.errors import (
 )
 from limbeck.testing import ScriptedLLM
 from limbeck.types import Capabilities, Generation, GenerationResponse, Usage
+from support.batch_scene import BatchLLM
 from support.priced import CountingLLM, cost_of, prices_of
 from support.questions import Ask, new_model, questions
 
@@ -250,3 +251,34 @@ def test_the_error_says_what_is_spent_and_what_the_next_request_may_need() -> No
         "The budget is used up: of `max_cost=0.5`, $0.4987 is spent, and the next request may need $0.0031. "
         "What is done is kept; run again with a higher cap to go on."
     )
+
+
+def batching(**fields: Any) -> BatchLLM:
+    """A backend in batch mode that looks and submits at once."""
+    quick = {"mode": "batch", "batch_poll_seconds": 0.01, "batch_gather_seconds": 0.01, "model": new_model()}
+    return BatchLLM(**{**quick, **fields})
+
+
+def test_provider_batches_are_paid_from_the_budget_and_cost_what_their_answers_do(tmp_path: Path) -> None:
+    llm = batching()
+
+    rows, error = taken(Ask(llm=llm).run(questions(50), run_dir=tmp_path, max_requests=20, prices=prices_of(llm.model)))
+
+    assert isinstance(error, BudgetError)
+    assert len(rows) == sum(llm.script.desk.submitted.values()) == 20
+    assert stored_cost(tmp_path) > 0
+
+    rows, error = taken(Ask(llm=llm).run(questions(50), run_dir=tmp_path, max_requests=50))
+
+    assert error is None and len(rows) == 50
+    assert sum(llm.script.desk.submitted.values()) == 50
+
+
+def test_an_entry_of_a_batch_that_is_submitted_again_is_a_request_more(tmp_path: Path) -> None:
+    llm, budget = batching(), Budget(max_requests=10)
+    llm.script.desk.fates = {"1": ["expired"]}
+
+    rows, error = taken(Ask(llm=llm).run(questions(3), run_dir=tmp_path, budget=budget))
+
+    assert error is None and len(rows) == 3
+    assert budget.spent.requests == 4
