@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FIRST_GAP_SECONDS = 0.00025  # until it is known how long an answer takes
 _ROUNDING = 1e-9
-_FILLING = 5.0  # times as fast as a full window sends in the long run
+_FILLING = 4.0  # times as fast as a full window sends in the long run
 _SLACK_SECONDS = 0.01  # how much a late gate may make up for at once
 
 
@@ -71,15 +71,15 @@ class Controller:
 
     def sent(self, now: float) -> None:
         """A request goes out."""
-        pace, base = self._pace.rate, self._width.base
-        self._pace.sent(now, held_back=pace is not None and now < self._next_send + 1.0 / pace)
+        between, base = self._pace.gap, self._width.base
+        self._pace.sent(now, held_back=between is not None and now < self._next_send + between)
         self._width.sent(now)
         # Answers that come together would otherwise be followed by as many requests at once, all
         # of them on their way before the first refusal is heard.
         gap, slack = _FIRST_GAP_SECONDS if base is None else base / (_FILLING * self.limit), _SLACK_SECONDS
-        if self._pace.rate is not None and self._pace.rate * gap < 1.0:
-            gap = 1.0 / self._pace.rate
-            slack = min(gap, slack)
+        between = self._pace.gap
+        if between is not None and gap < between:
+            gap, slack = between, min(between, slack)
         self._next_send = max(self._next_send, now - slack) + gap
         if self._requests is not None:
             self._requests.spend(now, 1.0)

@@ -29,6 +29,9 @@ _TOO_FEW = 16  # requests, to learn from
 _UNSURE = 0.5  # of a request, by which counts are off
 _MARK_EVERY = 1.02  # the growth of the pace from the beginning of one stretch to that of the next
 _SHORTEST_SECONDS = 0.01
+_SAVED = 0.85  # of what an allowance has saved up during a pause, so far as is known: that much is spent faster
+_WORTH = 0.25  # of what comes in during a pause, that an allowance must hold for it to matter
+_SPENDING = 2.0  # times the pace
 _LEAST_LOST_SECONDS = 0.02
 
 
@@ -96,6 +99,14 @@ class Pace:
         self._before: tuple[float, float] | None = None  # rate and bound when the last refusal came
         self._bound = 0.0
         self._full = (0, 0.0)  # what passed before the first refusal, and in how many seconds
+        self._saved = 0.0  # requests that the allowance has saved up during the last pause
+
+    @property
+    def gap(self) -> float | None:
+        """Seconds between two requests; None until something was refused."""
+        if self.rate is None:
+            return None
+        return 1.0 / (self.rate * (_SPENDING if self._saved > 0.0 else 1.0))
 
     def sent(self, now: float, *, held_back: bool) -> None:
         """A request goes out; `held_back` says whether it had to wait for the pace."""
@@ -108,6 +119,7 @@ class Pace:
                 self._stretches.append(_Stretch(now, self._passed))
         self._passed += 1
         self._sent_at = now
+        self._saved -= 1.0 - 1.0 / _SPENDING
 
     def refused(self, *, sent_at: float, wait: float, first: bool) -> None:
         """A request was refused, for `wait` seconds; `first` of those that were on their way together."""
@@ -126,10 +138,18 @@ class Pace:
             self._stretches.append(_Stretch(self._emptied_at, 0, empty=True))
             if self._searching and 0 < self._passed < _TOO_FEW and self._before is not None:
                 self._doubling *= 2.0  # it went so fast that nothing could be learned
+            self._saved = self._saved_up()
         self._paused = False
         self._passed = 0
         self._held_for = 0.0
         self._marked = self.rate or 0.0
+
+    def _saved_up(self) -> float:
+        """Requests that the allowance has saved up during the pause, so far as that is known and worth spending."""
+        if self._searching or self.rate is None:
+            return 0.0
+        came_in = self.rate * self._wait
+        return _SAVED * min(self._held, came_in) if self._held >= _WORTH * came_in else 0.0
 
     def _grow(self, seconds: float) -> None:
         assert self.rate is not None
@@ -172,9 +192,13 @@ class Pace:
     def _seconds_lost(self) -> float:
         """What a refusal costs: the part of the pause in which the allowance, full again, saves up no more."""
         assert self.rate is not None
+        return max(_LEAST_LOST_SECONDS, self._wait - self._held / self.rate)
+
+    @property
+    def _held(self) -> float:
+        """What the allowance holds when full: what passed before the first refusal, less what came in meanwhile."""
         passed, took = self._full
-        held = max(0.0, passed - self.rate * took)
-        return max(_LEAST_LOST_SECONDS, self._wait - held / self.rate)
+        return max(0.0, passed - (self.rate or 0.0) * took)
 
     def _lower_bound(self) -> float:
         """The largest lower bound of the provider's rate that a stretch gives."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 
 _START = 64
 _CUT = 0.7
-_QUEUEING = 1.5  # times the latency of a server that does not queue, both to notice a queue and to narrow to
-_SLOW = 2.0  # times that latency: such an answer does not widen the window
+_QUEUEING = 1.35  # times the latency of a server that does not queue, both to notice a queue and to narrow to
+_SLOW = 1.5  # times that latency: such an answer does not widen the window
 _NOISE_SECONDS = 0.02  # the client's own
 _STEP_AFTER_QUEUE = 0.125  # of a request, by which an answer widens a window that a queue narrowed
 _SAME_RATE = 0.75
