@@ -5,7 +5,9 @@ That package is imported at the first price that is asked for, not by this modul
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from limbeck import hookimpl
 
@@ -23,8 +25,11 @@ def limbeck_price(model: str, provider: str, base_url: str | None, usage: Usage)
     """US dollars for one response at today's list prices, or None where the table lacks the server or the model.
 
     The address decides: the same model costs something else, or nothing, at another server. A
-    backend that says none is looked up by its own name.
+    backend that says none is looked up by its own name. A server on this machine or in a private
+    network is in nobody's list.
     """
+    if base_url and _is_private(base_url):
+        return None
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
 
@@ -40,3 +45,11 @@ def limbeck_price(model: str, provider: str, base_url: str | None, usage: Usage)
     except LookupError:
         return None
     return float(price.total_price)
+
+
+def _is_private(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ip_address(host).is_private
+    except ValueError:  # a name
+        return host == "localhost"
