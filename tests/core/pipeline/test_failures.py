@@ -264,6 +264,19 @@ def test_a_stream_that_nobody_holds_ends() -> None:
     assert sink.events[-1] == "unload"
 
 
+def test_a_stream_of_a_sink_that_nobody_holds_ends_though_nobody_takes_its_rows() -> None:
+    import gc
+
+    sink = Collect()
+    stream = Pipeline(({"text": "t"} for _ in range(50_000)), Mark(name="m"), sink).stream(ordered=False)
+    next(stream)
+    closed = stream._closed
+    del stream
+    gc.collect()
+    assert closed.wait(10)
+    assert sink.events[-1] == "unload"
+
+
 def test_a_join_joins_nothing_of_a_row_that_was_given_up() -> None:
     with Pipeline("p") as p:
         hanging = _HangingLLM()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from .._engine.plain import plain as form_of
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -87,13 +88,10 @@ def as_json(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """What stands in JSON for a value that it does not have."""
-    if callable(getattr(value, "model_dump", None)):
-        return value.model_dump(mode="json")
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value.isoformat() if callable(getattr(value, "isoformat", None)) else str(value)
+    try:
+        return form_of(value)
+    except TypeError:
+        return str(value)
 
 
 _AS_IT_IS = json.JSONEncoder(ensure_ascii=False, default=plain)

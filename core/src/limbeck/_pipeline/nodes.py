@@ -13,6 +13,7 @@ import asyncio
 import os
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -66,7 +67,7 @@ class Edge:
         self.branch = branch
 
 
-class Node:
+class Node(ABC):
     """A step at work.
 
     Attributes:
@@ -166,9 +167,9 @@ class Node:
             except Exception as exc:  # noqa: BLE001 - a defect of ours, which the taker must hear of instead of waiting
                 self.runner.fail(self, exc)
 
+    @abstractmethod
     def pump(self) -> None:
         """Do what can be done; and end, when nothing is left and nothing will come."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """Give up what waits, and take nothing more."""

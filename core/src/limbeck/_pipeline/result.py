@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from .._engine.ledger import FAILED_FILE
+from .._files.json_rows import encode_row
 from .._step import Sink
 from ..errors import ConfigurationError, did_you_mean
 from .run_folder import OUTPUTS
@@ -59,7 +60,7 @@ class KeptRows(Sink):
 
     def write(self, rows: list[Row]) -> None:
         """Keep rows: the first in memory, the rest in a temporary file."""
-        self._begun().write(b"".join(map(encoded, rows)))
+        self._begun().write(b"".join(map(encode_row, rows)))
         if len(self._rows) < _IN_MEMORY_ROWS:
             self._rows += rows
             return
@@ -86,22 +87,6 @@ class KeptRows(Sink):
                 return
             place = self._beyond.tell()
             yield from rows
-
-
-def encoded(row: Row) -> bytes:
-    """A row as a line of JSON; what JSON does not have is written as its text."""
-    try:
-        return (json.dumps(row, ensure_ascii=False, default=_plain) + "\n").encode()
-    except UnicodeEncodeError:  # half a surrogate pair
-        return (json.dumps(row, default=_plain) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
-    if callable(getattr(value, "model_dump", None)):
-        return value.model_dump(mode="json")
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
-    return value.isoformat() if callable(getattr(value, "isoformat", None)) else str(value)
 
 
 class PipelineResult:

@@ -126,7 +126,7 @@ class PipelineStream:
         self._pipeline = pipeline
         self._reading = loop.create_task(self._runner.read_async()) if loop is not None else None
         self._runner.start()
-        weakref.finalize(self, self._runner.stop).atexit = False
+        weakref.finalize(self, _abandon, self._runner, self._consumer).atexit = False
 
     @property
     def report(self) -> RunReport:
@@ -215,9 +215,7 @@ class PipelineStream:
 
     def close(self) -> None:
         """Stop, and wait until everything is closed."""
-        self.stop()
-        if self._consumer is not None:
-            self._consumer.let_go()
+        _abandon(self._runner, self._consumer)
         self._closed.wait()
 
     async def aclose(self) -> None:
@@ -250,6 +248,13 @@ class _Ending:
         if self._consumer is not None:
             self._consumer.end(error)
         self._closed.set()
+
+
+def _abandon(runner: Runner, consumer: Consumer | None) -> None:
+    """Stop a run whose rows nobody takes any more: a sink's thread that waits for room goes on."""
+    runner.stop()
+    if consumer is not None:
+        consumer.let_go()
 
 
 def _running_loop(pipeline: Pipeline) -> asyncio.AbstractEventLoop | None:
