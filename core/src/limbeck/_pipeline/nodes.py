@@ -197,7 +197,7 @@ class Node(ABC):
             self._inbox.close()
             self.runner.node_ended(self)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most nodes have none
         """Let go of threads and processes. The run is over."""
 
     def count_failure(self, item: Item, error: GenerationError) -> None:
