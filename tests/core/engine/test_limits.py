@@ -225,6 +225,14 @@ def test_a_free_server_gets_all_that_the_user_allows(latency: float) -> None:
     assert outcome.refused == 0
 
 
+@pytest.mark.parametrize("latency", [0.0005, 0.001, 0.004])
+def test_a_server_that_answers_at_once_is_not_kept_waiting(latency: float) -> None:
+    """The gate lets one request through at a time, but not more slowly than a full window sends them."""
+    outcome = run(FreeServer(lambda now: latency), requests=20_000)
+    assert outcome.controller.limit == CEILING
+    assert outcome.seconds <= 1.5 * 20_000 * latency / CEILING + 0.1
+
+
 def exponential(rng: random.Random) -> float:
     return rng.expovariate(1.0)
 

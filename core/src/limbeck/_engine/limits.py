@@ -8,6 +8,7 @@ and to the user's own limits.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from .pace import Bucket, Pace
@@ -16,7 +17,7 @@ from .width import Width
 if TYPE_CHECKING:
     from ..types import Quota
 
-_FIRST_GAP_SECONDS = 0.00025  # until it is known how long an answer takes
+_FIRST_GAP_SECONDS = 0.00025  # at most, until the window has been used and tells how long an answer takes
 _ROUNDING = 1e-9
 _FILLING = 4.0  # times as fast as a full window sends in the long run
 _SLACK_SECONDS = 0.01  # how much a late gate may make up for at once
@@ -36,6 +37,7 @@ class Controller:
         self._requests: Bucket | None = None
         self._tokens: Bucket | None = None
         self._tokens_each = 0.0  # running mean of what a request costs
+        self._shortest = inf  # seconds of the quickest answer so far
         self._next_send = 0.0
         self._refused_at: float | None = None  # when the allowance was last found empty
         self.paused_until = 0.0
@@ -71,12 +73,12 @@ class Controller:
 
     def sent(self, now: float) -> None:
         """A request goes out."""
-        between, base = self._pace.gap, self._width.base
+        between = self._pace.gap
         self._pace.sent(now, held_back=between is not None and now < self._next_send + between)
         self._width.sent(now)
         # Answers that come together would otherwise be followed by as many requests at once, all
         # of them on their way before the first refusal is heard.
-        gap, slack = _FIRST_GAP_SECONDS if base is None else base / (_FILLING * self.limit), _SLACK_SECONDS
+        gap, slack = self._gap(), _SLACK_SECONDS
         between = self._pace.gap
         if between is not None and gap < between:
             gap, slack = between, min(between, slack)
@@ -85,6 +87,16 @@ class Controller:
             self._requests.spend(now, 1.0)
         if self._tokens is not None:
             self._tokens.spend(now, self._tokens_each)
+
+    def _gap(self) -> float:
+        """Seconds between two requests that fill the window, some times as fast as answers make room in it.
+
+        Answers that take a few milliseconds make room faster than a first guess fills it: a window that
+        only ever waits for this gate is never used, and would never tell how long an answer takes.
+        """
+        if self._width.base is not None:
+            return self._width.base / (_FILLING * self.limit)
+        return min(_FIRST_GAP_SECONDS, self._shortest / (_FILLING * self.limit))
 
     # What came back
 
@@ -110,6 +122,7 @@ class Controller:
             self._tokens_each += 0.1 * (tokens - self._tokens_each)
         if quota is not None:
             self._heed(now, quota)
+        self._shortest = min(self._shortest, latency)
         needed = (self._pace.rate or 0.0) * (self._width.base or latency)
         self._width.answered(now, latency=latency, sent_at=sent_at, in_flight=in_flight, needed=needed)
 
