@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .ledger import ledger
 from .loopback import pin_to_client_core
 from .overhead import memory, overhead
 from .pipelines import overlap, pipeline
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from .contenders import Contender
     from .report import Section
 
-_NAMES = [*RACES, "overhead", "memory", "pipeline", "resume"]
+_NAMES = [*RACES, "overhead", "memory", "ledger", "pipeline", "resume"]
 _RACE_ROWS = 2_000
 _OVERHEAD_ROWS = 20_000
-_SIZES = {"memory": (10_000, 100_000), "pipeline": (10_000,)}
+_SIZES = {"memory": (10_000, 100_000), "ledger": (10_000, 100_000), "pipeline": (10_000,)}
 _LARGE_ROWS = 1_000_000
+_LIMIT_SECONDS = 600.0
+_LIMIT_HELP = f"after which a contender is killed, and not run again (default: {_LIMIT_SECONDS:.0f})"
 
 
 def main() -> None:
@@ -53,7 +56,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds (default: 5)")
     parser.add_argument("--window", type=int, default=256, help="requests in flight (default: 256)")
     parser.add_argument("--peers", action="store_true", help="other frameworks too, each installed once in a venv")
-    parser.add_argument("--large", action="store_true", help=f"memory, pipeline: {_LARGE_ROWS:,} rows too")
+    parser.add_argument("--large", action="store_true", help=f"memory, ledger, pipeline: {_LARGE_ROWS:,} rows too")
+    parser.add_argument("--limit", type=float, default=_LIMIT_SECONDS, metavar="SECONDS", help=_LIMIT_HELP)
     parser.add_argument("--out", type=Path, help="a Markdown file, whose sections of these names are replaced")
     return parser.parse_args()
 
@@ -65,13 +69,15 @@ def _measure(name: str, options: argparse.Namespace, peers: Sequence[Contender])
         yield overhead(rows=options.rows or _OVERHEAD_ROWS, rounds=rounds)
     elif name == "memory":
         yield memory(sizes=sizes, rounds=rounds)
+    elif name == "ledger":
+        yield ledger(sizes=sizes, rounds=rounds)
     elif name == "pipeline":
         yield pipeline(sizes=sizes, window=window, rounds=rounds)
         yield overlap(rows=rows, window=window, rounds=rounds)
     elif name == "resume":
-        yield resume(rows=rows, window=window, rounds=rounds, peers=peers)
+        yield resume(rows=rows, window=window, rounds=rounds, peers=peers, limit=options.limit)
     else:
-        yield RACES[name].run(name, rows=rows, window=window, rounds=rounds, peers=peers)
+        yield RACES[name].run(name, rows=rows, window=window, rounds=rounds, peers=peers, limit=options.limit)
 
 
 def _peers() -> list[Contender]:

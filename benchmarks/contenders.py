@@ -127,7 +127,7 @@ def delivered(job: Job) -> Delivered:
 def _kind(row: dict[str, Any], prompts: set[str]) -> str:
     if row.get("instruction") not in prompts:
         return "wrong"
-    if row.get("generation") is None:
+    if not isinstance(row.get("generation"), str):  # pandas writes what is missing as NaN
         return "null"
     return "right" if row["generation"].startswith(answer_to(row["instruction"])) else "wrong"
 

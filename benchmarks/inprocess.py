@@ -3,9 +3,10 @@
     python -m benchmarks.inprocess WAY --rows 20000
 
 The ways: `list` and `stream` are a window of 256 asyncio workers written by hand, which keeps the rows or
-hands each on; `process` and `run` are Limbeck's `task.process` and `task.run`. The model gives way to
-the event loop once, as every call does that leaves the process.
-CPU is that of all threads, from the first row to the last, without imports.
+hands each on; `process` and `run` are Limbeck's `task.process` and `task.run`, and `ledger` is `task.run`
+with a run directory. The model gives way to the event loop once, as every call does that leaves the process.
+CPU is that of all threads, from the first row to the last, without imports; a ledger is opened and closed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import json
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,11 +102,16 @@ def limbeck_run(count: int, task: Any) -> int:
     return sum(row["generation"] == ANSWER for row in task.run(rows_to_ask(count)))
 
 
+def limbeck_ledger(count: int, task: Any, run_dir: Path) -> int:
+    return sum(row["generation"] == ANSWER for row in task.run(rows_to_ask(count), run_dir=run_dir))
+
+
 WAYS: dict[str, Callable[..., int]] = {
     "list": by_hand_as_a_list,
     "stream": by_hand_as_a_stream,
     "process": limbeck_process,
     "run": limbeck_run,
+    "ledger": limbeck_ledger,
 }
 
 
@@ -113,11 +120,25 @@ def main() -> None:
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("--rows", type=int, default=20_000)
     options = parser.parse_args()
-    prepared = [_task()] if options.way in ("process", "run") else []
-    began, began_cpu = time.perf_counter(), time.process_time()
-    done = WAYS[options.way](options.rows, *prepared)
-    cpu, seconds = time.process_time() - began_cpu, time.perf_counter() - began
-    print(json.dumps({"rows": done, "cpu_seconds": cpu, "seconds": seconds, "peak_mb": peak_mb()}))
+    with tempfile.TemporaryDirectory(prefix="limbeck-benchmark-") as name:
+        run_dir = Path(name) / "run"
+        prepared = _prepared(options.way, run_dir)
+        began, began_cpu = time.perf_counter(), time.process_time()
+        done = WAYS[options.way](options.rows, *prepared)
+        figures = {"cpu_seconds": time.process_time() - began_cpu, "seconds": time.perf_counter() - began}
+        ledger_bytes = sum(file.stat().st_size for file in run_dir.glob("ledger.sqlite*"))
+        print(json.dumps({"rows": done, **figures, "peak_mb": peak_mb(), "ledger_bytes": ledger_bytes}))
+
+
+def _prepared(way: str, run_dir: Path) -> list[Any]:
+    """What a way needs beside the number of rows, with all that it imports imported."""
+    if way in ("list", "stream"):
+        return []
+    task = _task()
+    if way != "ledger":
+        return [task]
+    limbeck_ledger(1, task, run_dir.with_name("before"))
+    return [task, run_dir]
 
 
 def peak_mb() -> float:

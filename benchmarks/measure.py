@@ -26,11 +26,13 @@ class Spent:
     """What a process took.
 
     Attributes:
+        ended: whether it did so by itself, and not at the limit.
         seconds: from start to exit. cpu_seconds: its own and those of the processes that it waited for.
         peak_mb: the most memory of the largest of them. exit_code: negative for a signal.
         said: the end of what it printed.
     """
 
+    ended: bool
     seconds: float
     cpu_seconds: float
     peak_mb: float
@@ -62,13 +64,21 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str], *, li
     """Run a process to its end; it is killed after `limit` seconds."""
     began = time.perf_counter()
     process = start(command, log, environment)
-    watch = threading.Timer(limit, kill, [process])
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        kill(process)
+
+    watch = threading.Timer(limit, end)
     watch.start()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     watch.cancel()
+    kill(process)  # those it left behind: they must not run beside the next
     process.returncode = os.waitstatus_to_exitcode(status)
     return Spent(
+        ended=not late.is_set(),
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         peak_mb=usage.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .loopback import Loopback
 
-_LONGEST_RUN_SECONDS = 600.0
 _WARM_UP_ROWS = 8
+_WARM_UP_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class Results:
     runs: list[Result]
     reference: list[Result]
 
+    @property
+    def ended(self) -> bool:
+        """Whether each run came to its end by itself."""
+        return all(run.spent.ended for run in self.runs)
+
     def values(self, of: Callable[[Result], float]) -> list[float]:
         """One number a run."""
         return [of(result) for result in self.runs]
@@ -50,20 +55,26 @@ class Results:
 
 
 def race(
-    behaviour: Behaviour, contenders: Sequence[Contender], *, rows: int, window: int, rounds: int
+    behaviour: Behaviour, contenders: Sequence[Contender], *, rows: int, window: int, rounds: int, limit: float
 ) -> list[Results]:
     """Run each contender `rounds` times. The first contender is the reference, and must run.
 
-    The order moves on by one each round, so that none always comes after the same.
+    The order moves on by one each round, so that none always comes after the same. A run is killed after
+    `limit` seconds, and its contender does not run again.
     """
     able = runnable(contenders)
     runs: dict[str, list[Result]] = {contender.name: [] for contender in able}
+    late: list[Contender] = []
     with loopback(behaviour) as server:
         for turn in range(rounds):
-            for contender in rotated(able, turn):
-                result = run_once(contender, server, rows=rows, window=window)
+            for contender in (each for each in rotated(able, turn) if each not in late):
+                result = run_once(contender, server, rows=rows, window=window, limit=limit)
                 runs[contender.name].append(result)
                 _report(turn, contender, result)
+                if not result.spent.ended:
+                    late.append(contender)
+    if able[0] in late:
+        raise RuntimeError(f"{able[0].name} had not ended after {limit:g} s, and the others are compared with it.")
     return [Results(name, own, runs[contenders[0].name]) for name, own in runs.items()]
 
 
@@ -73,13 +84,13 @@ def rotated(items: Sequence[Contender], by: int) -> list[Contender]:
     return [*items[start:], *items[:start]]
 
 
-def run_once(contender: Contender, server: Loopback, *, rows: int, window: int) -> Result:
+def run_once(contender: Contender, server: Loopback, *, rows: int, window: int, limit: float) -> Result:
     """One run from start to exit, in an empty directory, on a server whose counts are cleared."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:  # who is killed may be writing still
         job = new_job(Path(name), server.url, rows=rows, window=window)
         server.reset()
         log = Path(name) / "log.txt"
-        spent = run(contender.command(job), log, contender.environment_for(job), limit=_LONGEST_RUN_SECONDS)
+        spent = run(contender.command(job), log, contender.environment_for(job), limit=limit)
         return Result(spent, delivered(job), server.stats())
 
 
@@ -105,7 +116,7 @@ def runnable(contenders: Iterable[Contender]) -> list[Contender]:
 
 def _why_not(contender: Contender, server: Loopback) -> str | None:
     try:
-        result = run_once(contender, server, rows=_WARM_UP_ROWS, window=_WARM_UP_ROWS)
+        result = run_once(contender, server, rows=_WARM_UP_ROWS, window=_WARM_UP_ROWS, limit=_WARM_UP_SECONDS)
     except OSError as exc:
         return str(exc)
     if result.delivered.right == _WARM_UP_ROWS:
@@ -116,6 +127,11 @@ def _why_not(contender: Contender, server: Loopback) -> str | None:
 def _report(turn: int, contender: Contender, result: Result) -> None:
     spent = result.spent
     say(f"round {turn + 1}: {contender.name}: {spent.seconds:.2f} s, {spent.cpu_seconds:.2f} s of CPU")
+
+
+def not_ended(limit: float) -> str:
+    """What stands in a table in place of the seconds."""
+    return f"not ended after {limit:g}"
 
 
 def say(text: str) -> None:

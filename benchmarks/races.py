@@ -17,7 +17,7 @@ from .contenders import (
     LIMBECK_PYTHON,
     Contender,
 )
-from .race import Result, Results, race, rounds_in_words, spread
+from .race import Result, Results, not_ended, race, rounds_in_words, spread
 from .report import Section
 from .server import Behaviour
 
@@ -77,19 +77,29 @@ class Race:
     contenders: Sequence[Contender]
     columns: Sequence[Column]
 
-    def run(self, name: str, *, rows: int, window: int, rounds: int, peers: Sequence[Contender]) -> Section:
+    def run(
+        self, name: str, *, rows: int, window: int, rounds: int, peers: Sequence[Contender], limit: float
+    ) -> Section:
         """Race, and make a section of it."""
-        found = race(self.behaviour, [*self.contenders, *peers], rows=rows, window=window, rounds=rounds)
+        contenders = [*self.contenders, *peers]
+        found = race(self.behaviour, contenders, rows=rows, window=window, rounds=rounds, limit=limit)
         columns = [SECONDS, times(self.contenders[0]), *self.columns, ROWS]
         return Section(
             name=name,
             title=self.title,
             conditions=f"{rows} rows, {self.conditions}, {window} in flight at most; {rounds_in_words(rounds)}.",
             header=["", *(header for header, _ in columns)],
-            rows=[[results.name, *(show(results) for _, show in columns)] for results in found],
+            rows=[_line(results, columns, limit) for results in found],
             unit="seconds, start to exit",
-            bars={results.name: results.values(seconds) for results in found},
+            bars={results.name: results.values(seconds) for results in found if results.ended},
         )
+
+
+def _line(results: Results, columns: Sequence[Column], limit: float) -> list[str]:
+    """A contender's row; of one that was killed at the limit, only what it had delivered until then."""
+    if results.ended:
+        return [results.name, *(show(results) for _, show in columns)]
+    return [results.name, not_ended(limit), *[""] * (len(columns) - 2), _rows(results)]
 
 
 RACES = {
