@@ -22,8 +22,10 @@ class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.cycles = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.cycles += 1
         events = super().select(0)
         if events or timeout == 0:
             return events
@@ -54,6 +56,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Seconds since the loop was made."""
         self._jumping.now += self._tick
         return self._jumping.now
+
+    @property
+    def cycles(self) -> int:
+        """How often the loop came round."""
+        return self._jumping.cycles
+
+    def work(self, seconds: float) -> None:
+        """Code keeps the loop for so long."""
+        self._jumping.now += seconds
 
 
 class VirtualHome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -125,6 +126,23 @@ def test_requests_go_out_one_by_one_at_first_too() -> None:
     ask(model, 64)
     times = [time for time, _ in model.asked]
     assert len(set(times)) > 32
+
+
+def test_answers_that_come_together_are_not_followed_by_a_burst_in_which_nothing_can_be_heard() -> None:
+    sent: Counter[int] = Counter()
+
+    async def scene(home: VirtualHome) -> Line:
+        async def reply(prompt: str, before: int) -> GenerationResponse:
+            sent[home.loop.cycles] += 1
+            home.loop.work(0.001)  # to send one keeps the loop for so long
+            await asyncio.sleep(1.0 - home.loop.time() % 1.0)
+            return answer(prompt)
+
+        return await Line(backend_on(home, Model(reply, max_concurrency=256)), Supply(prompts(2000))).ended()
+
+    line = run_virtually(scene)
+    assert line.texts == prompts(2000)
+    assert max(sent.values()) <= 16
 
 
 # Several streams
