@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..types import Row
     from .lineage import Item, Origin, Root
-    from .nodes import Edge, Node
+    from .nodes.node import Edge, Node
 
 _UNTAKEN = 4096
 _LOT_ROWS = 1024

@@ -29,7 +29,13 @@ from ..types import Durability, StoredRequests
 from .drawing import kind_of
 from .graph import declared_columns, is_source
 from .layout import regions_of
-from .nodes import Edge, GlobalNode, InOrderNode, JoinNode, Node, SourceNode, StepNode, TaskNode
+from .nodes.global_step import GlobalNode
+from .nodes.in_order import InOrderNode
+from .nodes.join import JoinNode
+from .nodes.node import Edge, Node
+from .nodes.source import SourceNode
+from .nodes.step import StepNode
+from .nodes.task import TaskNode
 from .outlets import Outlet, Writer
 from .report import Reporter
 from .rows import Rows
