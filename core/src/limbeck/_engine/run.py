@@ -6,22 +6,24 @@ import asyncio
 import json
 import threading
 import weakref
+from collections.abc import AsyncIterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from ..errors import ConfigurationError, LedgerError, LimbeckError
+from ..errors import LedgerError, LimbeckError
 from .cache import open_cache
 from .handoff import EMPTY, END, Handoff
 from .ledger import FAILED_FILE
 from .plain import plain
 from .portal import portal
+from .reading import aread, in_turns, read
 from .stores import close_store, open_store, opened_step
 from .stream import Identified, Observers, Policy, Stream
 from .terms import checked_pricing, terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from .._registry.registry import Registry
@@ -380,8 +382,9 @@ class RowStream(_Run):
         )
         self._start()
         source = rows if before is None else before.identified()
-        reading = (source, self._inbox, room, self._stream)
-        threading.Thread(target=_read, args=reading, name="limbeck-reader", daemon=True).start()
+        stream = self._stream
+        reading = (source, self._inbox, room, lambda: stream.ended)
+        threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
 
     def __iter__(self) -> Iterator[Row]:
         return self
@@ -441,7 +444,9 @@ class AsyncRowStream(_Run):
             wake_taker=lambda: _call_on(caller, arrived.set),
         )
         self._start()
-        self._reader = asyncio.ensure_future(_aread(rows, self._inbox, room, self._stream))
+        source = rows if isinstance(rows, AsyncIterable) else in_turns(rows)
+        stream = self._stream
+        self._reader = asyncio.ensure_future(aread(source, self._inbox, room, lambda: stream.ended))
 
     def __aiter__(self) -> AsyncIterator[Row]:
         return self
@@ -470,48 +475,3 @@ class AsyncRowStream(_Run):
 def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(function)
-
-
-def _read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, stream: Stream) -> None:
-    """Hand the rows in, on a thread of their own: a source may block."""
-    try:
-        for row in rows:
-            if stream.ended:
-                return
-            if not inbox.give(row):
-                room.wait()
-                room.clear()
-    except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-        inbox.end(exc)
-    else:
-        inbox.end()
-
-
-async def _aread(
-    rows: Iterable[Row] | AsyncIterable[Row], inbox: Handoff[Any], room: asyncio.Event, stream: Stream
-) -> None:
-    try:
-        async for row in _aiter(rows):
-            if stream.ended:
-                return
-            if not inbox.give(row):
-                await room.wait()
-                room.clear()
-    except asyncio.CancelledError:
-        inbox.end(ConfigurationError("The event loop that reads the rows was stopped."))
-        raise
-    except Exception as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-        inbox.end(exc)
-    else:
-        inbox.end()
-
-
-async def _aiter(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[Row]:
-    if hasattr(rows, "__aiter__"):
-        async for row in rows:
-            yield row
-        return
-    for number, row in enumerate(rows):
-        yield row
-        if number % 64 == 0:
-            await asyncio.sleep(0)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.handoff import EMPTY, END, Handoff
-from ...errors import ConfigurationError, RowError
+from ..._engine.reading import aread, read
+from ...errors import RowError
 from ..lineage import Origin
 from .node import INBOX_ROWS, LOT_ROWS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from ..runner import Runner
 
@@ -46,25 +48,9 @@ class SourceNode(Node):
 
     def start(self) -> None:
         if not self.is_async:
-            threading.Thread(target=self._read, name="limbeck-reader", daemon=True).start()
+            reading = (chain.from_iterable(self._lots), self._rows, self._room, lambda: self.stopped)
+            threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
-
-    def _read(self) -> None:
-        try:
-            for row in self._each():
-                if self.stopped:
-                    break
-                if not self._rows.give(row):
-                    self._room.wait()
-                    self._room.clear()
-        except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-            self._rows.end(exc)
-        else:
-            self._rows.end()
-
-    def _each(self) -> Iterator[Any]:
-        for lot in self._lots:
-            yield from lot
 
     def _wake_reader(self) -> None:
         self._tell_room()
@@ -73,20 +59,7 @@ class SourceNode(Node):
         """Hand in the rows of an async iterable, on the loop that it belongs to."""
         loop, room = asyncio.get_running_loop(), asyncio.Event()
         self._tell_room = lambda: loop.call_soon_threadsafe(room.set)
-        try:
-            async for row in self._lots:
-                if self.stopped:
-                    break
-                if not self._rows.give(row):
-                    await room.wait()
-                    room.clear()
-        except asyncio.CancelledError:
-            self._rows.end(ConfigurationError("The event loop that reads the rows was stopped."))
-            raise
-        except Exception as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-            self._rows.end(exc)
-        else:
-            self._rows.end()
+        await aread(self._lots, self._rows, room, lambda: self.stopped)
 
     def pump(self) -> None:
         if self.stopped:
