@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .._engine.budget import check_priced
 from .._engine.cache import open_cache
+from .._engine.failures import Failures
 from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
 from .._engine.portal import portal
 from .._engine.prices import Pricing
-from .._engine.run import Failures
 from .._engine.stats import RunStats
 from .._engine.stream import Observers, PipelineInfo, RunInfo
 from .._registry.registry import default_registry

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._engine.budget import prompt_size
 from .._engine.estimate import Estimate, Interval, Population, total
 from .._engine.prices import Pricing, price_table
-from .._engine.run import RowStream
+from .._engine.row_stream import RowStream
 from .._engine.stream import Identified, Policy
 from ..errors import ConfigurationError, RowError
 

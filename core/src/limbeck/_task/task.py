@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .._engine.estimate import Estimate
     from .._engine.explain import Explanation
     from .._engine.prices import PriceSource
-    from .._engine.run import AsyncRowStream, RowStream
+    from .._engine.row_stream import AsyncRowStream, RowStream
     from .._engine.stream import Policy
     from .._registry.registry import Registry
     from ..protocols import LedgerProtocol
@@ -146,8 +146,8 @@ class Task(Step):
             AuthenticationError: the provider refuses the key.
             RowFailedError: a row failed, and `on_error` is "raise".
         """
+        from .._engine.gathering import gather_rows
         from .._engine.portal import portal
-        from .._engine.run import gather_rows
 
         rows = list(_several(inputs))
         work, backend, registry = self._begin(rows)
@@ -157,8 +157,8 @@ class Task(Step):
         """As `process`, for an event loop: all that comes of `inputs`, in input order."""
         import asyncio
 
+        from .._engine.gathering import gather_rows
         from .._engine.portal import portal
-        from .._engine.run import gather_rows
 
         rows = list(_several(inputs))
         work, backend, registry = self._begin(rows)
@@ -218,7 +218,7 @@ class Task(Step):
         """
         from .._engine.budget import budget_of
         from .._engine.prices import price_table
-        from .._engine.run import RowStream
+        from .._engine.row_stream import RowStream
         from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
@@ -259,7 +259,7 @@ class Task(Step):
         """As `run`, for an event loop: iterate over the result with `async for`."""
         from .._engine.budget import budget_of
         from .._engine.prices import price_table
-        from .._engine.run import AsyncRowStream
+        from .._engine.row_stream import AsyncRowStream
         from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
@@ -289,7 +289,7 @@ class Task(Step):
         Args:
             rows: as in the run. run_dir, ledger: where it kept its answers.
         """
-        from .._engine.run import RowStream
+        from .._engine.row_stream import RowStream
         from .._engine.stream import Policy
 
         if run_dir is None and ledger is None:
@@ -380,7 +380,7 @@ class Task(Step):
             LimbeckError: as `run`.
         """
         from .._engine.prices import price_table
-        from .._engine.run import RowStream
+        from .._engine.row_stream import RowStream
         from .._engine.stream import Policy
         from .rerunning import plan_of
 
@@ -399,7 +399,7 @@ class Task(Step):
     ) -> tuple[Any, ...]:
         """The arguments of a stream."""
         from .._engine.plain import check_first_rows
-        from .._engine.run import Options
+        from .._engine.row_stream import Options
 
         work, backend, registry = self._begin(None, load=policy.ask)
         policy.breaker = backend.breaker_threshold

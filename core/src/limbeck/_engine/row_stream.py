@@ -1,21 +1,19 @@
-"""Ways to run a task's rows: a list at once, or any iterable as a stream, for threads and for event loops."""
+"""What `run` gives: a task's rows as a stream, of any iterable, for threads and for event loops."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import weakref
 from collections.abc import AsyncIterable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import LedgerError, LimbeckError
+from ..errors import LimbeckError
 from .cache import open_cache
+from .failures import Failures
 from .handoff import EMPTY, END, Handoff
 from .ledger import FAILED_FILE
-from .plain import plain
 from .portal import portal
 from .reading import aread, in_turns, read
 from .stores import close_store, open_store, opened_step
@@ -23,11 +21,10 @@ from .stream import Identified, Observers, Policy, Stream
 from .terms import checked_pricing, terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
     from .._registry.registry import Registry
-    from ..errors import GenerationError
     from ..protocols import LedgerProtocol
     from ..types import Durability, Row, StoredRequests
     from .backend import Backend
@@ -37,59 +34,10 @@ if TYPE_CHECKING:
     from .rerun import RerunPlan
     from .stats import RunStats
     from .stores import Store
-    from .stream import Job, Work
+    from .stream import Work
 
-FAILED_COLUMN = "limbeck_error"
 _INBOX_ROWS = 1024
 _UNTAKEN_ROWS = 4096
-
-
-class _ListSource:
-    """The rows of a list."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self._next = iter(rows).__next__
-
-    def take(self) -> Any:
-        try:
-            return self._next()
-        except StopIteration:
-            return END
-
-
-async def gather_rows(work: Work, rows: list[Row], backend: Backend, registry: Registry) -> list[Row]:
-    """All that comes of a list of rows, in input order. Runs on the portal's loop.
-
-    Raises:
-        LimbeckError: what stopped the run.
-    """
-    results: list[Row] = []
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def finished(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    stream = Stream(
-        work,
-        _ListSource(rows),
-        backend,
-        emit=lambda _id, made: results.extend(made),
-        finished=finished,
-        observers=Observers(registry.hooks),
-        policy=Policy(),
-    )
-    backend.window.attach(stream)
-    try:
-        await done
-    finally:
-        stream.stop()
-        backend.window.wake()  # which lets go of the stream
-    return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,61 +254,6 @@ class _CheckedSource:
                 return END
         self._held.reverse()
         return self.take()
-
-
-class Failures:
-    """Writes the input rows of a step that failed, with their errors, in a form that can be fed back.
-
-    Args:
-        path: the file, which is added to. step: the step's name.
-    """
-
-    def __init__(self, path: Path, step: str) -> None:
-        self._step = step
-        self._path = path
-        self._file: IO[str] | None = None
-
-    def write(self, job: Job) -> None:
-        """Add a task's row. Called on the portal's loop; failures are few."""
-        outcomes = enumerate(job.outcomes)
-        self.write_row(job.id, job.row, [(sample, each.error) for sample, each in outcomes if each.error is not None])
-
-    def write_row(self, id: str, given: Any, errors: Sequence[tuple[int, GenerationError]]) -> None:
-        """Add a row, with the errors of its samples."""
-        told = [
-            {
-                "sample": sample,
-                "type": type(error).__name__,
-                "message": str(error),
-                "attempts": error.attempts,
-                "raw": error.raw,
-            }
-            for sample, error in errors
-        ]
-        row = given if isinstance(given, dict) else {"row": given}
-        line = _line(row, {FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}})
-        try:
-            if self._file is None:
-                self._file = self._path.open("a", encoding="utf-8")
-            self._file.write(line)
-            self._file.flush()
-        except OSError as exc:
-            raise LedgerError(f"{str(self._path)!r} cannot be written: {exc}.") from exc
-
-    def close(self) -> None:
-        """The run is over."""
-        if self._file is not None:
-            with suppress(OSError):  # what could not be written was told already
-                self._file.close()
-
-
-def _line(row: Row, error: Row) -> str:
-    """A row and what befell it; of a row that JSON cannot hold, as much as it can."""
-    try:
-        return json.dumps({**row, **error}, default=plain) + "\n"
-    except (TypeError, ValueError, RecursionError):
-        columns = {str(column): value if type(value) in (str, int) else repr(value) for column, value in row.items()}
-        return json.dumps({**columns, **error}) + "\n"
 
 
 class RowStream(_Run):

@@ -1,0 +1,75 @@
+"""`failed.jsonl`: the rows that failed, with their errors, in a form that can be fed back."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any
+
+from ..errors import LedgerError
+from .plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ..errors import GenerationError
+    from ..types import Row
+    from .stream import Job
+
+FAILED_COLUMN = "limbeck_error"
+
+
+class Failures:
+    """Writes the input rows of a step that failed, with their errors, in a form that can be fed back.
+
+    Args:
+        path: the file, which is added to. step: the step's name.
+    """
+
+    def __init__(self, path: Path, step: str) -> None:
+        self._step = step
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def write(self, job: Job) -> None:
+        """Add a task's row. Called on the portal's loop; failures are few."""
+        outcomes = enumerate(job.outcomes)
+        self.write_row(job.id, job.row, [(sample, each.error) for sample, each in outcomes if each.error is not None])
+
+    def write_row(self, id: str, given: Any, errors: Sequence[tuple[int, GenerationError]]) -> None:
+        """Add a row, with the errors of its samples."""
+        told = [
+            {
+                "sample": sample,
+                "type": type(error).__name__,
+                "message": str(error),
+                "attempts": error.attempts,
+                "raw": error.raw,
+            }
+            for sample, error in errors
+        ]
+        row = given if isinstance(given, dict) else {"row": given}
+        line = _line(row, {FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}})
+        try:
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write(line)
+            self._file.flush()
+        except OSError as exc:
+            raise LedgerError(f"{str(self._path)!r} cannot be written: {exc}.") from exc
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._file is not None:
+            with suppress(OSError):  # what could not be written was told already
+                self._file.close()
+
+
+def _line(row: Row, error: Row) -> str:
+    """A row and what befell it; of a row that JSON cannot hold, as much as it can."""
+    try:
+        return json.dumps({**row, **error}, default=plain) + "\n"
+    except (TypeError, ValueError, RecursionError):
+        columns = {str(column): value if type(value) in (str, int) else repr(value) for column, value in row.items()}
+        return json.dumps({**columns, **error}) + "\n"
