@@ -14,7 +14,8 @@ from limbeck import LLM
 from limbeck._engine.backend import Backend
 from limbeck._engine.handoff import EMPTY, END
 from limbeck._engine.ledger import Ledger
-from limbeck._engine.stream import Observers, Policy, Stream
+from limbeck._engine.observers import Observers
+from limbeck._engine.stream import Policy, Stream
 from limbeck._registry.registry import default_registry
 from limbeck.errors import BackendError, BadRequestError, RateLimitError, TransientError
 from limbeck.types import (
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
+    from limbeck._engine.jobs import Job
     from limbeck._engine.ledger import StepLedger
-    from limbeck._engine.stream import Job
     from limbeck.errors import GenerationError
     from limbeck.types import Row
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck._engine.backend import Backend
 from limbeck._engine.handoff import EMPTY, END
-from limbeck._engine.stream import Observers, Policy, Stream
+from limbeck._engine.observers import Observers
+from limbeck._engine.stream import Policy, Stream
 from limbeck._engine.window import Window
 from limbeck._registry.registry import Registry
 from limbeck.types import Generation, GenerationRequest, GenerationResponse
@@ -17,8 +18,8 @@ from limbeck.types import Generation, GenerationRequest, GenerationResponse
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from limbeck._engine.jobs import Job
     from limbeck._engine.portal import Portal
-    from limbeck._engine.stream import Job
     from limbeck.types import Row
 
     from .virtual_time import VirtualHome

@@ -18,7 +18,8 @@ from limbeck import Task
 from limbeck._engine.handoff import END
 from limbeck._engine.keys import Keyring
 from limbeck._engine.ledger import Ledger
-from limbeck._engine.stream import Observers, Policy, Stream
+from limbeck._engine.observers import Observers
+from limbeck._engine.stream import Policy, Stream
 from limbeck._registry.registry import default_registry
 from limbeck._task.work import TaskWork
 from limbeck.errors import BadRequestError
@@ -27,7 +28,7 @@ from limbeck.types import PaidAnswer
 from support.questions import Ask, prompt_of, response
 
 if TYPE_CHECKING:
-    from limbeck._engine.stream import Unit
+    from limbeck._engine.jobs import Unit
     from limbeck.protocols import LedgerProtocol
     from limbeck.types import Row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from .stream import Unit
+from .jobs import Unit
 
 if TYPE_CHECKING:
     from .batch_records import Entry

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..types import GenerationResponse
+    from .jobs import Unit
     from .ledger import Ledger
-    from .stream import Stream, Unit
+    from .stream import Stream
 
 Ending: TypeAlias = Literal["collected", "failed", "lost"]
 """How a batch ended: its results were read, it failed as a whole, or it never reached the provider."""

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
     from ..types import BatchStatus
     from .batch_records import BatchRecords, Entry
+    from .jobs import Unit
     from .portal import Portal
-    from .stream import Stream, Unit
+    from .stream import Stream
 
 # Units taken before the loop may do something else, and answers committed together.
 _BREATHE_EVERY = 256

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from ..protocols import StepLedgerProtocol
     from ..types import GenerationRequest, Usage
+    from .jobs import Unit
     from .prices import Pricing
-    from .stream import Unit
 
 # What a chat template puts around a message.
 _TOKENS_A_MESSAGE = 16

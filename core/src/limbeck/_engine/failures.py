@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..errors import GenerationError
     from ..types import Row
-    from .stream import Job
+    from .jobs import Job
 
 FAILED_COLUMN = "limbeck_error"
 

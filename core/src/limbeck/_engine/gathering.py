@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .handoff import END
-from .stream import Observers, Policy, Stream
+from .observers import Observers
+from .stream import Policy, Stream
 
 if TYPE_CHECKING:
     from .._registry.registry import Registry

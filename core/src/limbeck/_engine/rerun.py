@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import errors
 from ..errors import BackendError, ConfigurationError, GenerationError, RowError
+from .jobs import Outcome
 from .ledger import StepLedger, stored_answer
-from .stream import Lineage, Outcome
+from .lineage import Lineage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..types import Generation, GenerationRequest, Row
     from .condition import Condition
+    from .jobs import Job
     from .keys import Keyring
     from .lineage import Maker
-    from .stream import Job
 
 
 class Reader(Protocol):

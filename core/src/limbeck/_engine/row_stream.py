@@ -13,11 +13,13 @@ from ..errors import LimbeckError
 from .cache import open_cache
 from .failures import Failures
 from .handoff import EMPTY, END, Handoff
+from .jobs import Identified
 from .ledger import FAILED_FILE
+from .observers import Observers
 from .portal import portal
 from .reading import aread, in_turns, read
 from .stores import close_store, open_store, opened_step
-from .stream import Identified, Observers, Policy, Stream
+from .stream import Policy, Stream
 from .terms import checked_pricing, terms_of
 
 if TYPE_CHECKING:

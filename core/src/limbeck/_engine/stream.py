@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import (
@@ -25,63 +25,26 @@ from ..errors import (
 )
 from ..types import GenerationResponse, PaidAnswer
 from .handoff import EMPTY, END
+from .jobs import Identified, Job, Outcome, Unit
+from .lineage import Lineage
+from .observers import RunInfo
 from .plain import check_row
 from .reorder import ReorderBuffer
 from .stats import RunStats
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from .._registry.hooks import Hooks, Observer
     from ..protocols import StepLedgerProtocol
-    from ..types import Generation, GenerationRequest, Row, StoredAnswer, Usage
+    from ..types import GenerationRequest, Row, StoredAnswer
     from .backend import Backend
     from .cache import ResponseCache
+    from .observers import Observers, PipelineInfo
     from .rerun import Rerun
     from .terms import Terms
 
 # With a fraction as `max_failed`, the first rows must not decide.
 _LEAST_ROWS_FOR_FRACTION = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What made an answer, told where answers of several makers meet.
-
-    Attributes:
-        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
-    """
-
-    model_name: str
-    parameters: Mapping[str, Any]
-    new: bool
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one sample of a row: a generation or an error.
-
-    Attributes:
-        usage: tokens of the whole response, on the first sample it answered; None on the others,
-            so that a sum over samples is what was billed.
-        latency: seconds of the attempt that answered. attempts: how often it was sent.
-        lineage: what made it, in a re-run.
-    """
-
-    generation: Generation | None = None
-    error: GenerationError | None = None
-    usage: Usage | None = None
-    latency: float | None = None
-    attempts: int = 0
-    lineage: Lineage | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """A row that brings its id along: the path of positions and samples it came by."""
-
-    id: str
-    row: Row
 
 
 class Work(Protocol):
@@ -106,65 +69,6 @@ class Source(Protocol):
     def take(self) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineInfo:
-    """What observers are told about a pipeline's run.
-
-    Attributes:
-        id: unique to the run. name: the pipeline's.
-        steps: the names of its steps, in topological order. edges: from and to, by name.
-    """
-
-    id: str
-    name: str
-    steps: Sequence[str]
-    edges: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """What observers are told about the run they observe: of a task, or of another step of a pipeline.
-
-    Attributes:
-        id: unique to the run. task: the task's or step's name. model_name: the LLM's; None for a step without one.
-        kind: "task", or what else it is in a pipeline: "source", "step", "router", "join", "global", "sink".
-        stats: its counters, live. pipeline: the one that it is a part of, or None.
-    """
-
-    id: str
-    task: str
-    model_name: str | None
-    kind: str = "task"
-    stats: RunStats = field(default_factory=RunStats)
-    pipeline: PipelineInfo | None = None
-
-
-class Observers:
-    """The observers of each hook, looked up once a run; None where there are none."""
-
-    __slots__ = (
-        "request_failed",
-        "request_finished",
-        "request_started",
-        "row_failed",
-        "rows_written",
-        "run_finished",
-        "run_started",
-    )
-
-    def __init__(self, hooks: Hooks) -> None:
-        for name in self.__slots__:
-            setattr(self, name, hooks.observer(f"limbeck_{name}"))
-
-    request_failed: Observer | None
-    request_finished: Observer | None
-    request_started: Observer | None
-    row_failed: Observer | None
-    rows_written: Observer | None
-    run_finished: Observer | None
-    run_started: Observer | None
-
-
 @dataclass(slots=True)
 class Policy:
     """How a run treats failures and order.
@@ -182,55 +86,6 @@ class Policy:
     max_failed: float | None = None
     max_untaken: int | None = None
     ask: bool = True
-
-
-class Job:
-    """One admitted row and what is still missing of it."""
-
-    __slots__ = ("carried", "id", "index", "key", "missing", "outcomes", "request", "row")
-
-    def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
-        self.index = index
-        self.id = id
-        self.row = row
-        self.key = b""
-        self.request: GenerationRequest | None = None
-        self.outcomes: list[Outcome] = [Outcome()] * num_generations
-        self.missing = num_generations
-        self.carried = False  # a re-run takes it as it is
-
-
-class Unit:
-    """One request to send, for some samples of a row."""
-
-    __slots__ = (
-        "answer",
-        "attempts",
-        "cost",
-        "deadline",
-        "fruitless",
-        "job",
-        "limited",
-        "refusals",
-        "request",
-        "samples",
-        "sent_at",
-        "stream",
-    )
-
-    def __init__(self, stream: Stream, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
-        self.stream = stream
-        self.job = job
-        self.request = request
-        self.samples = samples
-        self.attempts = 0
-        self.refusals = 0  # for rate: these are not attempts
-        self.limited = False  # the last attempt was one
-        self.fruitless = 0  # answers that held no generation
-        self.sent_at = 0.0
-        self.deadline: float | None = None
-        self.answer: GenerationResponse | None = None  # the one that `cost` is of
-        self.cost: float | None = None
 
 
 class Stream:

@@ -26,8 +26,9 @@ from .retry import backoff
 if TYPE_CHECKING:
     from ..types import GenerationRequest
     from .backend import Backend, Result
+    from .jobs import Unit
     from .portal import Portal
-    from .stream import Stream, Unit
+    from .stream import Stream
 
 # What comes back is heard only when the loop comes round. Requests that keep a busy client from that for 50 ms would
 # all be refused before the first refusal is heard; and a backend that never suspends (an in-process model) must let

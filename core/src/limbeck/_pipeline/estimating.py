@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from .._engine.budget import Budget
     from .._engine.estimate import Estimate
+    from .._engine.jobs import Job
     from .._engine.prices import PriceSource, PriceTable
-    from .._engine.stream import Job
     from .._registry.registry import Registry
     from .._task.work import TaskWork
     from ..types import GenerationRequest, Row

@@ -12,8 +12,8 @@ from ..errors import LimbeckError
 from .run_folder import REPORT, now
 
 if TYPE_CHECKING:
+    from .._engine.observers import PipelineInfo, RunInfo
     from .._engine.stats import RunStats
-    from .._engine.stream import PipelineInfo, RunInfo
     from .run_folder import RunFolder
 
 _EVERY_SECONDS = 5.0

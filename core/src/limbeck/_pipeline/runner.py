@@ -17,10 +17,10 @@ from .._engine.budget import check_priced
 from .._engine.cache import open_cache
 from .._engine.failures import Failures
 from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
+from .._engine.observers import Observers, PipelineInfo, RunInfo
 from .._engine.portal import portal
 from .._engine.prices import Pricing
 from .._engine.stats import RunStats
-from .._engine.stream import Observers, PipelineInfo, RunInfo
 from .._registry.registry import default_registry
 from .._step import GeneratorStep, GlobalStep, Sink
 from .._task.task import Task
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 
     from .._engine.budget import Budget
     from .._engine.cache import CacheSource, ResponseCache
+    from .._engine.jobs import Job
     from .._engine.prices import PriceTable
     from .._engine.rerun import RerunPlan
-    from .._engine.stream import Job
     from ..errors import GenerationError
     from ..types import Row
     from .estimating import Meter

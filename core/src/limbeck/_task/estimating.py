@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._engine.budget import prompt_size
 from .._engine.estimate import Estimate, Interval, Population, total
+from .._engine.jobs import Identified
 from .._engine.prices import Pricing, price_table
 from .._engine.row_stream import RowStream
-from .._engine.stream import Identified, Policy
+from .._engine.stream import Policy
 from ..errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .._engine.budget import Budget
+    from .._engine.jobs import Job
     from .._engine.prices import PriceSource
-    from .._engine.stream import Job
     from ..types import GenerationRequest, Row, Usage
     from .task import Task
     from .work import TaskWork

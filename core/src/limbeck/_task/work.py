@@ -12,7 +12,7 @@ from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
-    from .._engine.stream import Job, Outcome
+    from .._engine.jobs import Job, Outcome
     from ..types import Generation, Row
     from .task import Task
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from limbeck._engine.stream import RunInfo
+    from limbeck._engine.observers import RunInfo
     from limbeck._pipeline.graph import Pipeline
 
 _PLAIN_EVERY_SECONDS = 15.0

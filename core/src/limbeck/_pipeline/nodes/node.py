@@ -6,8 +6,9 @@ import uuid
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from ..._engine.observers import RunInfo
 from ..._engine.stats import RunStats
-from ..._engine.stream import RunInfo, failure_limit
+from ..._engine.stream import failure_limit
 from ..._task.grouping import METADATA
 from ...errors import RowFailedError
 from ..lineage import error_record

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.handoff import EMPTY, END
+from ..._engine.jobs import Identified
 from ..._engine.stores import opened_step
-from ..._engine.stream import Identified, Policy, Stream
+from ..._engine.stream import Policy, Stream
 from ..._engine.terms import checked_pricing, terms_of
 from .node import Node
 
