@@ -15,7 +15,8 @@ from limbeck._engine.backend import Backend
 from limbeck._engine.handoff import EMPTY, END
 from limbeck._engine.ledger import Ledger
 from limbeck._engine.observers import Observers
-from limbeck._engine.stream import Policy, Stream
+from limbeck._engine.policy import Policy
+from limbeck._engine.stream import Stream
 from limbeck._registry.registry import default_registry
 from limbeck.errors import BackendError, BadRequestError, RateLimitError, TransientError
 from limbeck.types import (

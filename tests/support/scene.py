@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from limbeck._engine.backend import Backend
 from limbeck._engine.handoff import EMPTY, END
 from limbeck._engine.observers import Observers
-from limbeck._engine.stream import Policy, Stream
+from limbeck._engine.policy import Policy
+from limbeck._engine.stream import Stream
 from limbeck._engine.window import Window
 from limbeck._registry.registry import Registry
 from limbeck.types import Generation, GenerationRequest, GenerationResponse

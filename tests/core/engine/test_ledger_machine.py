@@ -19,7 +19,8 @@ from limbeck._engine.handoff import END
 from limbeck._engine.keys import Keyring
 from limbeck._engine.ledger import Ledger
 from limbeck._engine.observers import Observers
-from limbeck._engine.stream import Policy, Stream
+from limbeck._engine.policy import Policy
+from limbeck._engine.stream import Stream
 from limbeck._registry.registry import default_registry
 from limbeck._task.work import TaskWork
 from limbeck.errors import BadRequestError

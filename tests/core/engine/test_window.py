@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limbeck._engine.backend import Backend
-from limbeck._engine.stream import Policy
+from limbeck._engine.policy import Policy
 from limbeck._engine.window import Window
 from limbeck.errors import (
     AuthenticationError,
@@ -555,7 +555,7 @@ def test_two_tasks_in_a_row_overlap_nearly_perfectly() -> None:
             between.ended = len(first.out) == 2000
             backend.window.wake()
 
-        first.stream._emit = pass_on
+        first.stream._release._emit = pass_on
         second = Line(backend, between)
         await first.ended()
         assert (await second.ended()).prompts == prompts(2000)

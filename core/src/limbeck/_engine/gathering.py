@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .handoff import END
 from .observers import Observers
-from .stream import Policy, Stream
+from .policy import Policy
+from .stream import Stream
 
 if TYPE_CHECKING:
     from .._registry.registry import Registry

@@ -19,7 +19,7 @@ from .observers import Observers
 from .portal import portal
 from .reading import aread, in_turns, read
 from .stores import close_store, open_store, opened_step
-from .stream import Policy, Stream
+from .stream import Stream
 from .terms import checked_pricing, terms_of
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .backend import Backend
     from .budget import Budget
     from .cache import CacheSource, ResponseCache
+    from .policy import Policy
     from .prices import PriceTable
     from .rerun import RerunPlan
     from .stats import RunStats

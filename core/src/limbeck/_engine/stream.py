@@ -5,46 +5,40 @@ A stream belongs to the portal's loop; only its source and sink cross to other t
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import (
-    BreakerError,
     BudgetError,
     ConfigurationError,
-    FailureLimitError,
     GenerationError,
     IncompleteResponseError,
     LedgerError,
     RowError,
 )
-from ..types import GenerationResponse, PaidAnswer
 from .handoff import EMPTY, END
 from .jobs import Identified, Job, Outcome, Unit
+from .known_answers import KnownAnswers
 from .lineage import Lineage
 from .observers import RunInfo
 from .plain import check_row
-from .reorder import ReorderBuffer
+from .policy import Breaker
+from .release import Release
 from .stats import RunStats
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
 
     from ..protocols import StepLedgerProtocol
-    from ..types import GenerationRequest, Row, StoredAnswer
+    from ..types import GenerationRequest, GenerationResponse, Row
     from .backend import Backend
-    from .cache import ResponseCache
     from .observers import Observers, PipelineInfo
-    from .rerun import Rerun
+    from .policy import Policy
     from .terms import Terms
-
-# With a fraction as `max_failed`, the first rows must not decide.
-_LEAST_ROWS_FOR_FRACTION = 100
 
 
 class Work(Protocol):
@@ -67,25 +61,6 @@ class Source(Protocol):
     """Where rows come from: `take` gives a row, `EMPTY` or `END`, and never waits."""
 
     def take(self) -> Any: ...
-
-
-@dataclass(slots=True)
-class Policy:
-    """How a run treats failures and order.
-
-    Attributes:
-        ordered: release rows in input order.
-        breaker: failed rows one after another that stop the run; None for never.
-        max_failed: failed rows that stop it: a count, or a fraction below 1 of the rows done.
-        max_untaken: rows released but not yet taken, so that a slow taker is not run away from.
-        ask: False to take stored answers only.
-    """
-
-    ordered: bool = True
-    breaker: int | None = None
-    max_failed: float | None = None
-    max_untaken: int | None = None
-    ask: bool = True
 
 
 class Stream:
@@ -125,34 +100,30 @@ class Stream:
         self.ended = False
         self._work = work
         self._source = source
-        self._emit = emit
         self._finished = finished
         self._policy = policy
         self._on_failed = failed
         self._pricing = None if terms is None else terms.pricing
         self._account = None if terms is None else terms.account
-        self._cache = None if terms is None else terms.cache
         self._rerun = None if terms is None else terms.rerun
+        self._known = KnownAnswers(
+            backend.keyring, self.stats, ledger=ledger, cache=None if terms is None else terms.cache, rerun=self._rerun
+        )
         self._started = time.time()
         self._n = work.num_generations
         self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
         self._exhausted = False
         self._source_error: BaseException | None = None
-        self._head = 0
-        self._ids: dict[int, str] = {}
-        self._ready = ReorderBuffer()
-        self._released = 0
-        self._taken = 0
-        self._failed_in_a_row = 0
-        self._first_failure: GenerationError | None = None
+        self._breaker = Breaker(policy, self.stats)
+        self._release = Release(policy, emit=emit, info=self.info, observers=observers)
 
     # Handing out requests
 
     def next_unit(self) -> Unit | None:
         """The next request to send, or None while there is none."""
         while not self._units:
-            if self._exhausted or self.ended or self._outruns_taker():
+            if self._exhausted or self.ended or self._release.outruns_taker:
                 return None
             row = self._take_row()
             if row is EMPTY or row is END:
@@ -185,12 +156,9 @@ class Stream:
 
     def taken(self, count: int) -> None:
         """The taker took what came of `count` rows: there is room for as many."""
-        self._taken += count
-        self._drain()
-
-    def _outruns_taker(self) -> bool:
-        limit = self._policy.max_untaken
-        return limit is not None and self._released - self._taken >= limit
+        self._release.taken(count)
+        if not self.ended:
+            self._end_if_done()
 
     def _take_row(self) -> Any:
         try:
@@ -212,68 +180,22 @@ class Stream:
             if self.ledger is not None:
                 check_row(id, row)
             job.request = request = self._work.prepare(job.row)
-            samples = self._to_ask(job, request)
+            samples = self._known.fill_in(job, request)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
         except (LedgerError, ConfigurationError) as exc:
             self.stop(exc)
             return
+        if not samples:
+            self._complete(job)
+            return
+        if not self._policy.ask and self._rerun is None:
+            error = RowError("The ledger has no answer for this row, and no model is asked.")
+            self._settle(job, samples, Outcome(error=error))
+            return
         for first in range(0, len(samples), self._share):
             self._units.append(Unit(self, job, request, samples[first : first + self._share]))
-
-    def _to_ask(self, job: Job, request: GenerationRequest) -> Sequence[int]:
-        """The samples of a row that a model is to be asked for; the others are filled in."""
-        if self.ledger is None and self._cache is None:
-            return range(self._n)
-        job.key = self.backend.keyring.key(request)
-        return self._not_stored(job, request) if self._rerun is None else self._chosen(job, request, self._rerun)
-
-    def _chosen(self, job: Job, request: GenerationRequest, rerun: Rerun) -> Sequence[int]:
-        """Fill in what a re-run leaves as it is; the samples that it asks for."""
-        outcomes = rerun.outcomes(job, request)
-        rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
-        job.outcomes = [outcome or Outcome() for outcome in outcomes]
-        job.missing = len(rest)
-        job.carried = not rest
-        self.stats.reused += sum(outcome is not None and outcome.generation is not None for outcome in outcomes)
-        if not rest:
-            self._complete(job)
-        return rest
-
-    def _not_stored(self, job: Job, request: GenerationRequest) -> Sequence[int]:
-        """Fill in what the ledger and the cache have of a row; the samples that they have not."""
-        found = [None] * self._n if self.ledger is None else self.ledger.find(job.id, job.key, self._n)
-        rest = []
-        for sample, answer in enumerate(found):
-            if answer is None:
-                rest.append(sample)
-            else:
-                self._reuse(job, sample, answer)
-        if self._cache is not None and rest:
-            rest = self._not_cached(job, request, rest, self._cache)
-        if not self._policy.ask and rest:
-            error = RowError("The ledger has no answer for this row, and no model is asked.")
-            self._settle(job, rest, Outcome(error=error))
-            return ()
-        if job.missing == 0:
-            self._complete(job)
-        return rest
-
-    def _reuse(self, job: Job, sample: int, answer: StoredAnswer) -> None:
-        job.outcomes[sample] = Outcome(answer.generation, None, answer.usage, answer.latency, answer.attempts)
-        job.missing -= 1
-        self.stats.reused += 1
-
-    def _not_cached(self, job: Job, request: GenerationRequest, samples: list[int], cache: ResponseCache) -> list[int]:
-        """Fill in what the cache has, with a copy into the ledger; the samples that it has not."""
-        rest = list(samples)
-        for answer, origin in cache.take(job.key, len(samples)):
-            sample = rest.pop(0)
-            self._reuse(job, sample, answer)
-            if self.ledger is not None:
-                _let_finish(self.ledger.keep(_copied(job, sample, request, answer, origin)))
-        return rest
 
     # Taking in answers
 
@@ -349,7 +271,7 @@ class Stream:
         if self._rerun is not None:
             self._note_lineage(job)
         try:
-            self._release(job, self._work.finish(job))
+            self._release.put(job, self._work.finish(job))
             self._count(job)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.stop(exc)
@@ -368,7 +290,7 @@ class Stream:
         stats.rows_done += 1
         errors = [outcome.error for outcome in job.outcomes if outcome.error is not None]
         if not errors:
-            self._failed_in_a_row = 0
+            self._breaker.succeeded()
             return
         stats.rows_failed += 1
         stats.failures.update(type(error).__name__ for error in errors)
@@ -377,69 +299,21 @@ class Stream:
         if self.observers.row_failed is not None:
             self.observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
         if not job.carried:
-            self._judge(errors, whole=len(errors) == len(job.outcomes))
-
-    def _judge(self, errors: list[GenerationError], *, whole: bool) -> None:
-        """Stop the run if this failure is one too many."""
-        stats, policy = self.stats, self._policy
-        if not whole:
-            self._failed_in_a_row = 0
-        elif not isinstance(errors[0], RowError):  # a bad row costs nothing, and says nothing of the server
-            self._first_failure = self._first_failure if self._failed_in_a_row else errors[0]
-            self._failed_in_a_row += 1
-        if policy.breaker is not None and self._failed_in_a_row >= policy.breaker:
-            assert self._first_failure is not None  # the first of them
-            error = BreakerError(self._failed_in_a_row, self._first_failure)
-            error.__cause__ = self._first_failure
-            self.stop(error)
-        else:
-            limit = failure_limit(stats, policy.max_failed, errors[-1])
-            if limit is not None:
-                self.stop(limit)
-
-    # Releasing rows
-
-    def _release(self, job: Job, rows: list[Row]) -> None:
-        if not self._policy.ordered or (job.index == self._head and not self._outruns_taker()):
-            self._give(job.id, rows)
-            if self._policy.ordered:
-                self._head += 1
-                self._drain()
-            return
-        self._ready.put(job.index, rows)
-        if job.id != str(job.index):
-            self._ids[job.index] = job.id
-
-    def _drain(self) -> None:
-        """Release what has come to its turn, as far as there is room."""
-        while self._head in self._ready and not self._outruns_taker():
-            self._give_ready(self._head)
-            self._head += 1
-        if not self.ended:
-            self._end_if_done()
-
-    def _give_ready(self, index: int) -> None:
-        self._give(self._ids.pop(index, str(index)), self._ready.pop(index))
-
-    def _give(self, id: str, rows: list[Row]) -> None:
-        self.stats.rows_out += len(rows)
-        self._released += 1
-        self._emit(id, rows)
-        if self.observers.rows_written is not None and rows:
-            self.observers.rows_written(run=self.info, rows=rows)
+            too_many = self._breaker.failed(errors, whole=len(errors) == len(job.outcomes))
+            if too_many is not None:
+                self.stop(too_many)
 
     # Ending
 
     def _end_if_done(self) -> None:
-        if self._exhausted and self.stats.rows_done == self.stats.rows_in and not len(self._ready):
+        if self._exhausted and self.stats.rows_done == self.stats.rows_in and not len(self._release):
             self._end(self._source_error)
 
     def stop(self, error: BaseException | None = None) -> None:
         """End now: in-flight requests are cancelled, and rows that are done leave, in order, past the gaps."""
         if self.ended:
             return
-        for index in self._ready:
-            self._give_ready(index)
+        self._release.flush()
         self._units.clear()
         self._end(error)
 
@@ -466,35 +340,3 @@ class Stream:
             task.cancel()
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=self.info, stats=self.stats, error=error)
-
-
-def failure_limit(stats: RunStats, max_failed: float | None, last: GenerationError) -> FailureLimitError | None:
-    """The error that stops a run in which more rows failed than `max_failed`, a count or a fraction, allows."""
-    if max_failed is None:
-        return None
-    whole = max_failed >= 1 or max_failed == 0
-    allowed = max_failed if whole else max_failed * max(stats.rows_done, _LEAST_ROWS_FOR_FRACTION)
-    if stats.rows_failed <= allowed:
-        return None
-    return FailureLimitError(failed=stats.rows_failed, done=stats.rows_done, max_failed=max_failed, last=last)
-
-
-def _copied(job: Job, sample: int, request: GenerationRequest, answer: StoredAnswer, origin: str) -> PaidAnswer:
-    """An answer out of the cache as it is kept here: it was paid for elsewhere, so it has neither tokens nor cost."""
-    return PaidAnswer(
-        row=job.id,
-        samples=[sample],
-        key=job.key,
-        request=request,
-        response=GenerationResponse(generations=[answer.generation], model=answer.model),
-        latency=answer.latency or 0.0,
-        attempts=answer.attempts,
-        cost=0.0,
-        origin=origin,
-    )
-
-
-def _let_finish(keeping: Awaitable[None]) -> None:
-    """Have it done without waiting; a ledger that fails says so at the next answer that is bought."""
-    future = asyncio.ensure_future(keeping)
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .._engine.budget import prompt_size
 from .._engine.estimate import Estimate, Interval, Population, total
 from .._engine.jobs import Identified
+from .._engine.policy import Policy
 from .._engine.prices import Pricing, price_table
 from .._engine.row_stream import RowStream
-from .._engine.stream import Policy
 from ..errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:

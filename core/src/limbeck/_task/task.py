@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .._engine.condition import Where
     from .._engine.estimate import Estimate
     from .._engine.explain import Explanation
+    from .._engine.policy import Policy
     from .._engine.prices import PriceSource
     from .._engine.row_stream import AsyncRowStream, RowStream
-    from .._engine.stream import Policy
     from .._registry.registry import Registry
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Durability, Example, Row, StoredRequests
@@ -217,9 +217,9 @@ class Task(Step):
             BreakerError, FailureLimitError: as above, for too many failures.
         """
         from .._engine.budget import budget_of
+        from .._engine.policy import Policy
         from .._engine.prices import price_table
         from .._engine.row_stream import RowStream
-        from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
         shared = budget_of(
@@ -258,9 +258,9 @@ class Task(Step):
     ) -> AsyncRowStream:
         """As `run`, for an event loop: iterate over the result with `async for`."""
         from .._engine.budget import budget_of
+        from .._engine.policy import Policy
         from .._engine.prices import price_table
         from .._engine.row_stream import AsyncRowStream
-        from .._engine.stream import Policy
 
         policy = Policy(ordered=ordered, max_failed=max_failed)
         shared = budget_of(
@@ -289,8 +289,8 @@ class Task(Step):
         Args:
             rows: as in the run. run_dir, ledger: where it kept its answers.
         """
+        from .._engine.policy import Policy
         from .._engine.row_stream import RowStream
-        from .._engine.stream import Policy
 
         if run_dir is None and ledger is None:
             raise ConfigurationError("Answers are read anew from where a run kept them: give `run_dir` or `ledger`.")
@@ -379,9 +379,9 @@ class Task(Step):
             ConfigurationError: the condition cannot be read, or there is no run of this task.
             LimbeckError: as `run`.
         """
+        from .._engine.policy import Policy
         from .._engine.prices import price_table
         from .._engine.row_stream import RowStream
-        from .._engine.stream import Policy
         from .rerunning import plan_of
 
         asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})

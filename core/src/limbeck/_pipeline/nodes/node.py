@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.observers import RunInfo
+from ..._engine.policy import failure_limit
 from ..._engine.stats import RunStats
-from ..._engine.stream import failure_limit
 from ..._task.grouping import METADATA
 from ...errors import RowFailedError
 from ..lineage import error_record

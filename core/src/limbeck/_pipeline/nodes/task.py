@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..._engine.handoff import EMPTY, END
 from ..._engine.jobs import Identified
+from ..._engine.policy import Policy
 from ..._engine.stores import opened_step
-from ..._engine.stream import Policy, Stream
+from ..._engine.stream import Stream
 from ..._engine.terms import checked_pricing, terms_of
 from .node import Node
 
