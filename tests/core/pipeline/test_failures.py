@@ -9,7 +9,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from limbeck import LLM, GeneratorStep, Pipeline, join, step
-from limbeck._pipeline.runner import Options
+from limbeck._pipeline.options import Options
 from limbeck._pipeline.streaming import PipelineStream
 from limbeck.errors import (
     AuthenticationError,

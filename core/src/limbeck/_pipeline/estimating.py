@@ -12,7 +12,7 @@ from .._task.estimating import Measured, check_sample, drawn_from, projected
 from .._task.task import Task
 from ..errors import ConfigurationError
 from .graph import Pipeline, is_source
-from .runner import Options
+from .options import Options
 from .streaming import PipelineStream
 
 if TYPE_CHECKING:

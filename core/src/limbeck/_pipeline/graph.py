@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .config.interpolation import Environment
     from .config.run_settings import RunSettings
     from .config.written import Written
+    from .options import Options
     from .result import PipelineResult
-    from .runner import Options
     from .streaming import PipelineStream
 
 
@@ -477,8 +477,8 @@ class Pipeline:
 
     def _options(self, *, keep: bool, **given: Any) -> Options:
         """What was given, and where nothing was, what the file says; `keep` makes a run directory if none is named."""
+        from .options import Options
         from .run_folder import fresh_path
-        from .runner import Options
 
         said: dict[str, Any] = {}
         if self.run_settings is not None:

@@ -9,9 +9,7 @@ import asyncio
 import threading
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from .._engine.budget import check_priced
 from .._engine.cache import open_cache
@@ -20,83 +18,36 @@ from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
 from .._engine.observers import Observers, PipelineInfo, RunInfo
 from .._engine.portal import portal
 from .._engine.prices import Pricing
-from .._engine.stats import RunStats
 from .._registry.registry import default_registry
-from .._step import GeneratorStep, GlobalStep, Sink
+from .._step import Sink
 from .._task.task import Task
 from ..errors import ConfigurationError, MissingColumnError
-from ..types import Durability, StoredRequests
-from .drawing import kind_of
-from .graph import declared_columns, is_source
-from .layout import regions_of
+from .graph import declared_columns
+from .network import Network
 from .nodes.global_step import GlobalNode
 from .nodes.in_order import InOrderNode
 from .nodes.join import JoinNode
 from .nodes.node import Edge, Node
 from .nodes.source import SourceNode
-from .nodes.step import StepNode
 from .nodes.task import TaskNode
-from .outlets import Outlet, Writer
 from .report import Reporter
-from .rows import Rows
 from .run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
-    from .._engine.budget import Budget
-    from .._engine.cache import CacheSource, ResponseCache
+    from .._engine.cache import ResponseCache
     from .._engine.jobs import Job
-    from .._engine.prices import PriceTable
-    from .._engine.rerun import RerunPlan
     from ..errors import GenerationError
     from ..types import Row
-    from .estimating import Meter
     from .graph import Pipeline
     from .lineage import Item, Root
-    from .outlets import Taker
+    from .nodes.sink import SinkAtWork
+    from .options import Options
     from .streaming import Consumer
 
 # As many as a task's own stream looks at before it misses a column.
 _LOOK_AHEAD_ROWS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a pipeline is run; see `Pipeline.run`.
-
-    Attributes:
-        ask: False to take stored answers only: nothing is loaded that would ask.
-    """
-
-    run_dir: str | Path | None = None
-    ordered: bool = True
-    max_failed: float | None = None
-    durability: Durability = "normal"
-    ledger_requests: StoredRequests = "full"
-    overwrite: bool = False
-    observers: Sequence[object] = ()
-    ask: bool = True
-    prices: PriceTable | None = None
-    budget: Budget | None = None
-    cache: CacheSource = None
-    reruns: Mapping[str, tuple[Task, RerunPlan]] = field(default_factory=dict)
-    meter: Meter | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what a type checker would have.
-
-        Raises:
-            ConfigurationError: an option has no such value.
-        """
-        for name, known in (("durability", get_args(Durability)), ("ledger_requests", get_args(StoredRequests))):
-            if getattr(self, name) not in known:
-                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}; it is {' or '.join(map(repr, known))}.")
-        if self.max_failed is not None and not self.max_failed >= 0:
-            raise ConfigurationError(f"`max_failed` is {self.max_failed!r}; it is a count, or a fraction below 1.")
-        if not isinstance(self.observers, list | tuple):
-            raise ConfigurationError("`observers` is a list of objects with hooks: write `observers=[observer]`.")
 
 
 class Runner:
@@ -134,7 +85,6 @@ class Runner:
         asking = {name: task for name, (task, _) in options.reruns.items()}
         self._steps = {**pipeline.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
-        self._taker = taker
         self._finished = finished
         self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, list(self._steps), pipeline.edges)
         self.reporter = Reporter(self.info, self.folder)
@@ -142,15 +92,13 @@ class Runner:
         self.observers = Observers(self.hooks)
         self._ledger: Any = None
         self.cache: ResponseCache | None = None
-        self._nodes: dict[str, Node] = {}
-        self._exits: dict[str, Outlet] = {}  # where the rows of each leaf leave
-        self._collected: dict[str, Outlet] = {}  # where rows go that a step over all of them is given
+        self._network = Network(self, pipeline, self._steps, sinks=self._sinks, taker=taker)
+        self._nodes = self._network.nodes
         self._taking = 0  # takers that have not got their last row
         self._closing = False
         self._idle: set[Any] = set()  # nodes whose rows nobody wants
         self._loaded: list[Any] = []
         self._opened: list[Sink] = []
-        self._at_work: list[_SinkAtWork] = []
         self._failures: dict[str, Failures] = {}
         try:
             self._prepare()
@@ -173,12 +121,8 @@ class Runner:
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
             )
             self.folder.note(self._pipeline, [target for sink in self._opened for target in sink.targets()])
-        for name, step in self._steps.items():
-            if not isinstance(step, Sink):
-                self._nodes[name] = self._node(step)
-        for name in self._steps:
-            self._link(name)
-        self._lay_out()
+        self._network.build(self._ledger)
+        self._taking = self._network.takers
 
     def _open_sinks(self) -> None:
         owners: dict[str, str] = {}
@@ -199,99 +143,6 @@ class Runner:
 
     def _made_here(self, sink: Sink) -> bool:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
-
-    def _node(self, step: Any) -> Node:
-        kind = kind_of(step)
-        if isinstance(step, Task):
-            return TaskNode(self, step, self._ledger)
-        if isinstance(step, GeneratorStep):
-            rows = getattr(step, "rows", None)
-            lots: Any = rows if hasattr(rows, "__aiter__") else step.process()
-            return SourceNode(self, step, lots, seen=declared_columns(step) is not None)
-        if isinstance(step, GlobalStep):
-            return GlobalNode(self, step)
-        if kind == "join":
-            return JoinNode(self, step, kind)
-        cls = InOrderNode if getattr(step, "in_order", False) else StepNode
-        return cls(self, step, kind, self._ledger)
-
-    def _link(self, name: str) -> None:
-        """Join a step to those that lead to it, and a leaf to where rows leave."""
-        before = [self._nodes[each] for each in self._pipeline.before(name)]
-        target = self._target(name)
-        for number, node in enumerate(before):
-            meets = len(before) > 1 and not isinstance(target, JoinNode)
-            self._lead(node, target, number if meets else None, number)
-        if isinstance(target, Node):
-            target.leads = len(before)
-            if not before and is_source(target.step) and not isinstance(target, SourceNode):
-                self._seed(target)
-        if name in self._nodes and not self._pipeline.after(name):
-            self._lead(self._nodes[name], self._exit(name), None, 0)
-
-    def _exit(self, name: str) -> Outlet:
-        """Where the rows of a leaf leave."""
-        exit = self._exits[name] = Outlet(name, ordered=self.options.ordered)
-        exit.taker = self._taker_of(name, exit)
-        return exit
-
-    def _lead(self, node: Node, target: Node | Outlet, number: int | None, branch: int) -> None:
-        node.followers.append(Edge(node.name, target, number, branch))
-        target.before.append(node)
-
-    def _target(self, name: str) -> Node | Outlet:
-        """What takes the rows that go to a step; a step over all rows is given them in order, as they leave."""
-        node = self._nodes.get(name)
-        if node is None:
-            return self._exit(name)
-        if isinstance(node, GlobalNode):
-            given = self._collected[name] = Outlet(name, ordered=True)
-            given.taker = node
-            return given
-        return node
-
-    def _taker_of(self, name: str, exit: Outlet) -> Taker:
-        """Who gets the rows of a leaf."""
-        self._taking += 1
-        sink = self._sinks.get(name)
-        if sink is None:
-            assert self._taker is not None  # a leaf has a sink, or is taken from
-            self._taker.begin(
-                room=lambda: self.call_on_loop(exit.room), done=lambda: self.call_on_loop(self._taker_done)
-            )
-            return self._taker
-        at_work = _SinkAtWork(self, sink, exit, self._taker)
-        if name not in self._nodes:  # else it keeps the rows of a leaf that has counters of its own
-            self._at_work.append(at_work)
-        return at_work.writer
-
-    def _seed(self, node: Node) -> None:
-        """Have a task that makes its own rows be led to by its seeds."""
-        settings = self._pipeline.run_settings
-        limit = settings.limit if settings is not None else None
-        rows = Rows.model_construct(name=f"{node.name} seeds", rows=islice(node.step.seeds(), limit))
-        seeds = self._nodes[rows.name] = SourceNode(self, rows, rows.process(), seen=True)
-        self._lead(seeds, node, None, 0)
-        node.leads = 1
-
-    def _lay_out(self) -> None:
-        """Tell each origin where its rows may leave, and which joins they meet."""
-        for name, region in regions_of(self._pipeline).items():
-            node = self._nodes.get(f"{name} seeds", self._nodes[name])
-            assert isinstance(node, SourceNode | GlobalNode)  # others are led to
-            node.origin.waits = {each: leading | {node.name} for each, leading in region.waits.items()}
-            for each in region.waits:
-                gated = self._nodes[each]
-                if isinstance(gated, InOrderNode):
-                    node.origin.gates.append(gated.gate)
-                    gated.gate.add(node.origin)
-            for join, at in region.parts.items():
-                self._nodes[at].parts.append(join)
-            for exit in region.exits:
-                ends = exit != name and isinstance(self._nodes.get(exit), GlobalNode)
-                outlet = self._collected[exit] if ends else self._exits[exit]
-                node.origin.outlets.append(outlet)
-                outlet.add(node.origin)
 
     def columns_seen(self, source: SourceNode, rows: Sequence[Any], *, complete: bool) -> bool:
         """Whether to let the first rows of a source go: every column that is needed behind it is in some of them.
@@ -320,7 +171,7 @@ class Runner:
         observer = self.hooks.observer("limbeck_pipeline_started")
         if observer is not None:
             observer(pipeline=self.info)
-        for sink in self._at_work:
+        for sink in self._network.sinks_at_work:
             self.started(sink.info)
         for node in list(self._nodes.values()):
             node.start()
@@ -445,7 +296,7 @@ class Runner:
             if at not in found:
                 found.add(at)
                 waiting += at.before
-                waiting += self._collected[at.name].before if at.name in self._collected else []
+                waiting += self._network.collected[at.name].before if at.name in self._network.collected else []
         return found
 
     def stop(self) -> None:
@@ -479,15 +330,16 @@ class Runner:
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=info, stats=info.stats, error=None)
 
-    def _taker_done(self) -> None:
+    def taker_done(self) -> None:
+        """Who takes rows that leave has got the last of them."""
         self._taking -= 1
         self._finish_if_over()
 
-    def sink_done(self, sink: _SinkAtWork) -> None:
+    def sink_done(self, sink: SinkAtWork) -> None:
         """A sink has written its last row. Called in any thread."""
-        if sink in self._at_work:
+        if sink in self._network.sinks_at_work:
             self.call_on_loop(self.ended, sink.info)
-        self.call_on_loop(self._taker_done)
+        self.call_on_loop(self.taker_done)
 
     def _finish_if_over(self) -> None:
         if not self._closing and not self._taking and all(node.ended for node in self._nodes.values()):
@@ -522,45 +374,6 @@ class Runner:
                 stack.callback(sink.close, finished=finished)
             if self.cache is not None:
                 stack.callback(self.cache.close)
-
-
-class _SinkAtWork:
-    """A sink with its thread and its counters.
-
-    Args:
-        taker: who gets the rows too, once they are written.
-    """
-
-    def __init__(self, runner: Runner, sink: Sink, exit: Outlet, taker: Consumer | None) -> None:
-        self._runner = runner
-        self._sink = sink
-        self._taker = taker
-        self._stats = RunStats()
-        self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, runner.info)
-        self.writer = Writer(
-            sink.name,
-            self._write,
-            room=lambda: runner.call_on_loop(exit.room),
-            failed=lambda error: runner.call_on_loop(runner.fail, None, self._told(error)),
-            done=self._done,
-        )
-
-    def _write(self, rows: list[Row]) -> None:
-        self._sink.write(rows)
-        self._stats.rows_in += len(rows)
-        self._stats.rows_done += len(rows)
-        if self._taker is not None:
-            self._taker.give_waiting(rows)
-
-    def _told(self, error: Exception) -> Exception:
-        if not isinstance(error, OSError):
-            return error
-        told = ConfigurationError(f"{self._sink.name!r} cannot write any further: {error.strerror or error}.")
-        told.__cause__ = error
-        return told
-
-    def _done(self) -> None:
-        self._runner.sink_done(self)
 
 
 def _deliver(child: Item, edges: Sequence[Edge]) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from ..types import Row
+    from .options import Options
     from .report import RunReport
-    from .runner import Options
 
 _UNTAKEN = 4096
 

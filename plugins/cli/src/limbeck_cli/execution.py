@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
 from limbeck._pipeline.config.recipe import short_output
+from limbeck._pipeline.options import Options as RunnerOptions
 from limbeck._pipeline.run_folder import fresh_path
-from limbeck._pipeline.runner import Options as RunnerOptions
 from limbeck._pipeline.streaming import PipelineStream
 from limbeck._step import GeneratorStep, Sink
 from limbeck.errors import (

@@ -1,0 +1,57 @@
+"""How a pipeline is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, get_args
+
+from ..errors import ConfigurationError
+from ..types import Durability, StoredRequests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from .._engine.budget import Budget
+    from .._engine.cache import CacheSource
+    from .._engine.prices import PriceTable
+    from .._engine.rerun import RerunPlan
+    from .._task.task import Task
+    from .estimating import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a pipeline is run; see `Pipeline.run`.
+
+    Attributes:
+        ask: False to take stored answers only: nothing is loaded that would ask.
+    """
+
+    run_dir: str | Path | None = None
+    ordered: bool = True
+    max_failed: float | None = None
+    durability: Durability = "normal"
+    ledger_requests: StoredRequests = "full"
+    overwrite: bool = False
+    observers: Sequence[object] = ()
+    ask: bool = True
+    prices: PriceTable | None = None
+    budget: Budget | None = None
+    cache: CacheSource = None
+    reruns: Mapping[str, tuple[Task, RerunPlan]] = field(default_factory=dict)
+    meter: Meter | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what a type checker would have.
+
+        Raises:
+            ConfigurationError: an option has no such value.
+        """
+        for name, known in (("durability", get_args(Durability)), ("ledger_requests", get_args(StoredRequests))):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}; it is {' or '.join(map(repr, known))}.")
+        if self.max_failed is not None and not self.max_failed >= 0:
+            raise ConfigurationError(f"`max_failed` is {self.max_failed!r}; it is a count, or a fraction below 1.")
+        if not isinstance(self.observers, list | tuple):
+            raise ConfigurationError("`observers` is a list of objects with hooks: write `observers=[observer]`.")
