@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from .._keywords import check_keywords, spelt_out
 from .._step import GeneratorStep, Sink, Step, open_pipeline
 from ..errors import ConfigurationError
 from .columns import check_columns
 from .layout import regions_of
 from .rows import source_of
+from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
     from pathlib import Path
 
     from .._engine.budget import Budget
-    from .._engine.cache import CacheSource
     from .._engine.condition import Where
     from .._engine.estimate import Estimate
     from .._engine.prices import PriceSource
-    from ..types import Durability, StoredRequests
     from .config.interpolation import Environment
     from .config.run_settings import RunSettings
     from .config.written import Written
@@ -280,20 +280,9 @@ class Pipeline:
 
     # Running
 
+    @spelt_out(RunOptions, DEFAULTS)
     def run(
-        self,
-        rows: Any = None,
-        *,
-        run_dir: str | Path | None = None,
-        ordered: bool | None = None,
-        max_failed: float | None = None,
-        durability: Durability | None = None,
-        ledger_requests: StoredRequests | None = None,
-        overwrite: bool = False,
-        observers: Sequence[object] = (),
-        prices: PriceSource = None,
-        budget: Budget | None = None,
-        cache: CacheSource = None,
+        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
     ) -> PipelineResult:
         """Run it to the end.
 
@@ -318,25 +307,13 @@ class Pipeline:
             LedgerError: the run directory cannot be used, or not be written any more.
             RunStoppedError, AuthenticationError: what stopped it. What is done is in the run directory.
         """
-        from .._engine.prices import price_table
         from .streaming import PipelineStream
 
-        options = self._options(
-            keep=True,
-            run_dir=run_dir,
-            ordered=ordered,
-            max_failed=max_failed,
-            durability=durability,
-            ledger_requests=ledger_requests,
-            overwrite=overwrite,
-            observers=observers,
-            prices=price_table(prices),
-            budget=budget,
-            cache=cache,
-        )
-        with PipelineStream(self, rows, options, whole=True) as stream:
+        asked = self._options(Pipeline.run, run_dir, options, keep=True)
+        with PipelineStream(self, rows, asked, whole=True) as stream:
             return stream.wait()
 
+    @spelt_out(RunOptions, DEFAULTS)
     def rerun(
         self,
         rows: Any = None,
@@ -346,9 +323,7 @@ class Pipeline:
         step: str | None = None,
         llm: Any = None,
         parameters: Mapping[str, Any] | None = None,
-        prices: PriceSource = None,
-        budget: Budget | None = None,
-        **how: Any,
+        **options: Unpack[RunOptions],
     ) -> PipelineResult:
         """Ask about some rows of one task of a run again; see `Task.rerun`.
 
@@ -359,20 +334,18 @@ class Pipeline:
             rows, run_dir: as in the run. step: the task's name; it may be left out where there is but one.
             where, llm, parameters: which of its answers are asked for again, and how. The condition may name
                 the columns of the tasks behind it too: a judge's, say.
-            prices, budget, how: as for `run`.
+            options: as for `run`.
 
         Raises:
             ConfigurationError: the condition cannot be read, or there is no such task or run.
             LimbeckError: as `run`.
         """
-        from .._engine.prices import price_table
         from .rerunning import plan_for
         from .streaming import PipelineStream
 
         reruns = plan_for(self, step, where=where, llm=llm, parameters=parameters or {})
-        money = {"prices": price_table(prices), "budget": budget}
-        options = self._options(keep=True, run_dir=run_dir, reruns=reruns, **money, **how)
-        with PipelineStream(self, rows, options, whole=True) as stream:
+        asked = self._options(Pipeline.rerun, run_dir, options, keep=True, reruns=reruns)
+        with PipelineStream(self, rows, asked, whole=True) as stream:
             return stream.wait()
 
     def estimate(
@@ -403,87 +376,44 @@ class Pipeline:
 
         return estimate(self, rows, n, run_dir=run_dir, seed=seed, prices=prices, budget=budget, confidence=confidence)
 
+    @spelt_out(RunOptions, DEFAULTS)
     async def arun(
-        self,
-        rows: Any = None,
-        *,
-        run_dir: str | Path | None = None,
-        ordered: bool | None = None,
-        max_failed: float | None = None,
-        durability: Durability | None = None,
-        ledger_requests: StoredRequests | None = None,
-        overwrite: bool = False,
-        observers: Sequence[object] = (),
-        prices: PriceSource = None,
-        budget: Budget | None = None,
-        cache: CacheSource = None,
+        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
     ) -> PipelineResult:
         """As `run`, for an event loop; `rows` may be an async iterable."""
-        from .._engine.prices import price_table
         from .streaming import PipelineStream
 
-        options = self._options(
-            keep=True,
-            run_dir=run_dir,
-            ordered=ordered,
-            max_failed=max_failed,
-            durability=durability,
-            ledger_requests=ledger_requests,
-            overwrite=overwrite,
-            observers=observers,
-            prices=price_table(prices),
-            budget=budget,
-            cache=cache,
-        )
-        async with PipelineStream(self, rows, options, whole=True) as stream:
+        asked = self._options(Pipeline.arun, run_dir, options, keep=True)
+        async with PipelineStream(self, rows, asked, whole=True) as stream:
             return await stream.await_end()
 
+    @spelt_out(RunOptions, DEFAULTS)
     def stream(
-        self,
-        rows: Any = None,
-        *,
-        run_dir: str | Path | None = None,
-        ordered: bool | None = None,
-        max_failed: float | None = None,
-        durability: Durability | None = None,
-        ledger_requests: StoredRequests | None = None,
-        overwrite: bool = False,
-        observers: Sequence[object] = (),
-        prices: PriceSource = None,
-        budget: Budget | None = None,
-        cache: CacheSource = None,
+        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
     ) -> PipelineStream:
         """Start it; iterate, with `for` or `async for`, over the rows of its one leaf as they are done.
 
         As `run`, but without a run directory no ledger is kept.
         """
-        from .._engine.prices import price_table
         from .streaming import PipelineStream
 
-        options = self._options(
-            keep=False,
-            run_dir=run_dir,
-            ordered=ordered,
-            max_failed=max_failed,
-            durability=durability,
-            ledger_requests=ledger_requests,
-            overwrite=overwrite,
-            observers=observers,
-            prices=price_table(prices),
-            budget=budget,
-            cache=cache,
-        )
-        return PipelineStream(self, rows, options)
+        asked = self._options(Pipeline.stream, run_dir, options, keep=False)
+        return PipelineStream(self, rows, asked)
 
-    def _options(self, *, keep: bool, **given: Any) -> Options:
+    def _options(
+        self, method: Callable[..., Any], run_dir: str | Path | None, given: RunOptions, *, keep: bool, **more: Any
+    ) -> Options:
         """What was given, and where nothing was, what the file says; `keep` makes a run directory if none is named."""
+        from .._engine.prices import price_table
         from .options import Options
         from .run_folder import fresh_path
 
+        check_keywords(method, given)
         said: dict[str, Any] = {}
         if self.run_settings is not None:
             said = {**self.run_settings.arguments(), "run_dir": self.run_settings.run_dir}
-        options = said | {name: value for name, value in given.items() if value is not None}
+        here = {"run_dir": run_dir, **given, "prices": price_table(given.get("prices")), **more}
+        options = said | {name: value for name, value in here.items() if value is not None}
         if keep and options.get("run_dir") is None:
             options["run_dir"] = fresh_path(self.name)
         return Options(**options)

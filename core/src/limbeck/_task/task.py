@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, PrivateAttr
 
+from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
+from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .._engine.backend import Backend
     from .._engine.budget import Budget
-    from .._engine.cache import CacheSource
     from .._engine.condition import Where
     from .._engine.estimate import Estimate
     from .._engine.explain import Explanation
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .._engine.row_stream import AsyncRowStream, RowStream
     from .._registry.registry import Registry
     from ..protocols import LedgerProtocol
-    from ..types import ChatType, Durability, Example, Row, StoredRequests
+    from ..types import ChatType, Example, Row
     from .work import TaskWork
 
 # A required column may first be seen this late in a stream.
@@ -164,24 +165,8 @@ class Task(Step):
         work, backend, registry = self._begin(rows)
         return await asyncio.wrap_future(portal().submit(gather_rows(work, rows, backend, registry)))
 
-    def run(
-        self,
-        rows: Iterable[Row],
-        *,
-        run_dir: str | Path | None = None,
-        ledger: LedgerProtocol | None = None,
-        ordered: bool = True,
-        max_failed: float | None = None,
-        durability: Durability = "normal",
-        ledger_requests: StoredRequests = "full",
-        prices: PriceSource = None,
-        budget: Budget | None = None,
-        max_cost: float | None = None,
-        max_tokens: int | None = None,
-        max_requests: int | None = None,
-        allow_unknown_price: bool = False,
-        cache: CacheSource = None,
-    ) -> RowStream:
+    @spelt_out(RunOptions, DEFAULTS)
+    def run(self, rows: Iterable[Row], **options: Unpack[RunOptions]) -> RowStream:
         """Stream `rows` through the task; iterate over the result for the rows that come of them.
 
         Memory does not grow with the number of rows. A long run of failures stops it
@@ -216,68 +201,16 @@ class Task(Step):
             BudgetError: the next request might have passed a cap.
             BreakerError, FailureLimitError: as above, for too many failures.
         """
-        from .._engine.budget import budget_of
-        from .._engine.policy import Policy
-        from .._engine.prices import price_table
         from .._engine.row_stream import RowStream
 
-        policy = Policy(ordered=ordered, max_failed=max_failed)
-        shared = budget_of(
-            budget,
-            max_cost=max_cost,
-            max_tokens=max_tokens,
-            max_requests=max_requests,
-            allow_unknown_price=allow_unknown_price,
-        )
-        how = {
-            "durability": durability,
-            "requests": ledger_requests,
-            "prices": price_table(prices),
-            "budget": shared,
-            "cache": cache,
-        }
-        return RowStream(*self._streaming(rows, policy, run_dir, ledger, **how))
+        return RowStream(*self._begun(Task.run, rows, options))
 
-    def arun(
-        self,
-        rows: Iterable[Row] | AsyncIterable[Row],
-        *,
-        run_dir: str | Path | None = None,
-        ledger: LedgerProtocol | None = None,
-        ordered: bool = True,
-        max_failed: float | None = None,
-        durability: Durability = "normal",
-        ledger_requests: StoredRequests = "full",
-        prices: PriceSource = None,
-        budget: Budget | None = None,
-        max_cost: float | None = None,
-        max_tokens: int | None = None,
-        max_requests: int | None = None,
-        allow_unknown_price: bool = False,
-        cache: CacheSource = None,
-    ) -> AsyncRowStream:
+    @spelt_out(RunOptions, DEFAULTS)
+    def arun(self, rows: Iterable[Row] | AsyncIterable[Row], **options: Unpack[RunOptions]) -> AsyncRowStream:
         """As `run`, for an event loop: iterate over the result with `async for`."""
-        from .._engine.budget import budget_of
-        from .._engine.policy import Policy
-        from .._engine.prices import price_table
         from .._engine.row_stream import AsyncRowStream
 
-        policy = Policy(ordered=ordered, max_failed=max_failed)
-        shared = budget_of(
-            budget,
-            max_cost=max_cost,
-            max_tokens=max_tokens,
-            max_requests=max_requests,
-            allow_unknown_price=allow_unknown_price,
-        )
-        how = {
-            "durability": durability,
-            "requests": ledger_requests,
-            "prices": price_table(prices),
-            "budget": shared,
-            "cache": cache,
-        }
-        return AsyncRowStream(*self._streaming(rows, policy, run_dir, ledger, **how))
+        return AsyncRowStream(*self._begun(Task.arun, rows, options))
 
     def reparse(
         self, rows: Iterable[Row], *, run_dir: str | Path | None = None, ledger: LedgerProtocol | None = None
@@ -388,6 +321,33 @@ class Task(Step):
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
         return RowStream(*asking._streaming(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself
+
+    def _begun(self, method: Callable[..., Any], rows: Any, options: RunOptions) -> tuple[Any, ...]:
+        """The arguments of the stream that `run` or `arun` gives."""
+        from .._engine.budget import budget_of
+        from .._engine.policy import Policy
+        from .._engine.prices import price_table
+
+        check_keywords(method, options)
+        given: RunOptions = {**DEFAULTS, **options}
+        budget = budget_of(
+            given.get("budget"),
+            max_cost=given.get("max_cost"),
+            max_tokens=given.get("max_tokens"),
+            max_requests=given.get("max_requests"),
+            allow_unknown_price=given["allow_unknown_price"],
+        )
+        return self._streaming(
+            rows,
+            Policy(ordered=given["ordered"], max_failed=given.get("max_failed")),
+            given.get("run_dir"),
+            given.get("ledger"),
+            durability=given["durability"],
+            requests=given["ledger_requests"],
+            prices=price_table(given.get("prices")),
+            budget=budget,
+            cache=given.get("cache"),
+        )
 
     def _streaming(
         self,
