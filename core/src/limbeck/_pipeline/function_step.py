@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-import types
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._function_class import check_function, class_of
 from .._step import GlobalStep, Step
-from ..errors import PluginContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,36 +45,20 @@ def step(
     """
 
     def decorate(function: Callable[[Any], Any]) -> type[Step]:
-        _check_function(function)
-        namespace: dict[str, Any] = {
-            "__module__": function.__module__,
-            "__qualname__": function.__qualname__,
-            "__doc__": function.__doc__,
-            "version": version,
-            "stored": stored,
-            "cpu_bound": cpu_bound,
-            "inputs": property(lambda _self: inputs),
-            "outputs": property(lambda _self: outputs),
-            "dropped": property(lambda _self: dropped),
-            "process": _process_all(function) if all_rows else _process_each(function),
-        }
-        name = "".join(word.capitalize() for word in function.__name__.split("_"))
-        base = GlobalStep if all_rows else Step
-        return types.new_class(name, (base,), exec_body=lambda body: body.update(namespace))
+        check_function(function, "@step")
+        return class_of(
+            function,
+            GlobalStep if all_rows else Step,
+            inputs=inputs,
+            outputs=outputs,
+            dropped=property(lambda _self: dropped),
+            version=version,
+            stored=stored,
+            cpu_bound=cpu_bound,
+            process=_process_all(function) if all_rows else _process_each(function),
+        )
 
     return decorate
-
-
-def _check_function(function: Callable[[Any], Any]) -> None:
-    try:
-        inspect.signature(function).bind(None)
-        fits = not inspect.iscoroutinefunction(function)
-    except TypeError:
-        fits = False
-    if not fits:
-        raise PluginContractError(
-            f"`@step` on `{function.__name__}`", ["it must be a plain function of one argument, the row"]
-        )
 
 
 def _process_each(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[Row]]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import types
 from typing import TYPE_CHECKING, Any
 
+from .._function_class import check_function, class_of
 from ..errors import PluginContractError
 from .task import Task
 
@@ -44,42 +44,24 @@ def task(
     """
 
     def decorate(function: Callable[[Row], Any]) -> type[Task]:
-        _check_function(function)
+        check_function(function, "@task")
         if parse is None and output_schema is None and len([name for name in outputs if name != "model_name"]) != 1:
             raise PluginContractError(
                 f"`@task` on `{function.__name__}`",
                 ["it has several outputs, so give it `parse=` (text to columns) or `output_schema=`"],
             )
-        namespace: dict[str, Any] = {
-            "__module__": function.__module__,
-            "__qualname__": function.__qualname__,
-            "__doc__": function.__doc__,
-            "inputs": property(lambda _self: inputs),
-            "outputs": property(lambda _self: outputs),
-            "format_input": lambda _self, input: _messages(function(input)),
-            "format_output": _parser(parse, outputs, structured=output_schema is not None),
-        }
-        if output_schema is not None:
-            namespace["output_schema"] = output_schema
-        return types.new_class(_class_name(function.__name__), (Task,), exec_body=lambda body: body.update(namespace))
-
-    return decorate
-
-
-def _check_function(function: Callable[[Row], Any]) -> None:
-    try:
-        inspect.signature(function).bind(None)
-        fits = not inspect.iscoroutinefunction(function)
-    except TypeError:
-        fits = False
-    if not fits:
-        raise PluginContractError(
-            f"`@task` on `{function.__name__}`", ["it must be a plain function of one argument, the row"]
+        schema = {} if output_schema is None else {"output_schema": output_schema}
+        return class_of(
+            function,
+            Task,
+            inputs=inputs,
+            outputs=outputs,
+            format_input=lambda _self, input: _messages(function(input)),
+            format_output=_parser(parse, outputs, structured=output_schema is not None),
+            **schema,
         )
 
-
-def _class_name(function_name: str) -> str:
-    return "".join(word.capitalize() for word in function_name.split("_"))
+    return decorate
 
 
 def _messages(asked: Any) -> ChatType:
