@@ -19,7 +19,7 @@ class InOrderNode(StepNode):
 
     def __init__(self, runner: Runner, step: Any, kind: str, ledger: Ledger | None) -> None:
         super().__init__(runner, step, kind, ledger)
-        self.gate = Gate(self.name, self._admit)
+        self.gate = Gate(self.name, self._take_in)
 
     def arrive(self, item: Item, edge: Edge) -> None:
         """Keep the item with its root until all are there."""
@@ -30,14 +30,6 @@ class InOrderNode(StepNode):
         """All that will come of a root is there: it passes when it is its turn."""
         waiting = sorted(root.waiting.pop(self.name, ()), key=lambda each: each[1].order)
         self.gate.hold(root, [item for _, item in waiting])
-
-    def _admit(self, item: Item) -> None:
-        if self.stopped:
-            self._let_go(item)
-            return
-        self._count_in()
-        self._inbox.put(item)
-        self.pump_soon()
 
     @property
     def _held(self) -> bool:

@@ -77,6 +77,9 @@ class Node(ABC):
     def arrive(self, item: Item, edge: Edge) -> None:  # noqa: ARG002 - a join looks at the edge
         """An item has come."""
         self.runner.entered(self, item.root)
+        self._take_in(item)
+
+    def _take_in(self, item: Item) -> None:
         if self.stopped:
             self._let_go(item)
             return
