@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,68 +20,24 @@ from limbeck.errors import (
     TransientError,
 )
 from limbeck.testing import BatchContract
-from limbeck.types import BatchIntent, BatchSearch, BatchStatus, GenerationResponse
+from limbeck.types import BatchSearch, BatchStatus, GenerationResponse
 from limbeck_anthropic import AnthropicLLM
 from support.anthropic_batches import anthropic_batch_server
 from support.anthropic_server import Answer
 from support.asking import request
+from support.batch_calls import TOKEN, alone, ended, entries_of, found, intent_of, results_of, submitted
 from support.batch_desk import Filed, prompt_of
 from support.questions import Ask, questions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.anthropic_server import AnthropicServer
 
-TOKEN = "0123456789abcdef0123456789abcdef"
-
 
 def llm_of(server: AnthropicServer, **fields: Any) -> AnthropicLLM:
     return AnthropicLLM(**{"model": "m", "base_url": server.url, "api_key": "key-1234567890", **fields})
-
-
-def intent_of(entries: list[bytes], token: str = TOKEN) -> BatchIntent:
-    return BatchIntent(token=token, requests=len(entries), at=time.time())
-
-
-def entries_of(llm: AnthropicLLM, *prompts: str, token: str = TOKEN) -> list[bytes]:
-    return [llm.encode_batch_entry(f"{token}-{place}", request(prompt)) for place, prompt in enumerate(prompts)]
-
-
-def alone(scene: Callable[[], Awaitable[Any]], llm: AnthropicLLM) -> Any:
-    """What a scene comes to, on an event loop of its own, with the client closed after it."""
-
-    async def run() -> Any:
-        try:
-            return await scene()
-        finally:
-            await llm.aclose()
-
-    return asyncio.run(run())
-
-
-async def results_of(llm: AnthropicLLM, id: str) -> dict[str, GenerationResponse | GenerationError]:
-    async with aclosing(llm.fetch_batch(id)) as results:
-        return {custom_id: result async for custom_id, result in results}
-
-
-def submitted(llm: AnthropicLLM, *prompts: str) -> str:
-    entries = entries_of(llm, *prompts)
-    return str(alone(lambda: llm.submit_batch(entries, intent_of(entries)), llm))
-
-
-def ended(llm: AnthropicLLM, *prompts: str) -> dict[str, GenerationResponse | GenerationError]:
-    """The results of a batch of these prompts, by the number of their entry."""
-
-    async def scene() -> Any:
-        entries = entries_of(llm, *prompts)
-        id = await llm.submit_batch(entries, intent_of(entries))
-        assert (await llm.poll_batch(id)).state == "ended"
-        return {name.rpartition("-")[2]: result for name, result in (await results_of(llm, id)).items()}
-
-    results: dict[str, GenerationResponse | GenerationError] = alone(scene, llm)
-    return results
 
 
 class TestAnthropicLLM(BatchContract):
@@ -212,11 +166,6 @@ def test_a_refused_key_stands_in_no_message() -> None:
 
 
 # Finding a batch again
-
-
-def found(llm: AnthropicLLM, intent: BatchIntent) -> BatchSearch:
-    search: BatchSearch = alone(lambda: llm.find_batch(intent), llm)
-    return search
 
 
 def test_a_batch_that_has_ended_is_found_by_the_custom_ids_of_its_results() -> None:

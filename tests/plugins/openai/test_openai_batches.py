@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,71 +15,26 @@ from limbeck.errors import (
     BadRequestError,
     BatchError,
     ConfigurationError,
-    GenerationError,
     RateLimitError,
     TransientError,
 )
 from limbeck.testing import BatchContract
-from limbeck.types import BatchIntent, BatchSearch, BatchStatus, GenerationResponse
+from limbeck.types import BatchSearch, BatchStatus, GenerationResponse
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import request
+from support.batch_calls import TOKEN, alone, ended, entries_of, found, intent_of, results_of, submitted
 from support.openai_batches import openai_batch_server
 from support.questions import Ask, questions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.openai_server import OpenAIServer
 
-TOKEN = "0123456789abcdef0123456789abcdef"
-
 
 def llm_of(server: OpenAIServer, **fields: Any) -> OpenAILLM:
     return OpenAILLM(**{"model": "m", "base_url": server.url, "api_key": "key-1234567890", **fields})
-
-
-def intent_of(entries: list[bytes], token: str = TOKEN) -> BatchIntent:
-    return BatchIntent(token=token, requests=len(entries), at=time.time())
-
-
-def entries_of(llm: OpenAILLM, *prompts: str, token: str = TOKEN) -> list[bytes]:
-    return [llm.encode_batch_entry(f"{token}-{place}", request(prompt)) for place, prompt in enumerate(prompts)]
-
-
-def alone(scene: Callable[[], Awaitable[Any]], llm: OpenAILLM) -> Any:
-    """What a scene comes to, on an event loop of its own, with the client closed after it."""
-
-    async def run() -> Any:
-        try:
-            return await scene()
-        finally:
-            await llm.aclose()
-
-    return asyncio.run(run())
-
-
-async def results_of(llm: OpenAILLM, id: str) -> dict[str, GenerationResponse | GenerationError]:
-    async with aclosing(llm.fetch_batch(id)) as results:
-        return {custom_id: result async for custom_id, result in results}
-
-
-def submitted(llm: OpenAILLM, *prompts: str) -> str:
-    entries = entries_of(llm, *prompts)
-    return str(alone(lambda: llm.submit_batch(entries, intent_of(entries)), llm))
-
-
-def ended(llm: OpenAILLM, *prompts: str) -> dict[str, GenerationResponse | GenerationError]:
-    """The results of a batch of these prompts, by the number of their entry."""
-
-    async def scene() -> Any:
-        entries = entries_of(llm, *prompts)
-        id = await llm.submit_batch(entries, intent_of(entries))
-        assert (await llm.poll_batch(id)).state == "ended"
-        return {name.rpartition("-")[2]: result for name, result in (await results_of(llm, id)).items()}
-
-    results: dict[str, GenerationResponse | GenerationError] = alone(scene, llm)
-    return results
 
 
 class TestOpenAILLM(BatchContract):
@@ -244,11 +196,6 @@ def test_a_refused_key_stands_in_no_message() -> None:
 
 
 # Finding a batch again
-
-
-def found(llm: OpenAILLM, intent: BatchIntent) -> BatchSearch:
-    search: BatchSearch = alone(lambda: llm.find_batch(intent), llm)
-    return search
 
 
 def test_a_batch_is_found_by_its_mark_among_others_on_further_pages() -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from limbeck import LLM, Task
+from limbeck import LLM
 from limbeck.errors import UnknownPriceError
-from limbeck.types import ChatType, Generation, GenerationRequest, GenerationResponse, Row, Usage
+from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_prices import limbeck_price
+from support.questions import Ask
 
 README = Path(__file__).parents[3] / "plugins" / "prices" / "README.md"
 OPENAI = "https://api.openai.com/v1"
@@ -48,24 +49,6 @@ def test_a_backend_without_an_address_is_looked_up_by_its_name(provider: str) ->
 )
 def test_what_the_table_lacks_is_unknown_not_free(unknown: dict[str, Any]) -> None:
     assert price(MILLION, **unknown) is None
-
-
-class Ask(Task):
-    """Asks each row's question."""
-
-    @property
-    def inputs(self) -> list[str]:
-        return ["question"]
-
-    @property
-    def outputs(self) -> list[str]:
-        return ["answer"]
-
-    def format_input(self, input: Row) -> ChatType:
-        return [{"role": "user", "content": input["question"]}]
-
-    def format_output(self, output: str | None, input: Row) -> Row:
-        return {"answer": output}
 
 
 class PlacedLLM(LLM):
