@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._step import GeneratorStep, GlobalStep, Sink
 from ..errors import ConfigurationError, MissingDependencyError
+from .kinds import kind_of
 
 if TYPE_CHECKING:
     from .graph import Pipeline
@@ -22,16 +22,6 @@ _MERMAID = {
     "step": "[{}]",
 }
 _COLOURS = {"source": "#d7e8f7", "sink": "#d9efd9", "task": "#fbe5c8", "router": "#eee0f5", "join": "#eee0f5"}
-
-
-def kind_of(step: Any) -> str:
-    """What a step is to a pipeline: "source", "sink", "router", "join", "task", "global" or "step"."""
-    if hasattr(step, "llm"):
-        return "task"
-    for kind, cls in (("source", GeneratorStep), ("sink", Sink), ("global", GlobalStep)):
-        if isinstance(step, cls):
-            return kind
-    return "router" if hasattr(step, "destinations") else "join" if hasattr(step, "joined") else "step"
 
 
 def draw(pipeline: Pipeline, format: str) -> str:

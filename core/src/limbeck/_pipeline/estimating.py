@@ -11,7 +11,8 @@ from .._step import GeneratorStep, Sink
 from .._task.estimating import Measured, check_sample, drawn_from, projected
 from .._task.task import Task
 from ..errors import ConfigurationError
-from .graph import Pipeline, is_source
+from .graph import Pipeline
+from .kinds import is_source
 from .options import Options
 from .streaming import PipelineStream
 

@@ -8,6 +8,7 @@ from .._keywords import check_keywords, spelt_out
 from .._step import GeneratorStep, Sink, Step, open_pipeline
 from ..errors import ConfigurationError
 from .columns import check_columns
+from .kinds import declared_columns, is_source
 from .layout import regions_of
 from .rows import source_of
 from .run_options import DEFAULTS, RunOptions
@@ -421,15 +422,3 @@ class Pipeline:
 
 def _is_step(step: Any) -> bool:
     return isinstance(step, Step) or (hasattr(step, "process") and isinstance(getattr(step, "name", None), str))
-
-
-def is_source(step: Any) -> bool:
-    """Whether it makes rows from nothing: a source, or a task that has seeds."""
-    return isinstance(step, GeneratorStep) or hasattr(step, "seeds")
-
-
-def declared_columns(step: Any) -> list[str] | None:
-    """The columns of the rows that a source makes, or None where it does not say."""
-    if not isinstance(step, GeneratorStep):
-        return None
-    return [step.output_mappings.get(name, name) for name in step.outputs] or None

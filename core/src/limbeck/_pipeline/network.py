@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._step import GeneratorStep, GlobalStep, Sink
 from .._task.task import Task
-from .drawing import kind_of
-from .graph import declared_columns, is_source
+from .kinds import declared_columns, is_source, kind_of
 from .layout import regions_of
 from .nodes.global_step import GlobalNode
 from .nodes.in_order import InOrderNode

@@ -22,7 +22,7 @@ from .._registry.registry import default_registry
 from .._step import Sink
 from .._task.task import Task
 from ..errors import ConfigurationError, MissingColumnError
-from .graph import declared_columns
+from .kinds import declared_columns
 from .network import Network
 from .nodes.global_step import GlobalNode
 from .nodes.in_order import InOrderNode

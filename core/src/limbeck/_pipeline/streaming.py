@@ -11,7 +11,8 @@ from .._engine.handoff import EMPTY, END, Handoff
 from .._engine.portal import portal
 from .._step import Sink, open_pipeline
 from ..errors import ConfigurationError
-from .graph import Pipeline, is_source
+from .graph import Pipeline
+from .kinds import is_source
 from .result import KeptRows, PipelineResult
 from .runner import Runner
 
