@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limbeck import Pipeline, Task
-from limbeck._pipeline.run_options import RunOptions as PipelineOptions
+from limbeck._pipeline.options import RunOptions as PipelineOptions
 from limbeck._task.run_options import RunOptions as TaskOptions
 from limbeck.testing import EchoLLM
 from support.questions import Ask, questions

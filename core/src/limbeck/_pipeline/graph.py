@@ -10,8 +10,8 @@ from ..errors import ConfigurationError
 from .columns import check_columns
 from .kinds import declared_columns, is_source
 from .layout import regions_of
+from .options import DEFAULTS, Options, RunOptions
 from .rows import source_of
-from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .config.interpolation import Environment
     from .config.run_settings import RunSettings
     from .config.written import Written
-    from .options import Options
     from .result import PipelineResult
     from .streaming import PipelineStream
 
@@ -406,7 +405,6 @@ class Pipeline:
     ) -> Options:
         """What was given, and where nothing was, what the file says; `keep` makes a run directory if none is named."""
         from .._engine.prices import price_table
-        from .options import Options
         from .run_folder import fresh_path
 
         check_keywords(method, given)

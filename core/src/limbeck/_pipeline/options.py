@@ -1,9 +1,9 @@
-"""How a pipeline is run."""
+"""How a pipeline is run: as it is asked for by keyword (`Pipeline.run` says what each means), and as the run has it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, TypedDict, get_args
 
 from ..errors import ConfigurationError
 from ..types import Durability, StoredRequests
@@ -14,10 +14,28 @@ if TYPE_CHECKING:
 
     from .._engine.budget import Budget
     from .._engine.cache import CacheSource
-    from .._engine.prices import PriceTable
+    from .._engine.prices import PriceSource, PriceTable
     from .._engine.rerun import RerunPlan
     from .._task.task import Task
     from .estimating import Meter
+
+
+class RunOptions(TypedDict, total=False):
+    """How a pipeline is run. What is left out, or None, is as the pipeline's file says, else as `Options` has it."""
+
+    ordered: bool | None
+    max_failed: float | None
+    durability: Durability | None
+    ledger_requests: StoredRequests | None
+    overwrite: bool
+    observers: Sequence[object]
+    prices: PriceSource
+    budget: Budget | None
+    cache: CacheSource
+
+
+# Of those whose default is not None.
+DEFAULTS: Final[RunOptions] = {"overwrite": False, "observers": ()}
 
 
 @dataclass(frozen=True, slots=True)
