@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engine.prices import Pricing, price_table
 from .._step import GeneratorStep, Sink
-from .._task.estimating import Measured, check_sample, drawn_from, projected
+from .._task.estimating import Measured, MeteredWork, check_sample, drawn_from, projected
 from .._task.task import Task
 from ..errors import ConfigurationError
 from .graph import Pipeline
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .._engine.prices import PriceSource, PriceTable
     from .._registry.registry import Registry
     from .._task.work import TaskWork
-    from ..types import GenerationRequest, Row
+    from ..types import Row
 
 
 class Meter:
@@ -35,36 +35,22 @@ class Meter:
     def __init__(self, sizes: list[float]) -> None:
         self.rows = [Measured(size) for size in sizes]
 
-    def on(self, work: TaskWork, task: Task, registry: Registry, prices: PriceTable | None) -> _MeteredWork:
+    def on(self, work: TaskWork, task: Task, registry: Registry, prices: PriceTable | None) -> MeteredWork:
         """A task's work, measured."""
-        return _MeteredWork(work, self, Pricing(task.llm, table=prices, registry=registry))
+        pricing = Pricing(task.llm, table=prices, registry=registry)
+
+        def finish(job: Job) -> list[Row]:
+            made = work.finish(job)
+            self.count(job, pricing)
+            return made
+
+        return MeteredWork(work, finish)
 
     def count(self, job: Job, pricing: Pricing) -> None:
         """Count a task's requests for a row, whose id begins with the place of its origin in the source."""
         origin = re.match(r"\d+", job.id)
         if origin is not None and int(origin[0]) < len(self.rows):
             self.rows[int(origin[0])].add(job, pricing.cost)
-
-
-class _MeteredWork:
-    """As the task's own, and every job that is done is counted."""
-
-    def __init__(self, work: TaskWork, meter: Meter, pricing: Pricing) -> None:
-        self.name = work.name
-        self.num_generations = work.num_generations
-        self._work = work
-        self._meter = meter
-        self._pricing = pricing
-
-    def prepare(self, row: Row) -> GenerationRequest:
-        """As the task's own."""
-        return self._work.prepare(row)
-
-    def finish(self, job: Job) -> list[Row]:
-        """As the task's own."""
-        made = self._work.finish(job)
-        self._meter.count(job, self._pricing)
-        return made
 
 
 def estimate(

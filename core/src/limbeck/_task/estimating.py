@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .._engine.budget import Budget
     from .._engine.jobs import Job
     from .._engine.prices import PriceSource
-    from ..types import GenerationRequest, Row, Usage
+    from ..types import Row, Usage
     from .task import Task
     from .work import TaskWork
 
@@ -61,25 +62,18 @@ class Measured:
             self.cost = math.nan if cost is None else (self.cost or 0.0) + cost  # one unknown, and so is the sum
 
 
-class _MeasuringWork:
-    """A task whose rows come out as what they took."""
+class MeteredWork:
+    """A task's work, of which another makes the rows: what each row took is in its job.
 
-    def __init__(self, work: TaskWork, pricing: Pricing) -> None:
+    Args:
+        finish: gives the rows that come of a job.
+    """
+
+    def __init__(self, work: TaskWork, finish: Callable[[Job], list[Row]]) -> None:
         self.name = work.name
         self.num_generations = work.num_generations
-        self._work = work
-        self._pricing = pricing
-
-    def prepare(self, row: Row) -> GenerationRequest:
-        """As the task's own."""
-        return self._work.prepare(row)
-
-    def finish(self, job: Job) -> list[Row]:
-        """What a row took, in place of its rows."""
-        assert job.request is not None  # rows without one are not drawn
-        measured = Measured(prompt_size(job.request))
-        measured.add(job, self._pricing.cost)
-        return [{_MEASURED: measured}]
+        self.prepare = work.prepare
+        self.finish = finish
 
 
 def estimate(
@@ -100,8 +94,8 @@ def estimate(
     work, _, backend, registry, options = task._streaming(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
     population, drawn = drawn_from(rows, n, seed, lambda row: prompt_size(work.prepare(row)))
     sampled: list[Any] = [Identified(str(place), row) for place, row, _ in drawn]
-    measuring = _MeasuringWork(work, Pricing(task.llm, table=table, registry=registry))
-    with RowStream(measuring, sampled, backend, registry, options) as stream:
+    pricing = Pricing(task.llm, table=table, registry=registry)
+    with RowStream(MeteredWork(work, partial(_what_it_took, pricing)), sampled, backend, registry, options) as stream:
         sample = [row[_MEASURED] for row in stream]
     requests = population.rows * (1 if backend.native_n else work.num_generations)
 
@@ -113,6 +107,14 @@ def estimate(
         return longest
 
     return projected(sample, population, seconds_at=seconds_at, confidence=confidence)
+
+
+def _what_it_took(pricing: Pricing, job: Job) -> list[Row]:
+    """What a row took, in place of its rows."""
+    assert job.request is not None  # rows without one are not drawn
+    measured = Measured(prompt_size(job.request))
+    measured.add(job, pricing.cost)
+    return [{_MEASURED: measured}]
 
 
 def check_sample(n: int) -> None:
