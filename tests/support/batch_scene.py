@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from limbeck._engine.jobs import Job
-    from limbeck._engine.ledger import StepLedger
+    from limbeck._engine.step_ledger import StepLedger
     from limbeck.errors import GenerationError
     from limbeck.types import Row
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck._engine.keys import identity_of
-from limbeck._engine.ledger import FILE
+from limbeck._engine.ledger_file import FILE
 from limbeck.errors import (
     AuthenticationError,
     BadRequestError,

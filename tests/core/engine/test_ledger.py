@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limbeck import Task
-from limbeck._engine.ledger import FILE, MIGRATIONS, Ledger, changes, release_ledger, shared_ledger
+from limbeck._engine.ledger import Ledger, release_ledger, shared_ledger
+from limbeck._engine.ledger_file import FILE, MIGRATIONS
 from limbeck.errors import BadRequestError, ConfigurationError, LedgerError, LimbeckWarning
 from limbeck.testing import EchoLLM, ScriptedLLM
 from limbeck.types import Generation, GenerationResponse, Usage
@@ -350,12 +351,6 @@ def test_an_unchanged_configuration_says_nothing(tmp_path: Path) -> None:
         for _ in range(2):
             ask(EchoLLM(), ["q"], tmp_path)
     assert caught == []
-
-
-def test_changes_name_the_place_the_old_and_the_new() -> None:
-    old = {"llm": {"model": "a", "timeout": 1}, "same": [1]}
-    new = {"llm": {"model": "b", "timeout": 1}, "same": [1], "added": True}
-    assert changes(old, new) == ['llm.model: "a" -> "b"', "added: null -> true"]
 
 
 # Texts of every kind

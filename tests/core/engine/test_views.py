@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limbeck._engine import ledger as ledger_module
+from limbeck._engine.ledger_file import MIGRATIONS
 from limbeck._engine.views import MIGRATION
 from limbeck.errors import BadRequestError
 from limbeck.testing import ScriptedLLM
@@ -141,7 +141,7 @@ def test_lineage_says_what_made_each_answer(tmp_path: Path) -> None:
 def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = ledger_module.MIGRATIONS.index(MIGRATION)
+    version = MIGRATIONS.index(MIGRATION)
     llm = CountingLLM(model=new_model())
     path = tmp_path / "ledger.sqlite"
     list(Ask(llm=llm).run(questions(3), run_dir=tmp_path))

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import LedgerError
-from .ledger import ANSWER_COLUMNS, FILE, stored_answer
+from .ledger_file import FILE
+from .stored_calls import ANSWER_COLUMNS, stored_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

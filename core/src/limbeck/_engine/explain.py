@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError
+from .changes import changes
 from .keys import VERSION, Keyring
-from .ledger import FILE, changes
+from .ledger_file import FILE
 from .lineage import Maker, stored_makers
 
 if TYPE_CHECKING:

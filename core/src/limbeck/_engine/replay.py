@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
 from .backend import Backend
-from .ledger import ANSWER_COLUMNS, FILE, ROW_ORDER, stored_answer
+from .ledger_file import FILE
 from .portal import portal
+from .stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .. import errors
 from ..errors import BackendError, ConfigurationError, GenerationError, RowError
 from .jobs import Outcome
-from .ledger import StepLedger, stored_answer
 from .lineage import Lineage
+from .step_ledger import StepLedger
+from .stored_calls import stored_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

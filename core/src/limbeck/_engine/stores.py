@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._registry.registry import default_registry
 from ..errors import ConfigurationError, LedgerError, LimbeckError, UnknownNameError
 from ..protocols import check_ledger
-from .ledger import Ledger, StepLedger, release_ledger, shared_ledger
+from .ledger import Ledger, release_ledger, shared_ledger
+from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

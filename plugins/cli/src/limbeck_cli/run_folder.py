@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.ledger import FAILED_FILE, FILE, release_ledger, shared_ledger
+from limbeck._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
+from limbeck._engine.ledger_file import FILE
 from limbeck._pipeline.config.settings import is_secret
 from limbeck._pipeline.run_folder import NOTE, OUTPUTS, REPORT, RunFolder
 from limbeck.errors import ConfigurationError, LedgerError

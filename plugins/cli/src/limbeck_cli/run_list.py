@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from limbeck._engine.ledger import FILE
+from limbeck._engine.ledger_file import FILE
 from limbeck._pipeline.run_folder import NOTE, REPORT
 
 from .exits import say
