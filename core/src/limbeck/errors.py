@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .types import Quota, Row
+    from .types import Quota, Row, Usage
 
 __all__ = [
     "AmbiguousNameError",
@@ -302,16 +302,24 @@ class GenerationError(LimbeckError):
 
     Attributes:
         raw: the text of the answer, where there was one.
+        usage: tokens of a response that came and was no answer, set by a backend: they are counted as an answer's.
+        model: what the server called itself in that response.
         attempts: how often the request was sent, set by the engine.
         quota: what the provider says is left of the caller's allowance, set by a backend.
     """
 
     raw: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
     attempts: int = 0
     quota: Quota | None = None
 
-    def __init__(self, message: str = "", *, raw: str | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, raw: str | None = None, usage: Usage | None = None, model: str | None = None
+    ) -> None:
         self.raw = raw
+        self.usage = usage
+        self.model = model
         super().__init__(message or type(self).__name__)
 
 
@@ -338,9 +346,16 @@ class TransientError(GenerationError):
 
     retry_after: float | None = None  # also for a subclass that does not call this constructor
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
+        model: str | None = None,
+    ) -> None:
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(message, usage=usage, model=model)
 
 
 class AuthenticationError(GenerationError):

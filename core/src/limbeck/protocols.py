@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         BatchStatus,
         ChatType,
         Durability,
+        FailedCall,
         GenerationRequest,
         GenerationResponse,
         PaidAnswer,
@@ -178,8 +179,8 @@ class StepLedgerProtocol(Protocol):
         """
         ...
 
-    def keep_failure(self, row: str, samples: Sequence[int], key: bytes, error: GenerationError) -> None:
-        """Note samples that failed for good, for whoever looks; `find` never returns them."""
+    def keep_failure(self, failure: FailedCall) -> None:
+        """Note a call that failed for good, or was paid for and is asked again; `find` never returns it."""
         ...
 
     def close(self) -> None:

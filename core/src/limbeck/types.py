@@ -24,6 +24,7 @@ __all__ = [
     "ChatType",
     "Durability",
     "Example",
+    "FailedCall",
     "Generation",
     "GenerationRequest",
     "GenerationResponse",
@@ -187,6 +188,29 @@ class PaidAnswer:
     batch: str | None = None
     cost: float | None = None
     origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCall:
+    """A call that brought no answer, on its way into a ledger, for whoever looks.
+
+    Attributes:
+        row, samples, key: what it was to answer, as of a `PaidAnswer`.
+        request: what was asked; None where a provider batch of an earlier run refused it before its row came.
+        error: why there is no answer; its `usage` and `model` are of a response that was paid for all the same.
+        attempts: how often it was sent.
+        cost: US dollars for that response, or None where that is unknown.
+        retried: whether it is asked again. Such a call is told only where it was paid for.
+    """
+
+    row: str
+    samples: Sequence[int]
+    key: bytes
+    request: GenerationRequest | None
+    error: GenerationError
+    attempts: int
+    cost: float | None = None
+    retried: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,9 @@ def test_arun_and_reparse_take_a_store_too() -> None:
 def test_failures_are_noted_in_the_store() -> None:
     ledger = MemoryLedger()
     list(Ask(llm=ScriptedLLM(script=[BadRequestError("no")])).run(questions(1), ledger=ledger))
-    assert [(step, row, sample, str(error)) for step, row, sample, error in ledger.failures] == [("ask", "0", 0, "no")]
+    assert [(step, call.row, list(call.samples), str(call.error)) for step, call in ledger.failures] == [
+        ("ask", "0", [0], "no")
+    ]
 
 
 def test_a_run_directory_and_a_store_exclude_each_other(tmp_path: Path) -> None:

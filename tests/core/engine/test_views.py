@@ -69,6 +69,7 @@ def test_costs_are_by_step_and_model_with_all_kinds_of_tokens(tmp_path: Path) ->
             "reasoning_tokens": 60.0 * samples,
             "cost": cost,
             "unpriced": unpriced,
+            "failed": 0,
         }
         for name, task, samples, cost, unpriced in [
             ("large", large, 2, pytest.approx(6 * (100 + 50 * 2) / 1e6), 0),
@@ -151,9 +152,9 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
             old.execute(f"DROP VIEW {name}")
         for table in ("makers", "step_runs", "step_failures"):
             old.execute(f"DROP TABLE {table}")
-        for column in ("cost", "origin", "maker"):
+        for column in ("cost", "origin", "maker", "retried"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")
-        old.execute("CREATE VIEW answers AS SELECT * FROM calls WHERE error IS NULL")
+        old.executescript(MIGRATIONS[1])
         old.execute(f"PRAGMA user_version = {version}")
 
     stream = Ask(llm=llm).run(questions(4), run_dir=tmp_path, prices=prices_of(llm.model))

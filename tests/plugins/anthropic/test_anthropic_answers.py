@@ -114,6 +114,28 @@ def test_a_refusal_without_text_is_a_content_filtered_error(
 
 
 @both_ways
+def test_a_refusal_has_the_tokens_it_took_and_the_models_name(
+    ask: Callable[..., GenerationResponse], stream: bool
+) -> None:
+    answer = Answer(None, stop_reason="refusal", usage={"input_tokens": 10, "output_tokens": 3})
+    with anthropic_server(answer) as server, pytest.raises(ContentFilteredError) as caught:
+        ask(server, stream=stream)
+    assert caught.value.usage == Usage(input_tokens=10, output_tokens=3)
+    assert str(caught.value.model).endswith("-20260101")
+
+
+@pytest.mark.parametrize("ending", [{"cut": True}, {"error": ("overloaded_error", "Busy.")}], ids=["cut", "an error"])
+def test_a_stream_that_broke_off_has_the_tokens_counted_by_then(
+    ask: Callable[..., GenerationResponse], ending: dict[str, Any]
+) -> None:
+    answer = Answer("Madrid", usage={"input_tokens": 10}, **ending)
+    with anthropic_server(answer) as server, pytest.raises(TransientError) as caught:
+        ask(server, stream=True)
+    assert caught.value.usage == Usage(input_tokens=10, output_tokens=1)
+    assert str(caught.value.model).endswith("-20260101")
+
+
+@both_ways
 def test_input_tokens_include_what_the_cache_gave_and_took(
     ask: Callable[..., GenerationResponse], stream: bool
 ) -> None:

@@ -168,7 +168,9 @@ def test_a_body_that_is_not_the_json_of_an_answer_is_a_transient_error(tgi: Hugg
 )
 def test_a_withheld_answer_is_a_content_filtered_error(tgi: HuggingFaceServer, body: dict[str, Any]) -> None:
     tgi.answers.append(body)
-    assert isinstance(failure_of(InferenceEndpointsLLM(base_url=tgi.url)), ContentFilteredError)
+    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url))
+    assert isinstance(error, ContentFilteredError)
+    assert error.usage is not None and error.usage.input_tokens > 0  # it was read, and is billed
 
 
 # Schemas

@@ -22,6 +22,7 @@ from limbeck.errors import (
     RateLimitError,
     TransientError,
 )
+from limbeck.types import Usage
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
 from support.openai_server import (
@@ -298,6 +299,37 @@ def test_a_refusal_is_a_content_filtered_error_that_keeps_the_models_words() -> 
     error = failure_at(answer(None, refusal="I will not."))
     assert isinstance(error, ContentFilteredError)
     assert error.raw == "I will not."
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"),
+    [
+        (answer(None, refusal="I will not."), ContentFilteredError),
+        (answer(None, finish_reason="content_filter"), ContentFilteredError),
+        (answer("Half", finish_reason="error"), TransientError),
+        (answer(choices=0), TransientError),
+    ],
+    ids=["a refusal", "an emptied answer", "an answer that broke off", "no choices"],
+)
+def test_a_response_that_is_no_answer_has_the_tokens_it_took_and_the_models_name(
+    behaviour: Behaviour, kind: type[GenerationError]
+) -> None:
+    with openai_server(behaviour) as server:
+        error = failure(llm_at(server.url), "What is the capital of Spain?")
+    assert type(error) is kind
+    assert error.usage is not None
+    assert error.usage.input_tokens == 6
+    assert str(error.model).startswith("m-")
+
+
+def test_an_error_inside_a_200_has_the_tokens_it_took() -> None:
+    error = failure_at(json_body({"error": {"message": "Broken."}, "usage": {"prompt_tokens": 7}, "model": "m-2"}))
+    assert (error.usage, error.model) == (Usage(input_tokens=7), "m-2")
+
+
+def test_a_request_that_was_refused_took_nothing() -> None:
+    error = failure_at(prompt_filtered())
+    assert (error.usage, error.model) == (None, None)
 
 
 # Secrets

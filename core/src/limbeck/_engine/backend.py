@@ -140,7 +140,10 @@ class Backend:
 
     def typed(self, error: BaseException) -> GenerationError | LedgerError:
         """What a backend raised, as one of the types that the engine tells apart."""
-        if isinstance(error, GenerationError | LedgerError):
+        if isinstance(error, GenerationError):
+            usage: Any = error.usage
+            return error if isinstance(usage, Usage | None) else _unreadable(error, usage)
+        if isinstance(error, LedgerError):
             return error
         if isinstance(error, TimeoutError):
             return TransientError(f"No answer within {self.timeout:g} seconds.")
@@ -180,11 +183,24 @@ def _checked(response: Any) -> GenerationResponse:
         if not isinstance(part, kind):
             raise BackendError(f"The backend's response has {type(part).__name__} as its `{name}`.")
     for generation in response.generations:
-        if not isinstance(generation, Generation):
-            raise BackendError(f"The backend's `generations` hold {type(generation).__name__}, not Generation.")
-        if not isinstance(generation.text, str | None):
-            raise BackendError(f"The backend's generation has {type(generation.text).__name__} as its `text`.")
+        fault = _fault_of(generation)
+        if fault is not None:
+            raise BackendError(fault, usage=response.usage)
     return response
+
+
+def _fault_of(generation: Any) -> str | None:
+    if not isinstance(generation, Generation):
+        return f"The backend's `generations` hold {type(generation).__name__}, not Generation."
+    text: Any = generation.text
+    if not isinstance(text, str | None):
+        return f"The backend's generation has {type(text).__name__} as its `text`."
+    return None
+
+
+def _unreadable(error: GenerationError, usage: object) -> BackendError:
+    """In place of an error whose tokens cannot be counted."""
+    return BackendError(f"The backend's {type(error).__name__} has {type(usage).__name__} as its `usage`: {error}")
 
 
 _backends: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()

@@ -401,6 +401,7 @@ class _Line:
     def _unanswered(self, entry: Entry, error: GenerationError) -> None:
         if entry.unit is None:
             self._claims.forget(entry)
+            self._stream.refused_before(entry, error, share=self._settings.price_share)
         else:
             self._stream.stats.in_flight -= 1
             self._failed(entry.unit, error)
@@ -436,7 +437,7 @@ class _Line:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         stream = self._stream
-        stream.unanswered(unit, refused=isinstance(error, RateLimitError))
+        stream.unanswered(unit, error, share=self._settings.price_share)
         passing = isinstance(error, TransientError | RateLimitError)
         will_retry = passing and unit.attempts < stream.backend.max_attempts
         if stream.observers.request_failed is not None:
@@ -447,6 +448,7 @@ class _Line:
             stream.stop(error)
         elif will_retry:
             stream.stats.retries += 1
+            stream.retried(unit, error)
             self._ask_again(unit)
         else:
             stream.failed(unit, error)

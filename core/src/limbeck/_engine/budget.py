@@ -14,7 +14,7 @@ The estimate of a request:
 
 With a maximum in the parameters the estimate is a bound, and the caps hold strictly for the
 tokens that the provider reports. Without one they hold as far as the longest answer so far
-tells. Attempts that brought no answer count as requests, not as tokens: nobody reports those.
+tells. Attempts that brought no answer count as requests, and as tokens only where the provider reports them.
 """
 
 from __future__ import annotations
@@ -220,13 +220,21 @@ class Account:
         tokens = usage.input_tokens + usage.output_tokens
         self._budget.charge(self._owner, Amount(cost or 0.0, tokens, 1))
 
-    def unanswered(self, unit: Unit, *, refused: bool) -> None:
-        """An attempt brought no answer; one that was refused for rate does not count. Once for each attempt."""
+    def unanswered(self, unit: Unit, usage: Usage | None, cost: float | None, *, refused: bool) -> None:
+        """An attempt brought no answer; one that was refused for rate is no request. Once for each attempt.
+
+        Args:
+            usage, cost: of a response that was paid for all the same.
+        """
         if unit not in self._held:
             return
         self._release(unit)
-        if not refused:
-            self._budget.charge(self._owner, Amount(requests=1))
+        tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
+        self._budget.charge(self._owner, Amount(cost or 0.0, tokens, 0 if refused else 1))
+
+    def charge(self, usage: Usage, cost: float | None) -> None:
+        """Count a response that nothing was held for."""
+        self._budget.charge(self._owner, Amount(cost or 0.0, usage.input_tokens + usage.output_tokens, 1))
 
     def close(self) -> None:
         """The stream is over. What is still in flight may be billed: it counts as spent."""

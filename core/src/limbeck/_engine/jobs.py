@@ -27,8 +27,8 @@ class Outcome:
     """What became of one sample of a row: a generation or an error.
 
     Attributes:
-        usage: tokens of the whole response, on the first sample it answered; None on the others,
-            so that a sum over samples is what was billed.
+        usage: tokens of the whole response, on the first sample it answered or failed; None on the
+            others, so that a sum over samples is what was billed.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
         lineage: what made it, in a re-run.
     """
@@ -61,13 +61,13 @@ class Unit:
     """One request to send, for some samples of a row."""
 
     __slots__ = (
-        "answer",
         "attempts",
         "cost",
         "deadline",
         "fruitless",
         "job",
         "limited",
+        "priced",
         "refusals",
         "request",
         "samples",
@@ -86,5 +86,5 @@ class Unit:
         self.fruitless = 0  # answers that held no generation
         self.sent_at = 0.0
         self.deadline: float | None = None
-        self.answer: GenerationResponse | None = None  # the one that `cost` is of
+        self.priced: GenerationResponse | GenerationError | None = None  # what `cost` is of
         self.cost: float | None = None

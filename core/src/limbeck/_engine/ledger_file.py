@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ..errors import LedgerError
-from .views import MIGRATION
+from .views import FAILURES_MIGRATION, MIGRATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +85,7 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     MIGRATION,
+    FAILURES_MIGRATION,
 )
 
 # Made when a ledger that holds calls is opened again: a first run only appends.

@@ -154,7 +154,7 @@ class _History:
         self._records = ledger.history(job.id)
         self._makers = ledger.makers()
         self._messages = request.messages
-        self._keys: dict[int | None, bytes] = {None: before}  # failures do not say what made them
+        self._keys: dict[int | None, bytes] = {None: before}  # of failures that do not say what made them
 
     def current(self, sample: int) -> Outcome:
         """The latest answer; else the latest failure; else that there is nothing."""
@@ -167,7 +167,8 @@ class _History:
             failure = failure or record
         if failure is None:
             return Outcome(error=RowError("This row was never asked about; the condition `failed` means it too."))
-        return Outcome(error=_rebuilt(failure), attempts=failure.attempts)
+        usage = stored_answer(failure.answer).usage
+        return Outcome(error=_rebuilt(failure), usage=usage, attempts=failure.attempts)
 
     def bought(self, sample: int, key: bytes) -> Outcome | None:
         """The latest answer with `key`, where there is one."""

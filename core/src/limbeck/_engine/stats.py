@@ -22,7 +22,7 @@ class RunStats:
         waiting: requests that wait for their next attempt. limited: those of them that were refused for rate.
         batches: provider batches that are open: being submitted, waited for or read.
         failures: generations failed, by the name of the error's type.
-        usage: tokens of all answers.
+        usage: tokens of all answers, and of responses that were paid for and were none.
         cost: US dollars for them, or None while no price was known for any.
     """
 

@@ -27,10 +27,9 @@ from .stored_calls import (
 from .views import INSERT_FAILURES, INSERT_RUN, SPENT, UNPRICED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from ..errors import GenerationError
-    from ..types import PaidAnswer, StoredAnswer
+    from ..types import FailedCall, GenerationRequest, PaidAnswer, StoredAnswer
     from .ledger import Ledger
     from .stats import RunStats
 
@@ -134,18 +133,23 @@ class StepLedger:
 
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
-        request = answer.request
-        body = request_text(request) if request is not None and self._ledger.stores_requests else None
-        maker = None if self._makers is None or request is None else self._makers.id_of(request)
+        body, maker = self._asked(answer.request)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ledger.submit(
-            INSERT_CALL, answer_records(self._name, answer, body=body, maker=maker, at=time.time()), done
-        )
+        records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
+        self._ledger.submit(INSERT_CALL, records, done)
         return done
 
-    def keep_failure(self, row: str, samples: Sequence[int], key: bytes, error: GenerationError) -> None:
-        """Hand a final failure to the writer; nobody waits for it."""
-        self._ledger.submit(INSERT_CALL, failure_records(self._name, row, samples, key, error, at=time.time()))
+    def keep_failure(self, failure: FailedCall) -> None:
+        """Hand a call that brought no answer to the writer; nobody waits for it."""
+        body, maker = self._asked(failure.request)
+        self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
+
+    def _asked(self, request: GenerationRequest | None) -> tuple[str | None, int | None]:
+        """A request's text, where prompts are stored, and what its answers are made by."""
+        if request is None:
+            return None, None
+        body = request_text(request) if self._ledger.stores_requests else None
+        return body, None if self._makers is None else self._makers.id_of(request)
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""

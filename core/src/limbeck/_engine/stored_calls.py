@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..types import Generation, StoredAnswer, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..errors import GenerationError
-    from ..types import GenerationRequest, PaidAnswer
+    from ..types import FailedCall, GenerationRequest, PaidAnswer
 
 _CALL_COLUMNS = (
     *("step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
     *("latency", "attempts", "error", "message", "at", "batch"),
-    *("cost", "origin", "maker"),
+    *("cost", "origin", "maker", "retried"),
 )
 INSERT_CALL = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
 ROW_ORDER = "CAST(row AS INTEGER), sample, id"
@@ -70,26 +67,33 @@ def answer_records(step: str, answer: PaidAnswer, *, body: str | None, maker: in
                 *(_storable(generation.text), _storable(generation.finish_reason), _detail(generation)),
                 *(body, _storable(response.model), *_tokens(usage)),
                 *(answer.latency, answer.attempts, None, None, at, answer.batch),
-                *(cost, answer.origin, maker),
+                *(cost, answer.origin, maker, None),
             )
         )
         usage = cost = body = None
     return records
 
 
-def failure_records(
-    step: str, row: str, samples: Sequence[int], key: bytes, error: GenerationError, *, at: float
-) -> list[Any]:
-    """A record for each sample of a call that failed for good."""
-    return [
-        (
-            *(step, row, sample, key, _storable(error.raw), None, None, None, None),
-            *(None, None, None, None, None),
-            *(error.attempts, type(error).__name__, _storable(str(error)), at, None),
-            *(None, None, None),
+def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: int | None, at: float) -> list[Any]:
+    """A record for each sample of a call that brought no answer, with what was paid for it on the first.
+
+    Args:
+        body, maker, at: as of an answer.
+    """
+    error, retried = failure.error, True if failure.retried else None
+    usage, cost = error.usage, failure.cost
+    records = []
+    for sample in failure.samples:
+        records.append(
+            (
+                *(step, failure.row, sample, failure.key, _storable(error.raw), None, None),
+                *(body, _storable(error.model), *_tokens(usage)),
+                *(None, failure.attempts, type(error).__name__, _storable(str(error)), at, None),
+                *(cost, None, maker, retried),
+            )
         )
-        for sample in samples
-    ]
+        usage = cost = body = None
+    return records
 
 
 def stored_answer(record: tuple[Any, ...]) -> StoredAnswer:
@@ -97,8 +101,10 @@ def stored_answer(record: tuple[Any, ...]) -> StoredAnswer:
     _, _, _, text, finish_reason, detail, model, *tokens, latency, attempts = record
     usage = None if tokens[0] is None else Usage(**dict(zip(TOKENS, tokens, strict=True)))
     extra = json.loads(detail) if detail else {}
-    generation = Generation(text=_stored(text), finish_reason=_stored(finish_reason), **extra)
-    return StoredAnswer(generation=generation, usage=usage, model=_stored(model), latency=latency, attempts=attempts)
+    generation = Generation(text=stored_text(text), finish_reason=stored_text(finish_reason), **extra)
+    return StoredAnswer(
+        generation=generation, usage=usage, model=stored_text(model), latency=latency, attempts=attempts
+    )
 
 
 def _tokens(usage: Usage | None) -> tuple[int | None, ...]:
@@ -138,5 +144,6 @@ def _storable(text: str | None) -> str | bytes | None:
     return text
 
 
-def _stored(text: str | bytes | None) -> str | None:
+def stored_text(text: str | bytes | None) -> str | None:
+    """The counterpart of `_storable`."""
     return text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text

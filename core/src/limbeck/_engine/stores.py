@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ..errors import GenerationError
     from ..protocols import LedgerProtocol, StepLedgerProtocol
-    from ..types import Durability, PaidAnswer, StoredAnswer, StoredRequests
+    from ..types import Durability, FailedCall, PaidAnswer, StoredAnswer, StoredRequests
     from .backend import Backend
 
 
@@ -139,9 +138,9 @@ class ForeignStep:
         except Exception as exc:  # the isolation boundary of stores: one call
             raise _fault(self._step.keep, exc) from exc
 
-    def keep_failure(self, row: str, samples: Sequence[int], key: bytes, error: GenerationError) -> None:
+    def keep_failure(self, failure: FailedCall) -> None:
         """As the store's own."""
-        _guarded(self._step.keep_failure, row, samples, key, error)
+        _guarded(self._step.keep_failure, failure)
 
     def close(self) -> None:
         """As the store's own."""

@@ -17,8 +17,10 @@ from ..errors import (
     GenerationError,
     IncompleteResponseError,
     LedgerError,
+    RateLimitError,
     RowError,
 )
+from ..types import FailedCall
 from .handoff import EMPTY, END
 from .jobs import Identified, Job, Outcome, Unit
 from .known_answers import KnownAnswers
@@ -36,9 +38,12 @@ if TYPE_CHECKING:
     from ..protocols import StepLedgerProtocol
     from ..types import GenerationRequest, GenerationResponse, Row
     from .backend import Backend
+    from .batch_records import Entry
     from .observers import Observers, PipelineInfo
     from .policy import Policy
     from .terms import Terms
+
+_MOST_FRUITLESS = 3  # answers to one call that hold no generation
 
 
 class Work(Protocol):
@@ -217,46 +222,92 @@ class Stream:
             self._complete(unit.job)
         if len(generations) >= len(samples):
             return None
-        return self._ask_again(unit, len(generations))
+        return self._ask_again(unit, response)
 
-    def _ask_again(self, unit: Unit, got: int) -> Unit | None:
-        rest = unit.samples[got:]
-        again = Unit(self, unit.job, unit.request, rest)
+    def _ask_again(self, unit: Unit, response: GenerationResponse) -> Unit | None:
+        got = len(response.generations)
+        again = Unit(self, unit.job, unit.request, unit.samples[got:])
         again.attempts, again.deadline = unit.attempts, unit.deadline
-        again.fruitless = 0 if got else unit.fruitless + 1
-        if again.fruitless < 3:
+        if got:
             return again
-        message = f"The server gave {self._n - len(rest)} of {self._n} generations and then none, three times."
-        self.failed(again, IncompleteResponseError(message))
-        return None
+        again.fruitless = unit.fruitless + 1
+        final = again.fruitless >= _MOST_FRUITLESS
+        done = f"The server gave {self._n - len(again.samples)} of {self._n} generations and then none"
+        message = f"{done}, three times." if final else f"{done}."
+        error = IncompleteResponseError(message, usage=response.usage, model=response.model)
+        again.priced, again.cost = error, unit.cost  # counted with the response
+        if final:
+            self.failed(again, error)
+            return None
+        self.retried(again, error)
+        return again
 
-    def cost_of(self, unit: Unit, response: GenerationResponse, *, share: float = 1.0) -> float | None:
-        """US dollars for the response to `unit`, looked up once, or None where that is unknown.
+    def cost_of(
+        self, unit: Unit, response: GenerationResponse | GenerationError, *, share: float = 1.0
+    ) -> float | None:
+        """US dollars for what came of `unit`, looked up once, or None where that is unknown.
 
         Args:
+            response: or the error that came in its place.
             share: of the price online, where it came in a provider batch.
         """
-        if unit.answer is not response:
-            unit.answer, unit.cost = response, self.price_of(response, share=share)
+        if unit.priced is not response:
+            unit.priced, unit.cost = response, self.price_of(response, share=share)
         return unit.cost
 
-    def price_of(self, response: GenerationResponse, *, share: float = 1.0) -> float | None:
+    def price_of(self, response: GenerationResponse | GenerationError, *, share: float = 1.0) -> float | None:
         """US dollars for a response, or None where that is unknown."""
         cost = None if self._pricing is None else self._pricing.cost(response.usage)
         return None if cost is None else cost * share
 
-    def unanswered(self, unit: Unit, *, refused: bool) -> None:
-        """An attempt brought no answer; `refused` for rate, it does not count."""
+    # What brought no answer
+
+    def unanswered(self, unit: Unit, error: GenerationError, *, share: float = 1.0) -> None:
+        """Count an attempt that brought no answer: where a response came that was paid for, with what it took."""
+        cost = self.cost_of(unit, error, share=share)
+        if error.usage is not None:
+            self.stats.count_usage(error.usage)
+            self.stats.count_cost(cost)
         if self._account is not None:
-            self._account.unanswered(unit, refused=refused)
+            self._account.unanswered(unit, error.usage, cost, refused=isinstance(error, RateLimitError))
+
+    def retried(self, unit: Unit, error: GenerationError) -> None:
+        """`unit` is asked again after `error`; what was paid for is noted."""
+        if self.ledger is not None and error.usage is not None:
+            self.ledger.keep_failure(_failed_call(unit, error, retried=True))
 
     def failed(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""
-        self.unanswered(unit, refused=False)
+        if self._account is not None:  # it may never have been sent
+            self._account.unanswered(unit, None, None, refused=False)
         error.attempts = unit.attempts
         if self.ledger is not None:
-            self.ledger.keep_failure(unit.job.id, unit.samples, unit.job.key, error)
-        self._settle(unit.job, unit.samples, Outcome(error=error, attempts=unit.attempts))
+            self.ledger.keep_failure(_failed_call(unit, error))
+        first, *others = unit.samples
+        self._settle(unit.job, others, Outcome(error=error, attempts=unit.attempts))
+        self._settle(unit.job, [first], Outcome(error=error, usage=error.usage, attempts=unit.attempts))
+
+    def refused_before(self, entry: Entry, error: GenerationError, *, share: float) -> None:
+        """An entry of an earlier run's batch brought no answer, and its row, which is asked again, has not come."""
+        if self.ledger is None or error.usage is None:
+            return
+        cost = self.price_of(error, share=share)
+        self.stats.count_usage(error.usage)
+        self.stats.count_cost(cost)
+        if self._account is not None:
+            self._account.charge(error.usage, cost)
+        self.ledger.keep_failure(
+            FailedCall(
+                row=entry.row,
+                samples=entry.samples,
+                key=entry.key,
+                request=None,
+                error=error,
+                attempts=1,
+                cost=cost,
+                retried=True,
+            )
+        )
 
     def _settle(self, job: Job, samples: Sequence[int], outcome: Outcome) -> None:
         for sample in samples:
@@ -340,3 +391,16 @@ class Stream:
             task.cancel()
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=self.info, stats=self.stats, error=error)
+
+
+def _failed_call(unit: Unit, error: GenerationError, *, retried: bool = False) -> FailedCall:
+    return FailedCall(
+        row=unit.job.id,
+        samples=unit.samples,
+        key=unit.job.key,
+        request=unit.request,
+        error=error,
+        attempts=unit.attempts,
+        cost=unit.cost if unit.priced is error else None,
+        retried=retried,
+    )

@@ -67,15 +67,44 @@ MIGRATION = """
         WHERE calls.error IS NULL;
 """
 
+# Calls that brought no answer, with their requests and what was paid for them. `retried`: it was asked again; only
+# what was paid for is kept of such calls.
+FAILURES_MIGRATION = """
+    ALTER TABLE calls ADD COLUMN retried INTEGER;
+    DROP VIEW failures;
+    CREATE VIEW failures AS
+        SELECT calls.id AS id, calls.step AS step, row, sample, error, message, attempts, at, text, request,
+            json_extract(makers.identity, '$.model_name') AS model, makers.parameters AS parameters,
+            input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost
+        FROM calls LEFT JOIN makers ON makers.id = calls.maker
+        WHERE error IS NOT NULL AND retried IS NULL;
+    DROP VIEW costs;
+    CREATE VIEW costs AS
+        SELECT calls.step AS step,
+            coalesce(json_extract(makers.identity, '$.model_name'), calls.model) AS model,
+            sum(calls.error IS NULL) AS answers,
+            count(DISTINCT CASE WHEN calls.error IS NULL THEN calls.row END) AS rows,
+            total(calls.input_tokens) AS input_tokens,
+            total(calls.cached_tokens) AS cached_tokens,
+            total(calls.output_tokens) AS output_tokens,
+            total(calls.reasoning_tokens) AS reasoning_tokens,
+            sum(calls.cost) AS cost,
+            sum(calls.input_tokens IS NOT NULL AND calls.cost IS NULL) AS unpriced,
+            sum(calls.error IS NOT NULL) AS failed
+        FROM calls LEFT JOIN makers ON makers.id = calls.maker
+        WHERE (calls.error IS NULL OR calls.input_tokens IS NOT NULL) AND calls.origin IS NULL
+        GROUP BY 1, 2;
+"""
+
 INSERT_RUN = f"INSERT INTO step_runs VALUES (NULL{', ?' * 12})"
 INSERT_FAILURES = "INSERT INTO step_failures VALUES (?, ?, ?, ?)"
 
-# What earlier runs of a step spent, and how many of its answers no price was known for. Samples of one response have
-# one row and one time.
+# What earlier runs of a step spent, and the responses that no price was known for. Samples of one response have
+# one row and one time; the last attempt of a call counts those before it.
 SPENT = """
     SELECT total(cost), total(input_tokens + output_tokens),
         (SELECT coalesce(sum(attempts), 0) FROM
-            (SELECT DISTINCT row, at, attempts FROM calls WHERE step = ?1 AND origin IS NULL))
+            (SELECT DISTINCT row, at, attempts FROM calls WHERE step = ?1 AND origin IS NULL AND retried IS NULL))
     FROM calls WHERE step = ?1 AND origin IS NULL
 """
 UNPRICED = """

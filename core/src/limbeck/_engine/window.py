@@ -269,7 +269,7 @@ class Window:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         stream = unit.stream
-        stream.unanswered(unit, refused=isinstance(error, RateLimitError))
+        stream.unanswered(unit, error)
         delay = self._delay(unit, error)
         if stream.observers.request_failed is not None:
             stream.observers.request_failed(
@@ -284,6 +284,7 @@ class Window:
         elif delay is None:
             stream.failed(unit, error)
         else:
+            stream.retried(unit, error)
             self._retry(unit, delay)
 
     def _delay(self, unit: Unit, error: GenerationError) -> float | None:

@@ -21,12 +21,13 @@ from pydantic import SecretStr
 
 from .._engine.portal import portal
 from .._step import required_columns
-from ..errors import BadRequestError, LedgerError, MissingColumnError
+from ..errors import BadRequestError, ContentFilteredError, LedgerError, MissingColumnError, TransientError
 from ..protocols import check_batch_api, check_ledger, check_llm, class_faults
 from ..types import (
     BatchIntent,
     BatchLimits,
     BatchSearch,
+    FailedCall,
     Generation,
     GenerationRequest,
     GenerationResponse,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from .._task.task import Task
+    from ..errors import GenerationError
     from ..protocols import LedgerProtocol, StepLedgerProtocol
     from ..types import StoredAnswer
 
@@ -351,10 +353,12 @@ class LedgerContract:
     def test_a_failure_is_no_answer(self) -> None:
         ledger = self.open_ledger()
         part = ledger.step("step", {})
-        part.keep_failure("0", [0], b"key", BadRequestError("no", raw="half an answer"))
+        part.keep_failure(_failure(BadRequestError("no", raw="half an answer")))
+        part.keep_failure(_failure(ContentFilteredError("refused", usage=Usage(input_tokens=7)), request=None))
+        part.keep_failure(_failure(TransientError("half of \ud83d"), retried=True))
         part.close()
         ledger.close()
-        assert self._texts("0", b"key") == [None]
+        assert self._texts("0", b"key", 2) == [None, None]
 
     def test_a_step_runs_once_at_a_time(self) -> None:
         ledger = self.open_ledger()
@@ -371,6 +375,17 @@ class LedgerContract:
         ledger.close()
 
 
+_REQUEST = GenerationRequest(messages=[{"role": "user", "content": "What is the capital?"}])
+
+
+def _failure(
+    error: GenerationError, *, request: GenerationRequest | None = _REQUEST, retried: bool = False
+) -> FailedCall:
+    return FailedCall(
+        row="0", samples=[0, 1], key=b"key", request=request, error=error, attempts=2, cost=0.5, retried=retried
+    )
+
+
 def _answer(
     row: str,
     *texts: str,
@@ -382,7 +397,7 @@ def _answer(
         row=row,
         samples=range(len(texts)) if samples is None else samples,
         key=key,
-        request=GenerationRequest(messages=[{"role": "user", "content": "What is the capital?"}]),
+        request=_REQUEST,
         response=response or GenerationResponse(generations=[Generation(text=text) for text in texts]),
         latency=0.25,
         attempts=2,

@@ -9,10 +9,9 @@ from ..errors import LedgerError
 from ..types import StoredAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from ..errors import GenerationError
-    from ..types import PaidAnswer
+    from ..types import FailedCall, PaidAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,11 @@ class MemoryLedger:
     """Keeps answers for as long as it is held: `task.run(rows, ledger=MemoryLedger())`.
 
     Attributes:
-        failures: step, row, sample and error of every call that failed for good, in order.
+        failures: the step and the call of all that brought no answer, in order.
     """
 
     def __init__(self) -> None:
-        self.failures: list[tuple[str, str, int, GenerationError]] = []
+        self.failures: list[tuple[str, FailedCall]] = []
         self._calls: dict[str, list[_Call]] = {}
         self._running: set[str] = set()
 
@@ -109,9 +108,9 @@ class MemoryStep:
             self._calls.append(_Call(answer.row, sample, answer.key, stored))
             usage = None
 
-    def keep_failure(self, row: str, samples: Sequence[int], key: bytes, error: GenerationError) -> None:  # noqa: ARG002
-        """Note samples that failed for good."""
-        self._ledger.failures += [(self._name, row, sample, error) for sample in samples]
+    def keep_failure(self, failure: FailedCall) -> None:
+        """Note a call that brought no answer."""
+        self._ledger.failures.append((self._name, failure))
 
     def close(self) -> None:
         """The run of the step is over."""

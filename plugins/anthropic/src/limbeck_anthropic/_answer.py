@@ -28,23 +28,26 @@ def response_of(message: Mapping[str, Any], *, quota: Quota | None = None) -> Ge
     Raises:
         TransientError: it is not a message: no content, or none that says why it ended.
         ContentFilteredError: the model refused and said nothing.
+            Both have the tokens that the server counted all the same.
     """
-    content = message.get("content")
+    content, usage, model = message.get("content"), usage_in(message), model_in(message)
     if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        raise TransientError("The server's answer has no list of blocks as its `content`, so it is no message.")
+        said = "The server's answer has no list of blocks as its `content`, so it is no message."
+        raise TransientError(said, usage=usage, model=model)
     reason = message.get("stop_reason")
     if not content and reason is None:
-        raise TransientError("The server's answer is empty and says no `stop_reason`, so it was cut short.")
+        said = "The server's answer is empty and says no `stop_reason`, so it was cut short."
+        raise TransientError(said, usage=usage, model=model)
     generation = _generation(content, reason)
     if reason == "refusal" and not generation.text and not generation.tool_calls:
-        raise ContentFilteredError(_refusal(message))
+        raise ContentFilteredError(_refusal(message), usage=usage, model=model)
+    return GenerationResponse(generations=(generation,), usage=usage, model=model, quota=quota)
+
+
+def model_in(message: Mapping[str, Any]) -> str | None:
+    """What the server calls itself."""
     model = message.get("model")
-    return GenerationResponse(
-        generations=(generation,),
-        usage=_usage(message.get("usage")),
-        model=model if isinstance(model, str) else None,
-        quota=quota,
-    )
+    return model if isinstance(model, str) else None
 
 
 def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
@@ -73,8 +76,12 @@ def _refusal(message: Mapping[str, Any]) -> str:
     return f"The model refused to answer{category}{explanation}"
 
 
-def _usage(usage: Any) -> Usage | None:
-    """Anthropic counts the prompt in three parts that do not overlap; Limbeck's `input_tokens` is their sum."""
+def usage_in(message: Mapping[str, Any]) -> Usage | None:
+    """The tokens that a message counts, or None where it does not.
+
+    Anthropic counts the prompt in three parts that do not overlap; Limbeck's `input_tokens` is their sum.
+    """
+    usage = message.get("usage")
     if not isinstance(usage, dict):
         return None
     cached = usage.get("cache_read_input_tokens") or 0
@@ -90,8 +97,10 @@ def _usage(usage: Any) -> Usage | None:
 def message_of_events(content: bytes) -> dict[str, Any]:
     """The message that a whole stream of server-sent events builds; the error, where it ends in one.
 
+    An error has `usage` and `model` of the message that it broke off, beside its own fields.
+
     Raises:
-        TransientError: the stream ended before the message did.
+        TransientError: the stream ended before the message did; it has the tokens counted by then.
         ValueError, LookupError: it is not a stream of the Messages API.
     """
     message: dict[str, Any] = {}
@@ -109,8 +118,9 @@ def message_of_events(content: bytes) -> dict[str, Any]:
         elif kind == "message_stop":
             return {**message, "content": [blocks[index].whole() for index in sorted(blocks)]}
         elif kind == "error":
-            return event
-    raise TransientError("The server's stream ended before the answer did.")
+            return {**{name: message[name] for name in ("usage", "model") if name in message}, **event}
+    said = "The server's stream ended before the answer did."
+    raise TransientError(said, usage=usage_in(message), model=model_in(message))
 
 
 class _Block:

@@ -23,7 +23,7 @@ from limbeck.errors import (
 )
 from limbeck.types import BatchLimits, Capabilities
 
-from ._answer import message_of_events, response_of
+from ._answer import message_of_events, model_in, response_of, usage_in
 from ._connections import REQUIREMENT, open_http_client
 from ._failures import failure_of, refusal_of, tokenless_failure
 from ._messages import batch_entry, wire_chat, with_instruction
@@ -309,7 +309,9 @@ class AnthropicLLM(LLM):
         redact = Secrets(response.request.headers).redact
         if message:
             refusal = refusal_of(200, message, response.headers, redact=redact)
-            raise failure_of(refusal, server=_server(client), model=self.model)
+            failure = failure_of(refusal, server=_server(client), model=self.model)
+            failure.usage, failure.model = usage_in(message), model_in(message)
+            raise failure
         start = redact(response.text[:2000])[:200]
         raise TransientError(
             f"{_server(client)} answered 200 with something that is no message of the Messages API: {start!r}"

@@ -28,19 +28,22 @@ def read_chat(body: Any, *, quota: Quota | None, secret: str | None) -> Generati
     Raises:
         TransientError: there is no answer in it.
         ContentFilteredError: the answer was withheld.
+            Both have the tokens that the server counted all the same.
     """
     choice = _first_choice(body, secret)
-    message = choice.get("message")
+    message, usage, model = choice.get("message"), _usage(body.get("usage")), _model(body.get("model"))
     if not isinstance(message, dict):
-        raise TransientError("The server's answer has a choice without a message.")
+        raise TransientError("The server's answer has a choice without a message.", usage=usage, model=model)
     text = _text(message.get("content"))
     finish_reason = choice.get("finish_reason")
     if not text and (finish_reason == "content_filter" or message.get("refusal")):
-        raise ContentFilteredError(f"The model's answer was withheld: {message.get('refusal') or finish_reason}.")
+        said = f"The model's answer was withheld: {message.get('refusal') or finish_reason}."
+        raise ContentFilteredError(said, usage=usage, model=model)
     reasoning = message.get("reasoning") or message.get("reasoning_content") or None
     tool_calls = message.get("tool_calls") or None
     if text is None and tool_calls is None and reasoning is None:
-        raise TransientError(f"The server's answer has no content; finish_reason is {finish_reason!r}.")
+        said = f"The server's answer has no content; finish_reason is {finish_reason!r}."
+        raise TransientError(said, usage=usage, model=model)
     generation = Generation(
         text=text,
         finish_reason=finish_reason,
@@ -48,7 +51,6 @@ def read_chat(body: Any, *, quota: Quota | None, secret: str | None) -> Generati
         tool_calls=tool_calls,
         logprobs=choice.get("logprobs"),
     )
-    usage, model = _usage(body.get("usage")), body.get("model")
     return GenerationResponse(generations=[generation], usage=usage, model=model, quota=quota)
 
 
@@ -65,6 +67,10 @@ def _text(content: Any) -> str | None:
     if isinstance(content, list):
         return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else None
+
+
+def _model(model: Any) -> str | None:
+    return model if isinstance(model, str) else None
 
 
 def _usage(usage: Any) -> Usage | None:

@@ -14,7 +14,7 @@ from limbeck.errors import BadRequestError, GenerationError, TransientError
 
 from ._failures import failure_of, refusal_of
 from ._quota import quota_of
-from ._response import read_completion
+from ._response import model_in, read_completion, usage_in
 from ._secrets import Secrets
 
 if TYPE_CHECKING:
@@ -118,7 +118,9 @@ class Chat:
             shown = self._secrets.redact(payload)[:_LONGEST_BODY_SHOWN]
             raise TransientError(f"{self._server} answered with something that is not a completion: {shown!r}")
         if isinstance(payload, dict) and payload.get("error"):  # gateways that have sent their 200 before they fail
-            raise self.refused(_status_in(payload["error"]), payload, model=model, headers=headers)
+            failure = self.refused(_status_in(payload["error"]), payload, model=model, headers=headers)
+            failure.usage, failure.model = usage_in(payload), model_in(payload)
+            raise failure
         quota = quota_of(headers.raw) if headers is not None else None
         return read_completion(payload, asked=asked, server=self._server, quota=quota)
 

@@ -29,24 +29,21 @@ def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | Non
     Raises:
         TransientError: there are no choices, or none that can be read.
         ContentFilteredError: the model refused, or a filter left nothing; `raw` is the refusal.
+            Both have the tokens that the server counted all the same.
     """
-    choices = payload.get("choices") if isinstance(payload, dict) else None
+    fields = payload if isinstance(payload, dict) else {}
+    choices, usage, model = fields.get("choices"), usage_in(fields), model_in(fields)
     if not isinstance(choices, list) or not choices:
-        raise TransientError(f"{server} answered without any choices.")
+        raise TransientError(f"{server} answered without any choices.", usage=usage, model=model)
     messages = [(choice, choice["message"]) for choice in choices if _is_readable(choice)]
     if not messages:
-        raise TransientError(f"{server} answered with choices that hold no message.")
+        raise TransientError(f"{server} answered with choices that hold no message.", usage=usage, model=model)
     generations = [_generation(choice, message) for choice, message in messages if not _is_refused(choice, message)]
     if not generations:
         choice, message = messages[0]
-        raise ContentFilteredError(_refusal_text(choice, message, server), raw=message.get("refusal"))
-    model = payload.get("model")
-    return GenerationResponse(
-        generations=generations[:asked],
-        usage=_usage(payload.get("usage")),
-        model=model if isinstance(model, str) else None,
-        quota=quota,
-    )
+        said = _refusal_text(choice, message, server)
+        raise ContentFilteredError(said, raw=message.get("refusal"), usage=usage, model=model)
+    return GenerationResponse(generations=generations[:asked], usage=usage, model=model, quota=quota)
 
 
 def _is_readable(choice: Any) -> bool:
@@ -101,7 +98,15 @@ def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     return [{"type": "function", "function": function}] if function else None
 
 
-def _usage(usage: Any) -> Usage | None:
+def model_in(payload: Mapping[str, Any]) -> str | None:
+    """What the server calls itself."""
+    model = payload.get("model")
+    return model if isinstance(model, str) else None
+
+
+def usage_in(payload: Mapping[str, Any]) -> Usage | None:
+    """The tokens that a body counts, or None where it does not."""
+    usage = payload.get("usage")
     if not isinstance(usage, dict):
         return None
     prompt = usage.get("prompt_tokens_details") or {}
