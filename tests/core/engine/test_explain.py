@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
 from limbeck import LLM, Task
-from limbeck.errors import BadRequestError, LedgerError, RowError
+from limbeck.errors import BadRequestError, LedgerError, LimbeckWarning, RowError
 from limbeck.types import Capabilities, Generation, GenerationRequest, GenerationResponse
 
 if TYPE_CHECKING:
@@ -190,6 +190,42 @@ def test_a_failure_is_not_used_again(tmp_path: Path) -> None:
     list(Judge(llm=PlacedLLM(broken=True)).run(ROWS[:1], run_dir=tmp_path))
     explanation = Judge(llm=PlacedLLM()).explain(ROWS[0], run_dir=tmp_path, id=0)
     assert explanation.differs == ["that call failed (BadRequestError), and failures are not used again"]
+
+
+def test_a_failed_row_is_told_with_its_prompt_its_parameters_its_attempts_and_its_error(tmp_path: Path) -> None:
+    llm = PlacedLLM(broken=True, generation_kwargs={"temperature": 0.5})
+    list(Judge(llm=llm).run([{"text": "one\ntwo"}], run_dir=tmp_path))
+    explanation = Judge(llm=llm).explain(None, run_dir=tmp_path, id=0)
+    assert explanation.failure is not None
+    assert explanation.failure.request is not None
+    assert explanation.failure.request["messages"][1] == {"role": "user", "content": "Judge: one\ntwo"}
+    assert str(explanation).splitlines()[3:10] == [
+        "  Its call 1 (sample 0) failed at its one attempt: BadRequestError: No.",
+        "    model: placed",
+        '    parameters: {"temperature": 0.5}',
+        "    messages[0] (system): Be strict.",
+        "    messages[1] (user): Judge: one",
+        "      two",
+        "Its key is of:",
+    ]
+
+
+def test_of_a_failed_row_whose_prompt_is_not_stored_the_rest_is_told(tmp_path: Path) -> None:
+    task = Judge(llm=PlacedLLM(broken=True))
+    list(task.run(ROWS[:1], run_dir=tmp_path, ledger_requests="hash"))
+    explanation = task.explain(ROWS[0], run_dir=tmp_path, id=0)
+    assert explanation.failure is not None and explanation.failure.request is None
+    assert 'Its prompt is not stored (`ledger_requests="hash"`).' in str(explanation)
+    other = Judge(llm=PlacedLLM(broken=True), template="Rate: {text}").explain(ROWS[0], run_dir=tmp_path, id=0)
+    assert "messages (the prompts themselves are not stored with this call)" in other.differs
+
+
+def test_a_failure_that_was_answered_since_is_not_told(tmp_path: Path) -> None:
+    list(Judge(llm=PlacedLLM(broken=True)).run(ROWS[:1], run_dir=tmp_path))
+    with pytest.warns(LimbeckWarning, match="broken"):
+        list(Judge(llm=PlacedLLM()).run(ROWS[:1], run_dir=tmp_path))
+    explanation = Judge(llm=PlacedLLM()).explain(ROWS[0], run_dir=tmp_path, id=0)
+    assert (explanation.found, explanation.failure) == (True, None)
 
 
 def test_a_step_without_calls_says_so(run_dir: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from limbeck import LLM, register_llm
+from limbeck.errors import ContentFilteredError
 from limbeck.testing import registry
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from support.command import invoke, read_rows, write_rows
@@ -30,7 +31,7 @@ steps:
 
 
 class CuttingLLM(LLM):
-    """Cuts the answers to numbers that end in 7 short, unless 100 tokens are allowed."""
+    """Cuts the answers to numbers that end in 7 short, unless 100 tokens are allowed; refuses what begins with that."""
 
     asked: ClassVar[list[str]] = []
 
@@ -44,6 +45,8 @@ class CuttingLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         prompt = str(request.messages[-1].get("content"))
         self.asked.append(prompt)
+        if prompt.startswith("refuse"):
+            raise ContentFilteredError("It was refused.", usage=Usage(input_tokens=2_000))
         cut = prompt.endswith("7") and request.parameters.get("max_tokens", 0) < 100
         text, reason = ("cut", "length") if cut else (f"whole, by {self.model}", "stop")
         usage = Usage(input_tokens=20, output_tokens=10)
@@ -297,6 +300,17 @@ def test_a_row_that_made_its_way_through_other_tasks_is_explained_by_its_stored_
     assert "Row 7 of step 'more'" in result.stdout
     assert "Found: this row's call" in result.stdout
     assert "name the step" in invoke("explain", "run", "7").stderr
+
+
+def test_explain_shows_the_prompt_that_was_refused_and_how_it_was_asked() -> None:
+    write_rows(Path("rows.jsonl"), [{"instruction": "refuse this"}])
+    refused = invoke("run", "p.yaml", "--run-dir", "run", "--prices", "prices.yaml")
+    assert "$0.008" in refused.stderr
+    told = invoke("explain", "run", "0").stdout
+    assert "failed at its one attempt: ContentFilteredError: It was refused." in told
+    assert 'parameters: {"max_tokens": 10}' in told
+    assert "(user): refuse this" in told
+    assert "tokens: 2000 in, 0 out" in told
 
 
 def test_a_row_that_is_not_there_is_told() -> None:

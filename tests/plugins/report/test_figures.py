@@ -9,11 +9,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from limbeck._engine.ledger import Ledger
-from limbeck.errors import ConfigurationError, LedgerError
+from limbeck.errors import ConfigurationError, ContentFilteredError, LedgerError
+from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_report import read_run
 from limbeck_report.figures import Reason, RunFigures, Spending, StepFigures
 from support.recorded_runs import record, step_record, write_report
@@ -96,6 +98,20 @@ def test_without_a_report_rows_are_counted_in_the_ledger_and_the_list_of_failure
     assert (step.rows_in, step.rows_out, step.rows_failed) == (7, None, 5)
     assert step.failures == {"BadRequestError": 2, "ContentFilteredError": 1, "OutputError": 1, "RowError": 1}
     assert "Counted from the ledger" in run.notes[0]
+
+
+def test_tokens_and_cost_are_also_those_of_refusals_that_were_paid_for(tmp_path: Path) -> None:
+    def script(request: GenerationRequest) -> Any:
+        usage = Usage(input_tokens=10, output_tokens=20)
+        if request.messages[-1]["content"] == "bad":
+            return ContentFilteredError("No.", usage=usage, model="m-1")
+        return GenerationResponse(generations=[Generation(text="well")], usage=usage, model="m-1")
+
+    prices = {"scripted": {"input": 1.0, "output": 2.0}}
+    run = read_run(record(tmp_path / "run", ["tea", "bad"], script=script, run={"prices": prices}))
+    (spending,) = run.spending
+    assert (spending.model, spending.answers, spending.input_tokens, spending.output_tokens) == ("m-1", 1, 20, 40)
+    assert spending.cost == pytest.approx(1e-4)
 
 
 def test_tokens_are_those_of_every_answer_also_of_one_that_could_not_be_read(tmp_path: Path) -> None:

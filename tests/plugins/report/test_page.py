@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from limbeck.errors import ContentFilteredError, TransientError
+from limbeck.testing import ScriptedLLM
 from limbeck_report.page import MOST_SHOWN, excerpt_of, write_page
 from support.recorded_runs import record, step_record, write_report
 
@@ -144,6 +146,15 @@ def test_a_run_without_calls_says_that_there_is_nothing_to_show(tmp_path: Path) 
 def test_prompts_that_are_kept_as_digests_are_said_not_to_be_stored(tmp_path: Path) -> None:
     folder = record(tmp_path / "run", ["tea"], run={"ledger_requests": "hash"})
     assert "The prompt is not stored" in page_of(folder)
+
+
+def test_a_failure_is_shown_with_its_prompt_its_parameters_its_attempts_and_its_error(tmp_path: Path) -> None:
+    script = [TransientError("Busy.", retry_after=0.0), ContentFilteredError("It is filtered.")]
+    llm = ScriptedLLM(script=script, generation_kwargs={"temperature": 0.5})
+    page = page_of(record(tmp_path / "run", ["the refused prompt"], llm=llm))
+    (card,) = re.findall(r'<article class="sample failed">.*?</article>', page, re.DOTALL)
+    for told in ("ContentFilteredError", "It is filtered.", "2 attempts", "temperature", "0.5", "the refused prompt"):
+        assert told in card
 
 
 def test_a_short_text_is_shown_whole() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
+from limbeck.errors import ContentFilteredError, TransientError
+from limbeck.testing import ScriptedLLM
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_report.records import open_records
 from limbeck_report.samples import (
@@ -18,7 +19,7 @@ from limbeck_report.samples import (
     draw_samples,
     messages_of,
 )
-from support.recorded_runs import record
+from support.recorded_runs import answer, record
 
 
 def draw(folder: Path, *, count: int = 5, seed: int = 0) -> dict[str, StepSamples]:
@@ -44,23 +45,50 @@ def test_an_answer_that_could_not_be_read_has_its_prompt_its_text_and_its_figure
     assert (sample.model, sample.output_tokens) == ("scripted-2026", 20)
 
 
-def test_a_call_that_failed_has_the_row_it_was_made_of_where_its_prompt_is_not_stored(tmp_path: Path) -> None:
-    (sample,) = draw(record(tmp_path / "run", [{"question": "bad", "source": "a.csv"}]))["ask"].failed
+def test_a_call_that_failed_has_its_prompt_its_parameters_its_attempts_and_its_error(tmp_path: Path) -> None:
+    llm = ScriptedLLM(script=answer, generation_kwargs={"temperature": 0.5})
+    (sample,) = draw(record(tmp_path / "run", [{"question": "bad", "source": "a.csv"}], llm=llm))["ask"].failed
     assert (sample.error, sample.message, sample.attempts) == ("BadRequestError", "It is bad.", 1)
     assert sample.text is None
-    if sample.prompt is None:
-        assert sample.no_prompt == FAILED_NOT_STORED
+    assert sample.prompt == [Message("system", "Be brief."), Message("user", "bad")]
+    assert sample.parameters == '{"temperature":0.5}'
     assert sample.given == {"question": "bad", "source": "a.csv"}
 
 
-def test_a_call_that_failed_has_its_prompt_where_the_ledger_stores_it(tmp_path: Path) -> None:
+def test_an_answer_has_the_parameters_it_was_asked_with(tmp_path: Path) -> None:
+    llm = ScriptedLLM(script=answer, generation_kwargs={"temperature": 0.5})
+    (sample,) = draw(record(tmp_path / "run", ["tea"], llm=llm))["ask"].answered
+    assert sample.parameters == '{"temperature":0.5}'
+
+
+def test_a_call_that_failed_has_the_row_it_was_made_of_where_only_digests_are_kept(tmp_path: Path) -> None:
+    folder = record(tmp_path / "run", [{"question": "bad", "source": "a.csv"}], run={"ledger_requests": "hash"})
+    (sample,) = draw(folder)["ask"].failed
+    assert (sample.prompt, sample.no_prompt) == (None, FAILED_NOT_STORED)
+    assert sample.given == {"question": "bad", "source": "a.csv"}
+
+
+def paid_refusal(request: GenerationRequest) -> Any:
+    return ContentFilteredError("No.", raw="I will not.", usage=Usage(input_tokens=10, output_tokens=3), model="m-1")
+
+
+def test_a_refusal_that_was_paid_for_has_what_it_took_and_what_came(tmp_path: Path) -> None:
+    (sample,) = draw(record(tmp_path / "run", ["tea"], script=paid_refusal))["ask"].failed
+    assert (sample.model, sample.input_tokens, sample.output_tokens) == ("m-1", 10, 3)
+    assert sample.text == "I will not."
+
+
+def test_a_prompt_of_a_failure_is_shown_from_the_ledger_where_its_row_is_gone(tmp_path: Path) -> None:
     folder = record(tmp_path / "run", ["bad"])
-    connection = sqlite3.connect(folder / "ledger.sqlite")
-    request = json.dumps({"messages": [{"role": "user", "content": "bad"}]})
-    connection.execute("UPDATE calls SET request = ?", (request,))
-    connection.commit()
-    connection.close()
-    assert draw(folder)["ask"].failed[0].prompt == [Message("user", "bad")]
+    (folder / "failed.jsonl").unlink()
+    (sample,) = draw(folder)["ask"].failed
+    assert sample.prompt == [Message("system", "Be brief."), Message("user", "bad")]
+
+
+def test_a_response_that_was_asked_for_again_is_no_failure(tmp_path: Path) -> None:
+    script = iter([TransientError("It broke off.", retry_after=0.0, usage=Usage(input_tokens=10)), "tea"])
+    drawn = draw(record(tmp_path / "run", ["tea"], script=lambda request: next(script)))["ask"]
+    assert (drawn.all_failed, drawn.all_answered) == (0, 1)
 
 
 def test_a_row_that_was_never_sent_says_so(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from .changes import changes
 from .keys import VERSION, Keyring
 from .ledger_file import FILE
 from .lineage import Maker, stored_makers
+from .stored_failures import StoredFailure, latest_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ class Explanation:
         found: whether an answer with this key is stored. call: the id of it, else of the nearest call, else None.
         differs: what differs from that call, each as `part: stored -> now`.
         because: what has changed in the step's configuration since that call.
+        failure: the row's latest call that failed and was not answered since, or None.
     """
 
     step: str
@@ -49,10 +51,14 @@ class Explanation:
     stored_row: str | None
     differs: list[str] = field(default_factory=list)
     because: list[str] = field(default_factory=list)
+    failure: StoredFailure | None = None
 
     def __str__(self) -> str:
         lines = [f"Row {self.row} of step {self.step!r}, key {self.key} (version {VERSION})."]
         lines += [f"  {line}" for line in self._verdict()]
+        if self.failure is not None:
+            first, *others = self.failure.lines()
+            lines += [f"  {first}", *(f"    {line}" for line in others)]
         lines += ["Its key is of:", *(f"  {line}" for line in _flat(self.parts))]
         return "\n".join(lines)
 
@@ -121,8 +127,9 @@ def explain(
     with _reading(run_dir) as reader:
         found, call = _nearest(reader, step, row, key)
         makers = stored_makers(reader, step)
+        failure = latest_failure(reader, makers, step=step, row=row)
     id, stored_row = (None, None) if call is None else (call[0], call[1])
-    explanation = Explanation(step, row, key.hex(), parts, found, id, stored_row)
+    explanation = Explanation(step, row, key.hex(), parts, found, id, stored_row, failure=failure)
     if call is not None and not found:
         before = makers.get(call[3])
         explanation.differs.extend(_differences(before, now, call, request))
@@ -160,7 +167,7 @@ def _differences(before: Maker | None, now: Maker, call: Any, request: Generatio
     stored = None if body is None else json.loads(body)["messages"]
     if stored is not None:
         yield from _message_differences(stored, request.messages)
-    elif error is None:
+    elif error is None or before is not None:
         yield "messages (the prompts themselves are not stored with this call)"
 
 

@@ -77,7 +77,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What the answers of one model to one step used, in all runs of the directory.
+    """What one model used for one step, in all runs of the directory: its answers, and failures that were paid for.
 
     Attributes:
         model: as the server calls itself, else as the step does. cost: in US dollars, None where no price is known.

@@ -75,9 +75,10 @@ class Records:
 
     def _gather_failures(self) -> None:
         self._sql.execute(_FAILED_TABLE)
+        final = " AND retried IS NULL" if "retried" in self._columns else ""
         self._sql.execute(
             "INSERT OR REPLACE INTO failed SELECT step, row, sample, error, substr(message, 1, ?), attempts, id, NULL"
-            " FROM calls WHERE error IS NOT NULL ORDER BY id",
+            f" FROM calls WHERE error IS NOT NULL{final} ORDER BY id",
             (_MESSAGE_LENGTH,),
         )
         self._sql.execute(  # those answered since
@@ -136,6 +137,11 @@ class Records:
 
     # Calls
 
+    @property
+    def has_makers(self) -> bool:
+        """Whether a call says who answered, and how it was asked."""
+        return "maker" in self._columns
+
     def configs(self) -> dict[str, dict[str, Any]]:
         """Each step's configuration as it was last run."""
         found = {name: _json(config) for name, config in self.query("SELECT name, config FROM steps")}
@@ -149,14 +155,15 @@ class Records:
         return dict(self.query(query))
 
     def spending(self) -> list[Spending]:
-        """Tokens and cost of all answers that were asked for here, by step and model."""
+        """Tokens and cost by step and model, of all that was asked for here: answers, and failures that cost some."""
         unpriced = "sum(cost IS NULL AND input_tokens IS NOT NULL)"  # then the whole is not known
         cost = f"CASE WHEN {unpriced} THEN NULL ELSE sum(cost) END" if "cost" in self._columns else "NULL"
         copied = " AND origin IS NULL" if "origin" in self._columns else ""  # from another run directory
         query = (
-            "SELECT step, model, count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
+            "SELECT step, model, sum(error IS NULL), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
             f" coalesce(sum(cached_tokens), 0), coalesce(sum(reasoning_tokens), 0), {cost}"
-            f" FROM calls WHERE error IS NULL{copied} GROUP BY step, model ORDER BY min(id)"
+            f" FROM calls WHERE (error IS NULL OR input_tokens IS NOT NULL){copied}"
+            " GROUP BY step, model ORDER BY min(id)"
         )
         return [Spending(*record) for record in self.query(query)]
 

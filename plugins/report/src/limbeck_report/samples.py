@@ -41,6 +41,7 @@ class Sample:
     Attributes:
         step, row, sample: what it is. error, message: of a failure.
         prompt: the messages, None where they are not known; `no_prompt` then says why, and `given` is the row.
+        parameters: of sampling, as JSON, None where they are not known.
         text, length: the answer as it came, perhaps cut, and its whole length in characters.
         key: of the call, where it is known.
     """
@@ -61,6 +62,7 @@ class Sample:
     latency: float | None = None
     prompt: list[Message] | None = None
     no_prompt: str | None = None
+    parameters: str | None = None
     given: dict[str, Any] | None = None
     key: bytes | None = None
 
@@ -133,7 +135,7 @@ class _Draw:
     def _failure(self, id: int) -> Sample:
         query = (
             "SELECT f.step, f.row, f.sample, f.error, f.message, f.attempts, f.place, c.key,"
-            " substr(c.text, 1, ?) AS text"
+            " c.model, c.input_tokens, c.output_tokens, substr(c.text, 1, ?) AS text"
             " FROM failed f LEFT JOIN calls c ON c.id = f.call WHERE f.rowid = ?"
         )
         found = self._records.first(query, (MOST_CHARACTERS, id)) or {}
@@ -153,6 +155,9 @@ class _Draw:
             attempts=found["attempts"],
             text=raw[:MOST_CHARACTERS] if isinstance(raw, str) else None,
             length=len(raw) if isinstance(raw, str) else 0,
+            model=text_of(found["model"]),
+            input_tokens=found["input_tokens"],
+            output_tokens=found["output_tokens"],
             given=None if record is None else record.given,
             key=found["key"],
         )
@@ -197,16 +202,23 @@ class _Prompts:
         records.query("CREATE TEMP TABLE wanted (step TEXT, row TEXT, PRIMARY KEY (step, row))")
         for pair in wanted:
             records.query("INSERT INTO wanted VALUES (?, ?)", pair)
+        parameters, makers = "NULL", ""
+        if records.has_makers:
+            parameters, makers = "m.parameters", " LEFT JOIN makers m ON m.id = c.maker"
         query = (
-            "SELECT c.step, c.row, c.sample, c.key, c.error IS NOT NULL, substr(c.request, 1, ?), c.model,"
-            " c.finish_reason, c.input_tokens, c.output_tokens, c.latency FROM calls c CROSS JOIN wanted w"
-            " ON w.step = c.step AND w.row = c.row ORDER BY c.id"
+            f"SELECT c.step, c.row, c.sample, c.key, c.error IS NOT NULL, substr(c.request, 1, ?), {parameters},"
+            " c.model, c.finish_reason, c.input_tokens, c.output_tokens, c.latency FROM calls c CROSS JOIN wanted w"
+            f" ON w.step = c.step AND w.row = c.row{makers} ORDER BY c.id"
         )
         self._requests: dict[tuple[str, str, bytes | None], str] = {}
+        self._parameters: dict[tuple[str, str, bytes | None], str] = {}
         self._facts: dict[tuple[str, str, int], dict[str, Any]] = {}
-        for step, row, sample, key, failed, request, *facts in records.query(query, (10 * MOST_CHARACTERS,)):
+        found = records.query(query, (10 * MOST_CHARACTERS,))
+        for step, row, sample, key, failed, request, parameters, *facts in found:
             if request is not None:
                 self._requests[step, row, key] = self._requests[step, row, None] = request
+            if parameters is not None:
+                self._parameters[step, row, key] = self._parameters[step, row, None] = parameters
             if not failed:
                 self._facts[step, row, sample] = dict(zip(_FACTS, facts, strict=True))
         stored = "SELECT step FROM calls WHERE request IS NOT NULL GROUP BY step"
@@ -214,9 +226,14 @@ class _Prompts:
 
     def given_to(self, sample: Sample) -> Sample:
         """The sample with its prompt, or with why there is none; an answer that could not be read, with its facts."""
-        facts = self._facts.get((sample.step, sample.row, sample.sample)) if sample.text is not None else None
+        key = (sample.step, sample.row, sample.key)
+        unread = sample.text is not None and sample.input_tokens is None
+        facts = self._facts.get((sample.step, sample.row, sample.sample)) if unread else None
         sample = replace(sample, **(facts or {}))
-        request = self._requests.get((sample.step, sample.row, sample.key))
+        request = self._requests.get(key)
+        parameters = self._parameters.get(key) or parameters_of(request)
+        if sample.attempts != 0 and parameters not in (None, "{}"):
+            sample = replace(sample, parameters=parameters)
         if request is not None:
             return replace(sample, prompt=messages_of(request))
         return replace(sample, no_prompt=self._why_none(sample))
@@ -227,6 +244,15 @@ class _Prompts:
         if sample.error is not None and sample.step in self._storing:
             return "The ledger keeps no prompt of this call."
         return NOT_STORED
+
+
+def parameters_of(request: str | None) -> str | None:
+    """The sampling parameters of a stored request, as JSON."""
+    try:
+        found = json.loads(request or "null")["parameters"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return json.dumps(found) if isinstance(found, dict) else None
 
 
 def messages_of(request: str) -> list[Message]:
