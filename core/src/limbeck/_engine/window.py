@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
 from ..types import GenerationResponse, PaidAnswer
 from .batch_records import refusal_of_online
+from .cycle import Cycle
 from .limits import Controller
 from .retry import backoff
 
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
     from .jobs import Unit
     from .portal import Portal
     from .stream import Stream
-
-# What comes back is heard only when the loop comes round. Requests that keep a busy client from that for 50 ms would
-# all be refused before the first refusal is heard; and a backend that never suspends (an in-process model) must let
-# the loop breathe.
-_CYCLE_SECONDS = 0.004  # of sending
-_CYCLE_WORKERS = 4  # begun; what they send takes its time later
 
 
 class Window:
@@ -53,8 +48,7 @@ class Window:
         self._streams: list[Stream] = []
         self._turn = 0
         self._workers = 0
-        self._cycle_ends: float | None = None  # None until something is sent in this cycle of the loop
-        self._cycle_workers = 0
+        self._cycle = Cycle(home.loop, self.wake)
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
@@ -96,12 +90,12 @@ class Window:
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
-        while self._workers < self.controller.limit and self._cycle_workers < _CYCLE_WORKERS:
+        while self._workers < self.controller.limit and self._cycle.takes_beginners:
             units = self._next()
             if not units:
                 return
             self._workers += 1
-            self._cycle_workers += 1
+            self._cycle.begun()
             task = self._loop.create_task(self._work(units))
             self._tasks.add(task)  # the loop itself holds tasks weakly
             task.add_done_callback(self._tasks.discard)
@@ -118,21 +112,13 @@ class Window:
             return []
         units = [unit]
         self.controller.sent(now)
-        if self._cycle_ends is None:
-            self._cycle_ends = now + _CYCLE_SECONDS
-            self._loop.call_soon(self._next_cycle)
+        self._cycle.sent(now)
         size = unit.stream.backend.batch_size
         while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
             units.append(unit)
         for unit in units:
             unit.sent_at = now  # the controller's word for it: a task begins a little later
         return units
-
-    def _next_cycle(self) -> None:
-        more = self._cycle_workers == _CYCLE_WORKERS
-        self._cycle_ends, self._cycle_workers = None, 0
-        if more:
-            self.wake()
 
     def _next_unit(self, now: float) -> Unit | None:
         if self._later:
@@ -178,8 +164,7 @@ class Window:
         try:
             while units:
                 await self._send(units)
-                while self._cycle_ends is not None and self._loop.time() > self._cycle_ends:  # noqa: ASYNC110
-                    await asyncio.sleep(0)  # until the loop comes round
+                await self._cycle.wait()
                 units = self._next() if self._workers <= self.controller.limit else []
         except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
             for unit in units:
