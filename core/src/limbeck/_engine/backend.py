@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from ..errors import BackendError, GenerationError, LedgerError, TransientError
 from ..protocols import check_batch_api, check_llm
 from ..types import Capabilities, Generation, GenerationResponse, Quota, Usage
-from .batches import BatchWindow
 from .keys import Keyring, identity_of
 from .portal import portal
 from .window import window_at
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..types import GenerationRequest
+    from .batches import BatchWindow
     from .portal import Portal
     from .window import Window
 
@@ -59,6 +59,8 @@ class Backend:
         self.online.serve(self)
         self.window: Window | BatchWindow = self.online
         if getattr(llm, "mode", "online") == "batch":
+            from .batches import BatchWindow
+
             check_batch_api(llm)
             self.window = BatchWindow(home)
         self._threads: ThreadPoolExecutor | None = None

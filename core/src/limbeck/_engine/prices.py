@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -100,7 +99,7 @@ def price_table(source: PriceSource) -> PriceTable | None:
 def _read(path: Path) -> Any:
     readers: dict[str, Callable[[str], Any]] = {
         ".json": json.loads,
-        ".toml": tomllib.loads,
+        ".toml": _read_toml,
         ".yaml": _read_yaml,
         ".yml": _read_yaml,
     }
@@ -113,6 +112,12 @@ def _read(path: Path) -> Any:
         raise ConfigurationError(f"{path}: the price table cannot be read: {exc.strerror or exc}.") from exc
     except ValueError as exc:  # of all three readers, and of what is not UTF-8
         raise ConfigurationError(f"{path}: the price table cannot be read: {exc}") from exc
+
+
+def _read_toml(text: str) -> Any:
+    import tomllib
+
+    return tomllib.loads(text)
 
 
 def _read_yaml(text: str) -> Any:

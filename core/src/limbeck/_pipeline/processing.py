@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import time
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._step import required_columns
@@ -13,6 +11,7 @@ from ..errors import ConfigurationError, GenerationError, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import ProcessPoolExecutor
 
     from ..types import Row
 
@@ -95,6 +94,9 @@ def process_pool(step: Any, processes: int) -> ProcessPoolExecutor:
     Raises:
         ConfigurationError: the step cannot be pickled.
     """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     try:
         payload = pickle.dumps(step)
     except Exception as exc:

@@ -13,6 +13,7 @@ from limbeck._pipeline.config.run_settings import RunSettings, amount_of, max_fa
 
 from .commands import CommandGroup, typed_words
 from .exits import show_warning
+from .garbage import look_seldom
 from .money import estimate_option, money_options
 from .options import Options, TaskOptions
 from .shared_options import taking
@@ -463,6 +464,7 @@ def why(name: Name) -> None:
 
 def main() -> None:
     """The console script."""
+    look_seldom()
     warnings.showwarning = show_warning
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here

@@ -25,6 +25,7 @@ from limbeck.errors import (
 
 from .exits import ExitCode, forget_stdout, say
 from .failures import Failures
+from .garbage import spare_what_is_there
 from .interruption import Interrupt
 from .outputs import check_outputs
 from .progress import Progress, shown
@@ -128,6 +129,7 @@ class _Execution:
             folder.require_ledger()
         for task in () if self._options.reparse else self._tasks:
             task.load()  # what a provider lacks is told before a directory is made
+        spare_what_is_there()
         with nullcontext() if folder is None else folder.held(self._settings):
             return self._run(folder)
 

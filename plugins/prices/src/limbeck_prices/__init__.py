@@ -28,7 +28,7 @@ def limbeck_price(model: str, provider: str, base_url: str | None, usage: Usage)
     backend that says none is looked up by its own name. A server on this machine or in a private
     network is in nobody's list.
     """
-    if base_url and _is_private(base_url):
+    if not _may_be_listed(provider, base_url):
         return None
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
@@ -38,13 +38,15 @@ def limbeck_price(model: str, provider: str, base_url: str | None, usage: Usage)
     try:
         if base_url:
             price = calc_price(tokens, model, provider_api_url=base_url)
-        elif provider in _PROVIDERS:
-            price = calc_price(tokens, model, provider_id=_PROVIDERS[provider])
         else:
-            return None
+            price = calc_price(tokens, model, provider_id=_PROVIDERS[provider])
     except LookupError:
         return None
     return float(price.total_price)
+
+
+def _may_be_listed(provider: str, base_url: str | None) -> bool:
+    return not _is_private(base_url) if base_url else provider in _PROVIDERS
 
 
 def _is_private(base_url: str) -> bool:
