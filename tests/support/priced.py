@@ -22,14 +22,14 @@ class CountingLLM(LLM):
 
     Attributes:
         model: its name. longest: tokens of an answer at most. shape: of the distribution of lengths; small is skewed.
-        turns: of the loop that an answer takes at least.
+        seconds: that an answer takes.
         finish: a function of the prompt and of the request's maximum, for the finish reason.
     """
 
     model: str = "counting"
     longest: int = 400
     shape: float = 2.0
-    turns: int = 1
+    seconds: float = 0.0
     finish: Any = Field(default=None, exclude=True)
     _asked: list[str] = PrivateAttr(default_factory=list)
     _in_flight: int = PrivateAttr(default=0)
@@ -63,7 +63,8 @@ class CountingLLM(LLM):
         self._asked.append(prompt)
         self._in_flight += 1
         self._most = max(self._most, self._in_flight)
-        for _ in range(self.turns + crc32(prompt.encode()) % 7):
+        await asyncio.sleep(self.seconds)
+        for _ in range(crc32(prompt.encode()) % 7):
             await asyncio.sleep(0)
         self._in_flight -= 1
         reason = self.finish(prompt, request.parameters) if self.finish else "stop"

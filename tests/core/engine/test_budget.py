@@ -59,7 +59,7 @@ def stored_cost(run_dir: Path) -> float:
 def test_half_the_true_cost_is_never_passed_with_256_in_flight_and_a_higher_cap_buys_only_the_rest(
     tmp_path: Path, parameters: dict[str, Any]
 ) -> None:
-    llm, rows = counting(generation_kwargs=parameters, turns=100), questions(4000)
+    llm, rows = counting(generation_kwargs=parameters, seconds=0.2), questions(4000)
     cost, prices = true_cost(llm, rows), prices_of(llm.model)
     task = Ask(llm=llm)
 
