@@ -20,21 +20,20 @@ class Cycle:
     """The time that one cycle of the loop spends on sending. Workers that come late wait for a later one.
 
     Args:
-        loop: whose. resumed: called when workers may begin again that could not.
+        loop: whose.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, resumed: Callable[[], object]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._resumed = resumed
         self._ends: float | None = None  # None until something is sent
         self._sent = 0
         self._beginners = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def sent(self, now: float) -> None:
-        """Something goes out."""
+    def sent(self, now: float, resumed: Callable[[], object]) -> None:
+        """Something goes out; `resumed` is called when workers may begin again that could not."""
         if self._ends is None:
-            self._begin(now)
+            self._begin(now, resumed)
         self._sent += 1
 
     @property
@@ -53,11 +52,11 @@ class Cycle:
             self._waiting.append(waiting)
             await waiting
 
-    def _begin(self, now: float) -> None:
+    def _begin(self, now: float, resumed: Callable[[], object]) -> None:
         self._ends = now + _SECONDS
-        self._loop.call_soon(self._end)
+        self._loop.call_soon(self._end, resumed)
 
-    def _end(self) -> None:
+    def _end(self, resumed: Callable[[], object]) -> None:
         go_on = max(_BEGINNERS, 2 * self._sent)  # about as many as will get to send
         held_back = not self.takes_beginners
         self._ends, self._sent, self._beginners = None, 0, 0
@@ -66,6 +65,6 @@ class Cycle:
             if not waiting.done():  # its worker may have been cancelled
                 waiting.set_result(None)
         if self._waiting:
-            self._begin(self._loop.time())
+            self._begin(self._loop.time(), resumed)
         if held_back:
-            self._resumed()
+            resumed()

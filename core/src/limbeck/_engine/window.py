@@ -48,7 +48,7 @@ class Window:
         self._streams: list[Stream] = []
         self._turn = 0
         self._workers = 0
-        self._cycle = Cycle(home.loop, self.wake)
+        self._cycle = Cycle(home.loop)
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
@@ -112,7 +112,7 @@ class Window:
             return []
         units = [unit]
         self.controller.sent(now)
-        self._cycle.sent(now)
+        self._cycle.sent(now, self.wake)
         size = unit.stream.backend.batch_size
         while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
             units.append(unit)
