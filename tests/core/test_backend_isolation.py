@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limbeck import Task
-from limbeck.errors import AuthenticationError, RateLimitError
+from limbeck.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    GenerationError,
+    RateLimitError,
+    TransientError,
+)
 from limbeck.testing import EchoLLM, ScriptedLLM
-from limbeck.types import ChatType, Generation, GenerationRequest, GenerationResponse, Row
+from limbeck.types import ChatType, Generation, GenerationRequest, GenerationResponse, Quota, Row, Usage
 from support.questions import METADATA, Ask, GatedLLM, answered, new_model, prompt_of, questions, response
 
 PATIENCE = 4.0
@@ -41,11 +49,24 @@ class Duck:
         return answer
 
 
-class Exits:
+class Blocking:
     model_name = "duck"
 
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
     def generate(self, request: GenerationRequest) -> GenerationResponse:
-        sys.exit(3)
+        raise self._error
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class UnspeakableFault(GenerationError):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
 
 
 # 1 isolation of backends
@@ -53,8 +74,16 @@ class Exits:
 
 @pytest.mark.parametrize(
     "llm",
-    [Duck(SystemExit(3)), Duck(asyncio.CancelledError()), Duck(KeyboardInterrupt()), Exits()],
-    ids=["exit", "cancelled", "interrupt", "exit in thread"],
+    [
+        *map(Duck, (SystemExit(3), asyncio.CancelledError(), KeyboardInterrupt(), GeneratorExit(), StopIteration())),
+        *map(Blocking, (SystemExit(3), asyncio.CancelledError(), GeneratorExit(), StopIteration("exhausted"))),
+        *map(Duck, (Unspeakable(), UnspeakableFault())),
+    ],
+    ids=[
+        *("exit", "cancelled", "interrupt", "end of a generator", "end of an iterator"),
+        *("exit in thread", "cancelled in thread", "end of a generator in thread", "end of an iterator in thread"),
+        *("an error whose message raises", "a typed error whose message raises"),
+    ],
 )
 def test_whatever_a_backend_raises_fails_its_row_and_costs_nobody_else(llm: Any) -> None:
     (row,) = patiently(Ask(llm=llm), questions(1))
@@ -70,12 +99,97 @@ def test_whatever_a_backend_raises_fails_its_row_and_costs_nobody_else(llm: Any)
         GenerationResponse(generations=[Generation(text=["x"])]),  # type: ignore[arg-type]
         GenerationResponse(generations=[Generation(text="x")], usage={"input_tokens": 1}),  # type: ignore[arg-type]
         GenerationResponse(generations=[Generation(text="x")], quota={"requests_remaining": 0}),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x")], model=object()),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x", finish_reason=1)]),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x", reasoning=b"x")]),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x")], usage=Usage(input_tokens="1")),  # type: ignore[arg-type]
+        GenerationResponse(generations=[Generation(text="x")], usage=Usage(output_tokens=-1)),
+        GenerationResponse(generations=[Generation(text="x")], usage=Usage(output_tokens=2**63)),
     ],
-    ids=["texts for generations", "no list", "text that is no text", "usage that is a dict", "quota that is a dict"],
+    ids=[
+        *("texts for generations", "no list", "text that is no text", "usage that is a dict", "quota that is a dict"),
+        *("a model's name that is no text", "a finish reason that is no text", "reasoning that is no text"),
+        *("tokens that are no number", "fewer than no tokens", "more tokens than can be written down"),
+    ],
 )
 def test_a_response_of_the_wrong_parts_is_a_backend_error_as_data(answer: Any) -> None:
     (row,) = patiently(Ask(llm=Duck(answer)), questions(1))
     assert row[METADATA]["error_ask"]["type"] == "BackendError"
+
+
+def test_logprobs_that_json_cannot_hold_cost_no_paid_answer(tmp_path: Path) -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    for odd in (itself, {(1, 2): 3}):
+        llm = ScriptedLLM(script=[Generation(text="paid", logprobs=odd)], model=new_model())
+        for _ in range(2):
+            with Ask(llm=llm).run(questions(1), run_dir=tmp_path / llm.model) as rows:
+                assert [row["answer"] for row in rows] == ["paid"]
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e300, "7"], ids=repr)
+@pytest.mark.parametrize("kind", [RateLimitError, TransientError])
+def test_a_time_to_wait_that_is_none_is_taken_for_none_said(
+    kind: type[RateLimitError | TransientError], seconds: Any
+) -> None:
+    llm = ScriptedLLM(script=[kind("busy", retry_after=seconds), "at last"], model=new_model())
+    assert patiently(Ask(llm=llm), questions(1))[0]["answer"] == "at last"
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e300, "7"], ids=repr)
+def test_a_quota_that_cannot_be_one_holds_nobody_up(seconds: Any) -> None:
+    quota = Quota(requests_remaining=0, requests_reset=seconds, tokens_remaining=0, tokens_reset=seconds)
+    busy = RateLimitError("busy", retry_after=0.01)
+    busy.quota = quota
+    first = GenerationResponse(generations=[Generation(text="at once")], quota=quota)
+    llm = ScriptedLLM(script=[first, busy, "at last"], model=new_model())
+    assert [row["answer"] for row in patiently(Ask(llm=llm), questions(2))] == ["at once", "at last"]
+
+
+def test_nobody_is_left_alone_for_longer_than_the_deadline() -> None:
+    busy = RateLimitError("come back tomorrow", retry_after=86_400.0)
+    llm = ScriptedLLM(script=[busy, "the next"], model=new_model(), deadline=0.05, max_concurrency=1)
+    first, second = patiently(Ask(llm=llm), questions(2))
+    assert first[METADATA]["error_ask"]["type"] == "RateLimitError"
+    assert second["answer"] == "the next"
+
+
+def test_what_a_typed_error_brings_that_is_no_text_does_not_stop_the_run(tmp_path: Path) -> None:
+    refusal = BadRequestError("no")
+    refusal.raw = object()  # type: ignore[assignment]  # a backend's mistake
+    llm = ScriptedLLM(script=[refusal, "yes"], model=new_model(), max_concurrency=1)
+    with Ask(llm=llm).run(questions(2), run_dir=tmp_path) as rows:
+        assert [row["answer"] for row in rows] == [None, "yes"]
+
+
+def test_an_error_of_an_authors_own_whose_message_raises_fails_its_row() -> None:
+    class Asks(Ask):
+        def format_input(self, input: Row) -> ChatType:
+            raise Unspeakable
+
+    class Reads(Ask):
+        def format_output(self, output: str | None, input: Row) -> Row:
+            raise UnspeakableFault
+
+    for task in (Asks(llm=EchoLLM(), name="ask"), Reads(llm=EchoLLM(), name="ask")):
+        (row,) = patiently(task, questions(1))
+        assert "its message cannot be shown" in row[METADATA]["error_ask"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("max_concurrency", odd) for odd in (0, -1, 2.5, "8")],
+        *[("rpm", odd) for odd in (0, -1, math.nan, "60")],
+        *[("tpm", 0), ("timeout", -1), ("deadline", math.nan), ("max_attempts", 0), ("breaker_threshold", "many")],
+        ("mode", "bacth"),
+    ],
+)
+def test_a_backend_of_ones_own_with_a_limit_that_is_none_is_refused_before_any_call(name: str, value: Any) -> None:
+    llm = Duck(response("never"))
+    setattr(llm, name, value)
+    with pytest.raises(ConfigurationError, match=rf"Duck` has .* as its `{name}`"):
+        Ask(llm=llm).load()
 
 
 def test_a_rate_limit_error_of_a_backends_own_without_retry_after_is_retried() -> None:

@@ -106,6 +106,21 @@ def _rebuild(cls: type[LimbeckError], args: tuple[Any, ...], facts: dict[str, An
     return error
 
 
+def has_message(error: BaseException) -> bool:
+    """Whether an exception can be told: it may be anybody's, and its own methods may raise."""
+    try:
+        str(error)
+    except BaseException:  # noqa: BLE001 - the isolation boundary of an exception's own methods
+        return False
+    return True
+
+
+def described(error: BaseException) -> str:
+    """`Type: message`, or the type alone of one whose message cannot be had."""
+    name = type(error).__name__
+    return f"{name}: {error}" if has_message(error) else f"{name} (its message cannot be shown)"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean ...?` for a near miss, else an empty string."""
     from difflib import get_close_matches

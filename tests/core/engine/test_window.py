@@ -268,8 +268,9 @@ def test_a_time_in_which_all_is_refused_does_not_slow_what_comes_after_it() -> N
     assert seconds < 330.0
 
 
-def test_a_refusal_that_names_no_time_is_waited_for_longer_each_time() -> None:
-    model = Model(failing(lambda: RateLimitError("no"), times=8))
+@pytest.mark.parametrize("named", [None, 0.0], ids=["none", "at once"])
+def test_a_refusal_that_names_no_time_is_waited_for_longer_each_time(named: float | None) -> None:
+    model = Model(failing(lambda: RateLimitError("no", retry_after=named), times=8))
     line, _, _ = ask(model, 1)
     assert line.texts == ["0"]
     assert model.asked[-1][0] > 2.0

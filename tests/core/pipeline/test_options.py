@@ -23,6 +23,7 @@ def keep(row: Any) -> Any:
     [
         ({"durability": "ful"}, "`durability` is 'ful'; it is 'normal' or 'full'"),
         ({"ledger_requests": "none"}, "`ledger_requests` is 'none'; it is 'full' or 'hash'"),
+        ({"run_dir": ""}, "`run_dir` is '', which names no directory"),
         ({"max_failed": -1}, "`max_failed` is -1; it is a count, or a fraction below 1"),
         ({"observers": object()}, r"write `observers=\[observer\]`"),
     ],
@@ -31,7 +32,7 @@ def test_an_option_with_no_such_value_is_an_error_before_anything_runs(
     options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        Pipeline([{"n": 1}], keep()).run(run_dir=tmp_path / "run", **options)
+        Pipeline([{"n": 1}], keep()).run(**{"run_dir": tmp_path / "run", **options})
     assert not (tmp_path / "run").exists()
 
 

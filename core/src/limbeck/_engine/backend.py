@@ -7,14 +7,15 @@ import json
 import math
 import weakref
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from ..errors import BackendError, GenerationError, LedgerError, TransientError
+from ..errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
 from ..protocols import check_batch_api, check_llm
 from ..types import Capabilities, Generation, GenerationResponse, Quota, Usage
+from .allowances import batched, setting, wait_of
 from .keys import Keyring, identity_of
 from .portal import portal
+from .threads import Threads
 from .window import window_at
 
 if TYPE_CHECKING:
@@ -42,28 +43,28 @@ class Backend:
         check_llm(llm)
         self.llm = llm
         self.home = home
-        self.timeout: float = getattr(llm, "timeout", 600.0) or math.inf
-        self.deadline: float = getattr(llm, "deadline", 3600.0) or math.inf
-        self.max_attempts: int = getattr(llm, "max_attempts", 5)
-        self.breaker_threshold: int = getattr(llm, "breaker_threshold", 50)
-        self.max_concurrency: int = getattr(llm, "max_concurrency", 64)
+        self.timeout: float = setting(llm, "timeout", 600.0, none=math.inf)
+        self.deadline: float = setting(llm, "deadline", 3600.0, none=math.inf)
+        self.max_attempts: int = setting(llm, "max_attempts", 5, whole=True, none=1)
+        self.breaker_threshold: int | None = setting(llm, "breaker_threshold", 50, whole=True)
+        self.max_concurrency: int = setting(llm, "max_concurrency", 64, whole=True, none=64)
         capabilities = getattr(llm, "capabilities", None)
         self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
         self._batches = callable(getattr(llm, "generate_batch", None))
-        self.batch_size = int(getattr(llm, "batch_size", 16)) if self._batches else 1
+        self.batch_size = int(setting(llm, "batch_size", 16, whole=True, none=16)) if self._batches else 1
         self.identity = identity_of(llm)
         self.keyring = Keyring(self.identity)
-        self.rpm: float | None = getattr(llm, "rpm", None)
-        self.tpm: float | None = getattr(llm, "tpm", None)
+        self.rpm: float | None = setting(llm, "rpm", None)
+        self.tpm: float | None = setting(llm, "tpm", None)
         self.online = window_at(self._endpoint(), home)
         self.online.serve(self)
         self.window: Window | BatchWindow = self.online
-        if getattr(llm, "mode", "online") == "batch":
+        if batched(llm):
             from .batches import BatchWindow
 
             check_batch_api(llm)
             self.window = BatchWindow(home)
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: Threads | None = None
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
         self._watch: asyncio.TimerHandle | None = None
         self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
@@ -83,10 +84,11 @@ class Backend:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
         if self._batches:
             return await self._ask_batch(requests)
+        task = asyncio.current_task()
         try:
             return [_checked(await self._within_timeout(requests[0]))]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
-            _reraise_cancellation(exc)
+            _reraise_cancellation(exc, task)
             return [self.typed(exc)]
 
     async def _within_timeout(self, request: GenerationRequest) -> Any:
@@ -124,12 +126,13 @@ class Backend:
         self._watch = None
 
     async def _ask_batch(self, requests: list[GenerationRequest]) -> list[Result]:
+        task = asyncio.current_task()
         try:
             results = list(await self._in_thread(self.llm.generate_batch, requests))
             if len(results) != len(requests):
                 raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
-            _reraise_cancellation(exc)
+            _reraise_cancellation(exc, task)
             return [self.typed(exc) for _ in requests]
         return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in results]
 
@@ -142,21 +145,21 @@ class Backend:
 
     def typed(self, error: BaseException) -> GenerationError | LedgerError:
         """What a backend raised, as one of the types that the engine tells apart."""
-        if isinstance(error, GenerationError):
-            usage: Any = error.usage
-            return error if isinstance(usage, Usage | None) else _unreadable(error, usage)
         if isinstance(error, LedgerError):
             return error
+        if isinstance(error, GenerationError) and has_message(error):
+            usage: Any = error.usage
+            return _readable(error) if usage is None or _are_tokens(usage) else _uncounted(error, usage)
         if isinstance(error, TimeoutError):
             return TransientError(f"No answer within {self.timeout:g} seconds.")
-        typed = BackendError(f"{type(error).__name__}: {error}")
+        typed = BackendError(described(error))
         typed.__cause__ = error
         return typed
 
     def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self.max_concurrency, thread_name_prefix="limbeck-llm")
-        return asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
+            self._threads = Threads(self.max_concurrency)
+        return self._threads.call(function, argument)
 
 
 def _expire_if_alive(reference: weakref.ref[Backend]) -> None:
@@ -165,44 +168,81 @@ def _expire_if_alive(reference: weakref.ref[Backend]) -> None:
         backend.expire()
 
 
-def _reraise_cancellation(error: BaseException) -> None:
-    """Let through what the engine itself asked for; a backend's own `SystemExit` or cancellation is its failure."""
-    task = asyncio.current_task()
-    if isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and task and task.cancelling()):
+def _reraise_cancellation(error: BaseException, task: asyncio.Task[Any] | None) -> None:
+    """Let through what the engine itself asked of `task`; a backend's own exit or cancellation is its failure."""
+    if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
         raise error
+    if isinstance(error, GeneratorExit) and _running_task() is not task:  # it is closed from outside, with its loop
+        raise error
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return None
+
+
+def _readable(error: GenerationError) -> GenerationError:
+    """The error without what the engine cannot read of it: it may be of a class of the backend's."""
+    if getattr(error, "retry_after", None) is not None:
+        error.retry_after = wait_of(error.retry_after)  # type: ignore[attr-defined]  # it has it
+    for name in ("raw", "model"):
+        if not isinstance(getattr(error, name), str | None):
+            setattr(error, name, None)
+    return error
+
+
+def _uncounted(error: GenerationError, usage: object) -> BackendError:
+    """In place of an error whose tokens cannot be counted."""
+    what = usage if isinstance(usage, Usage) else type(usage).__name__
+    return BackendError(f"The backend's {type(error).__name__} has {what} as its `usage`: {error}")
+
+
+_TEXT = (str, type(None))
+_RESPONSE_PARTS: tuple[tuple[str, Any], ...] = (
+    ("generations", (list, tuple)),
+    ("usage", (Usage, type(None))),
+    ("quota", (Quota, type(None))),
+    ("model", _TEXT),
+)
+_GENERATION_PARTS: tuple[tuple[str, Any], ...] = (("text", _TEXT), ("finish_reason", _TEXT), ("reasoning", _TEXT))
+_MOST = 2**63  # what the ledger can hold
 
 
 def _checked(response: Any) -> GenerationResponse:
     """The response, once all its parts are what they should be: a backend may be anybody's."""
     if not isinstance(response, GenerationResponse):
         raise BackendError(f"The backend returned {type(response).__name__}, not a GenerationResponse.")
-    parts: tuple[tuple[str, Any, Any], ...] = (
-        ("generations", response.generations, list | tuple),
-        ("usage", response.usage, Usage | None),
-        ("quota", response.quota, Quota | None),
-    )
-    for name, part, kind in parts:
-        if not isinstance(part, kind):
-            raise BackendError(f"The backend's response has {type(part).__name__} as its `{name}`.")
-    for generation in response.generations:
-        fault = _fault_of(generation)
+    fault = _fault_of(response, _RESPONSE_PARTS, "response")
+    if fault is not None:
+        raise BackendError(fault)
+    if response.usage is not None and not _are_tokens(response.usage):
+        raise BackendError(f"The backend's `usage` holds what are no numbers of tokens: {response.usage}.")
+    generations: Any = response.generations
+    for generation in generations:
+        if not isinstance(generation, Generation):
+            fault = f"The backend's `generations` hold {type(generation).__name__}, not Generation."
+        else:
+            fault = _fault_of(generation, _GENERATION_PARTS, "generation")
         if fault is not None:
             raise BackendError(fault, usage=response.usage)
     return response
 
 
-def _fault_of(generation: Any) -> str | None:
-    if not isinstance(generation, Generation):
-        return f"The backend's `generations` hold {type(generation).__name__}, not Generation."
-    text: Any = generation.text
-    if not isinstance(text, str | None):
-        return f"The backend's generation has {type(text).__name__} as its `text`."
+def _fault_of(whole: Any, parts: tuple[tuple[str, Any], ...], what: str) -> str | None:
+    for name, kinds in parts:
+        part = getattr(whole, name)
+        if not isinstance(part, kinds):
+            return f"The backend's {what} has {type(part).__name__} as its `{name}`."
     return None
 
 
-def _unreadable(error: GenerationError, usage: object) -> BackendError:
-    """In place of an error whose tokens cannot be counted."""
-    return BackendError(f"The backend's {type(error).__name__} has {type(usage).__name__} as its `usage`: {error}")
+def _are_tokens(usage: Any) -> bool:
+    if not isinstance(usage, Usage):
+        return False
+    counts: tuple[Any, ...] = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    return all(isinstance(count, int) and 0 <= count < _MOST for count in counts)
 
 
 _backends: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import (
     BudgetError,
-    ConfigurationError,
     GenerationError,
     IncompleteResponseError,
     LedgerError,
@@ -189,7 +188,7 @@ class Stream:
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
-        except (LedgerError, ConfigurationError) as exc:
+        except Exception as exc:  # noqa: BLE001 - of the ledger, mostly; whatever it is, the taker must hear of it
             self.stop(exc)
             return
         if not samples:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
 from ..types import GenerationResponse, PaidAnswer
+from .allowances import quota_of
 from .batch_records import refusal_of_online
 from .cycle import Cycle
 from .limits import Controller
@@ -242,7 +243,7 @@ class Window:
             sent_at=unit.sent_at,
             in_flight=self._workers,
             tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
-            quota=response.quota,
+            quota=quota_of(response.quota, longest=stream.backend.deadline),
         )
         if stream.observers.request_finished is not None:
             stream.observers.request_finished(run=stream.info, request=unit.request, response=response, latency=latency)
@@ -280,8 +281,11 @@ class Window:
             unit.attempts -= 1
             unit.refusals += 1
             unit.stream.stats.rate_limited += 1
-            wait = backoff(unit.refusals, self._rng) if error.retry_after is None else error.retry_after
-            self.controller.refused(now, sent_at=unit.sent_at, wait=wait, quota=error.quota)
+            # "At once" is what a clock that runs behind ours says too; who believed it would never stop asking.
+            wait = error.retry_after or backoff(unit.refusals, self._rng)
+            longest = unit.stream.backend.deadline  # nobody is left alone for longer
+            quota = quota_of(error.quota, longest=longest)
+            self.controller.refused(now, sent_at=unit.sent_at, wait=min(wait, longest), quota=quota)
             delay = wait  # the gate spaces those that wait out
         elif isinstance(error, TransientError):
             self.controller.faulted()

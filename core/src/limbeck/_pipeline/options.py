@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypedDict, get_args
+from typing import TYPE_CHECKING, Final, TypedDict
 
+from .._engine.options import check_max_failed, check_run_dir, check_storing
 from ..errors import ConfigurationError
-from ..types import Durability, StoredRequests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .._engine.prices import PriceSource, PriceTable
     from .._engine.rerun import RerunPlan
     from .._task.task import Task
+    from ..types import Durability, StoredRequests
     from .estimating import Meter
 
 
@@ -66,10 +67,9 @@ class Options:
         Raises:
             ConfigurationError: an option has no such value.
         """
-        for name, known in (("durability", get_args(Durability)), ("ledger_requests", get_args(StoredRequests))):
-            if getattr(self, name) not in known:
-                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}; it is {' or '.join(map(repr, known))}.")
-        if self.max_failed is not None and not self.max_failed >= 0:
-            raise ConfigurationError(f"`max_failed` is {self.max_failed!r}; it is a count, or a fraction below 1.")
+        check_storing(self.durability, self.ledger_requests)
+        check_max_failed(self.max_failed)
+        if self.run_dir is not None:
+            check_run_dir(self.run_dir)
         if not isinstance(self.observers, list | tuple):
             raise ConfigurationError("`observers` is a list of objects with hooks: write `observers=[observer]`.")

@@ -6,7 +6,16 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from .._step import required_columns
-from ..errors import GenerationError, LimbeckWarning, OutputError, RowError, RowFailedError, RunStoppedError
+from ..errors import (
+    GenerationError,
+    LimbeckWarning,
+    OutputError,
+    RowError,
+    RowFailedError,
+    RunStoppedError,
+    described,
+    has_message,
+)
 from ..structured import conform, json_schema_of
 from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
@@ -64,7 +73,7 @@ class TaskWork:
             method = "schema_for"
             schema = json_schema_of(self._task.schema_for(input)) if self._structured else None
         except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
-            raise RowError(f"`{method}` of task {self.name!r} raised {type(exc).__name__}: {exc}") from exc
+            raise RowError(f"`{method}` of task {self.name!r} raised {described(exc)}") from exc
         if not isinstance(messages, list) or not messages:
             what = "an empty list" if messages == [] else type(messages).__name__
             raise RowError(f"`format_input` of task {self.name!r} returned {what}, not a list of messages.")
@@ -126,10 +135,12 @@ class TaskWork:
             method = "format_output"
             columns = self._task.format_output(text, input)
         except GenerationError as exc:
+            if not has_message(exc):
+                raise OutputError(f"`{method}` of task {self.name!r} raised {described(exc)}", raw=text) from exc
             exc.raw = generation.text
             raise
         except BaseException as exc:  # as in `prepare`
-            message = f"`{method}` of task {self.name!r} raised {type(exc).__name__}: {exc}"
+            message = f"`{method}` of task {self.name!r} raised {described(exc)}"
             raise OutputError(message, raw=generation.text) from exc
         return self._in_order(columns, generation)
 
