@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterable, Callable, Iterable
 
     from .handoff import Handoff
 
@@ -24,34 +26,69 @@ def read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, over: 
         for row in rows:
             if over():
                 break
-            if not inbox.give(row):
+            if not inbox.give(_own(row)):
                 room.wait()
                 room.clear()
     except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
         inbox.end(exc)
     else:
         inbox.end()
+    finally:
+        if isinstance(rows, Generator):  # what it holds open is let go now, not when it is collected
+            with suppress(Exception):  # the run has ended
+                rows.close()
 
 
-async def aread(rows: AsyncIterable[Any], inbox: Handoff[Any], room: asyncio.Event, over: Callable[[], bool]) -> None:
-    """As `read`, on the event loop that the rows belong to."""
+def _own(row: Any) -> Any:
+    """A copy, for a source that fills the same dict again and again, and for who changes rows that were read."""
+    return row.copy() if type(row) is dict else row
+
+
+async def aread(
+    rows: AsyncIterable[Any],
+    inbox: Handoff[Any],
+    room: asyncio.Event,
+    over: Callable[[], bool],
+    *,
+    stop: Callable[[BaseException], object] | None = None,
+) -> None:
+    """As `read`, on the event loop that the rows belong to.
+
+    Args:
+        stop: ends the run. With it, this goes on until the run is over, for a loop that ends sooner cancels it.
+    """
+    try:
+        await _hand_in(rows, inbox, room, over)
+        while stop is not None and not over():
+            await room.wait()
+            room.clear()
+    except asyncio.CancelledError:
+        stopped = ConfigurationError("The event loop that reads the rows was stopped.")
+        (stop or inbox.end)(stopped)
+        raise
+    finally:
+        if isinstance(rows, AsyncGenerator):  # as in `read`
+            with suppress(Exception):
+                await rows.aclose()
+
+
+async def _hand_in(
+    rows: AsyncIterable[Any], inbox: Handoff[Any], room: asyncio.Event, over: Callable[[], bool]
+) -> None:
     try:
         async for row in rows:
             if over():
                 break
-            if not inbox.give(row):
+            if not inbox.give(_own(row)):
                 await room.wait()
                 room.clear()
-    except asyncio.CancelledError:
-        inbox.end(ConfigurationError("The event loop that reads the rows was stopped."))
-        raise
     except Exception as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
         inbox.end(exc)
     else:
         inbox.end()
 
 
-async def in_turns(rows: Iterable[Any]) -> AsyncIterator[Any]:
+async def in_turns(rows: Iterable[Any]) -> AsyncGenerator[Any, None]:
     """The rows of a plain iterable, which lets others on the loop have their turn."""
     for number, row in enumerate(rows):
         yield row

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import LimbeckError
+from ..errors import ConfigurationError, LimbeckError
 from .cache import open_cache
 from .failures import Failures
 from .handoff import EMPTY, END, Handoff
@@ -132,7 +132,8 @@ class _Run:
         before: RowStream | None = None,
     ) -> None:
         self._window = window = backend.window
-        self._loop = loop = portal().loop
+        self._home = portal()
+        self._loop = loop = self._home.loop
 
         def wake_window() -> None:
             _call_on(loop, window.wake)
@@ -202,6 +203,18 @@ class _Run:
     def stop(self) -> None:
         """Stop asking. Requests in flight are cancelled; rows that are done can still be taken, in order."""
         self._loop.call_soon_threadsafe(self._stream.stop)
+
+    def _refuse_fork(self) -> None:
+        """Raise where nothing would ever come.
+
+        Raises:
+            ConfigurationError: the process was forked from the one that began the run, or is at its end.
+        """
+        if not self._home.usable:
+            raise ConfigurationError(
+                "This run goes on in the process that began it, which was forked, or it ended with that. "
+                "Begin runs behind the fork."
+            )
 
     def _next_lot(self) -> Any:
         """A row's id and what came of it, `EMPTY` or `END`; raises what stopped the run once the rows are out."""
@@ -305,13 +318,15 @@ class RowStream(_Run):
                 yield from (Identified(f"{id}.{sample}", row) for sample, row in enumerate(rows))
 
     def _wait(self) -> None:
+        self._refuse_fork()
         self._arrived.wait()
         self._arrived.clear()
 
     def close(self) -> None:
         """Stop asking, and wait until the ledger is closed; for `with` and for who does not want the rest."""
-        self.stop()
-        self._ending.closed.wait()
+        if self._home.usable:  # not in a fork: the run is the parent's
+            self.stop()
+            self._ending.closed.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -333,7 +348,7 @@ class AsyncRowStream(_Run):
     ) -> None:
         self._arrived = arrived = asyncio.Event()
         room = asyncio.Event()
-        caller = asyncio.get_running_loop()
+        caller = _running_loop()
         super().__init__(
             *(work, backend, registry, options),
             wake_giver=lambda: _call_on(caller, room.set),
@@ -341,14 +356,19 @@ class AsyncRowStream(_Run):
         )
         self._start()
         source = rows if isinstance(rows, AsyncIterable) else in_turns(rows)
-        stream = self._stream
-        self._reader = asyncio.ensure_future(aread(source, self._inbox, room, lambda: stream.ended))
+        stream, loop = self._stream, self._loop
+        reading = aread(
+            *(source, self._inbox, room, lambda: stream.ended),
+            stop=lambda error: _call_on(loop, lambda: stream.stop(error)),
+        )
+        self._reader = asyncio.ensure_future(reading)
 
     def __aiter__(self) -> AsyncIterator[Row]:
         return self
 
     async def __anext__(self) -> Row:
         while (row := self._next_row()) is EMPTY:
+            self._refuse_fork()
             await self._arrived.wait()
             self._arrived.clear()
         if row is END:
@@ -357,15 +377,25 @@ class AsyncRowStream(_Run):
 
     async def aclose(self) -> None:
         """Stop asking and stop reading, and wait until the ledger is closed."""
-        self.stop()
+        if self._home.usable:  # as in `RowStream.close`
+            self.stop()
         self._reader.cancel()
-        await asyncio.to_thread(self._ending.closed.wait)
+        await asyncio.wait([self._reader])
+        if self._home.usable:
+            await asyncio.to_thread(self._ending.closed.wait)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError("`arun` is for a running event loop. Without one, use `run`.") from None
 
 
 def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
