@@ -18,6 +18,7 @@ import pytest
 from limbeck import Task
 from limbeck._engine.ledger import Ledger, release_ledger, shared_ledger
 from limbeck._engine.ledger_file import FILE, MIGRATIONS
+from limbeck._engine.stats import RunStats
 from limbeck.errors import BadRequestError, ConfigurationError, LedgerError, LimbeckWarning
 from limbeck.testing import EchoLLM, ScriptedLLM
 from limbeck.types import Generation, GenerationResponse, Usage
@@ -218,8 +219,49 @@ def test_a_ledger_that_is_damaged_inside_is_an_error_before_any_call(tmp_path: P
 
 def test_a_path_that_can_be_no_directory_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(LedgerError, match=r"The run directory '.*file' cannot be made"):
+    with pytest.raises(LedgerError, match=r"The run directory '.*file' is a file. It was left as it is; name another"):
         Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path / "file")
+    with pytest.raises(LedgerError, match=r"The run directory '.*below' cannot be made: .* Name another"):
+        Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE calls SET detail = '{half'",
+        """UPDATE calls SET detail = '{"unheard-of": 1}'""",
+        "UPDATE calls SET text = x'ff00'",
+        "UPDATE calls SET sample = 'first'",
+        "UPDATE steps SET config = '{half'",
+        "PRAGMA user_version = -1",
+    ],
+)
+def test_a_damaged_value_that_sqlite_does_not_notice_is_an_error_before_any_call(damage: str, tmp_path: Path) -> None:
+    ask(NumberedLLM(), ["0", "1"], tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE)) as vandal:
+        vandal.execute(damage)
+        vandal.commit()
+    llm = NumberedLLM()
+    with pytest.raises(LedgerError, match="damaged"):
+        ask(llm, ["0", "1"], tmp_path)
+    assert llm.asked == {}
+
+
+def test_the_place_of_the_failed_rows_may_be_taken_which_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "failed.jsonl").mkdir()
+    with pytest.raises(LedgerError, match=r"failed.jsonl' cannot be written anew: .* Move it away"):
+        Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path)
+
+
+def test_two_runs_that_began_at_one_time_by_the_clock_are_both_noted(tmp_path: Path) -> None:
+    stats = RunStats(rows_in=1, rows_failed=1)
+    stats.failures["BadRequestError"] = 1
+    ledger = Ledger(tmp_path)
+    with closing(ledger), closing(ledger.step("ask", {})) as step:
+        step.note_run(stats, 7.0, None)
+        step.note_run(stats, 7.0, None)
+        ledger.flush()
+    assert select(tmp_path, "SELECT count(*) FROM step_runs") == [(2,)]
 
 
 # Who may open it
@@ -247,6 +289,28 @@ def test_two_runs_of_one_task_in_one_directory_at_once_are_refused(tmp_path: Pat
         llm.wait_until_asked()
         with pytest.raises(LedgerError, match=r"The step 'ask' is running in .* already. Give it another name"):
             Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path)
+
+
+def test_of_threads_that_begin_the_same_step_at_once_one_is_let_in(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    together = threading.Barrier(8)
+    refused = []
+
+    def begin() -> None:
+        together.wait(PATIENCE)
+        try:
+            ledger.step("ask", {})
+        except LedgerError as exc:
+            refused.append(str(exc))
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    ledger.close()
+    assert len(refused) == 7
+    assert "is running in" in refused[0]
 
 
 def test_tasks_of_other_names_share_the_directory_and_keep_apart(tmp_path: Path) -> None:

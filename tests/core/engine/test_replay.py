@@ -102,6 +102,19 @@ def test_replaying_writes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "ledger.sqlite").read_bytes() == before
 
 
+def test_a_recording_without_write_permission_is_replayed(tmp_path: Path) -> None:
+    folder = tmp_path / "recording"
+    recorded = record(folder, questions(1), "zero")
+    # Root may write everywhere: a place that is taken keeps a file from being made there for root too.
+    (folder / "ledger.sqlite-shm").mkdir()
+    folder.chmod(0o555)
+    try:
+        with replay(folder):
+            assert processed(Ask(llm=ScriptedLLM(script=[])), questions(1)) == recorded
+    finally:
+        folder.chmod(0o755)
+
+
 def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_text("my notes\n" * 100, encoding="utf-8")
     with pytest.raises(LedgerError, match="cannot be read"), replay(tmp_path):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -263,6 +265,18 @@ def test_a_retry_that_is_wrong_asks_nothing(words: list[str], told: str, asked: 
     assert told in result.stderr
     assert asked == []
     assert Path("out.jsonl").read_bytes() == before or result.exit_code == 5
+
+
+def test_a_retry_of_damaged_answers_is_told_as_that() -> None:
+    run()
+    with closing(sqlite3.connect(Path("run", "ledger.sqlite"))) as vandal:
+        vandal.execute("UPDATE calls SET detail = '{half'")
+        vandal.commit()
+    result = invoke("retry", "run", "--where", "failed")
+    assert result.exit_code in (1, 5)
+    assert "The ledger in" in result.stderr
+    assert "is damaged" in result.stderr
+    assert "This was not expected" not in result.stderr
 
 
 def test_the_command_that_began_the_run_stays_noted() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import LedgerError
-from .ledger_file import FILE
+from .ledger_file import FILE, read_only
 from .stored_calls import ANSWER_COLUMNS, stored_answer
 
 if TYPE_CHECKING:
@@ -114,4 +114,4 @@ def _run_folders(place: Path) -> list[Path]:
 
 
 def _open(folder: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{(folder / FILE).as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    return read_only(folder / FILE)

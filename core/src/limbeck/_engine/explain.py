@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LedgerError
 from .changes import changes
 from .keys import VERSION, Keyring
-from .ledger_file import FILE
+from .ledger_file import FILE, read_only
 from .lineage import Maker, stored_makers
 from .stored_failures import StoredFailure, latest_failure
 
@@ -98,7 +98,7 @@ def _reading(run_dir: str | Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise LedgerError(f"There is no ledger in {str(run_dir)!r}.")
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as reader:
+        with closing(read_only(path)) as reader:
             yield reader
     except sqlite3.Error as exc:
         raise LedgerError(f"The ledger in {str(run_dir)!r} cannot be read: {exc}.") from exc

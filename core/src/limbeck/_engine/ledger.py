@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import queue
-import sqlite3
 import threading
 import warnings
 from contextlib import ExitStack, closing, suppress
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError, LimbeckWarning
 from .changes import changes, config_text
-from .ledger_file import CLAIMS, FILE, connect, lock_folder, make_folder, open_file
+from .ledger_file import CLAIMS, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
 from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ class Ledger:
         self.folder = Path(folder)
         self.stores_requests = requests == "full"
         self._steps: set[str] = set()
+        self._naming = threading.Lock()  # of steps: runs may begin in several threads
         self._failure: LedgerError | None = None
         make_folder(self.folder)
         with ExitStack() as opened:
@@ -57,8 +57,7 @@ class Ledger:
             self._writer = opened.enter_context(closing(open_file(self.folder / FILE, durability)))
             self.reader = opened.enter_context(closing(connect(self.folder / FILE)))
             self.reader.executescript(CLAIMS)
-            # Every row passes again, from the ledger where it is there: failures are written anew.
-            (self.folder / FAILED_FILE).unlink(missing_ok=True)
+            _forget_failures(self.folder / FAILED_FILE)
             opened.pop_all()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="limbeck-ledger", daemon=True)
@@ -72,15 +71,21 @@ class Ledger:
         Raises:
             LedgerError: the step is running in this directory already, or the file cannot be read.
         """
-        if name in self._steps:
-            raise LedgerError(f"The step {name!r} is running in {str(self.folder)!r} already. Give it another name.")
+        with self._naming:
+            if name in self._steps:
+                raise LedgerError(
+                    f"The step {name!r} is running in {str(self.folder)!r} already. Give it another name, or wait."
+                )
+            self._steps.add(name)
         try:
             self._note_config(name, config)
-            step = StepLedger(self, name)
-        except sqlite3.Error as exc:
+            return StepLedger(self, name)
+        except UNREADABLE as exc:
+            self.release(name)
             raise self.unreadable(exc) from exc
-        self._steps.add(name)
-        return step
+        except BaseException:
+            self.release(name)
+            raise
 
     def _note_config(self, name: str, config: Mapping[str, Any]) -> None:
         stored = self.reader.execute("SELECT config FROM steps WHERE name = ?", (name,)).fetchone()
@@ -99,11 +104,11 @@ class Ledger:
         """The run of step `name` is over."""
         self._steps.discard(name)
 
-    def unreadable(self, cause: sqlite3.Error) -> LedgerError:
+    def unreadable(self, cause: Exception) -> LedgerError:
         """What to raise when a look-up fails."""
         return LedgerError(
-            f"The ledger in {str(self.folder)!r} cannot be read: {cause}. It was left as it is; mend the cause, "
-            "or use another run directory."
+            f"The ledger in {str(self.folder)!r} cannot be read: {cause}. It was left as it is; mend the cause "
+            f"({remedy(cause)}), or use another run directory."
         )
 
     # Writing
@@ -151,7 +156,7 @@ class Ledger:
         except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it instead of waiting
             self._failure = LedgerError(
                 f"The ledger in {str(self.folder)!r} cannot be written: {exc}. The answers committed before are safe; "
-                "mend the cause (free some space, say) and run again with the same directory."
+                f"mend the cause ({remedy(exc)}) and run again with the same directory."
             )
             self._failure.__cause__ = exc
             if self._writer.in_transaction:
@@ -179,6 +184,14 @@ class Ledger:
         self.reader.close()
         self._writer.close()
         self._lock_file.close()
+
+
+def _forget_failures(path: Path) -> None:
+    """Every row passes again, from the ledger where it is there: failures are written anew."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise LedgerError(f"{str(path)!r} cannot be written anew: {exc}. Move it away.") from exc
 
 
 def _resolve(waiting: list[Any], error: LedgerError | None) -> None:

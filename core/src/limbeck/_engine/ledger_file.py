@@ -106,11 +106,26 @@ CLAIMS = """
 """
 
 
+# What a look-up raises: SQLite, and what comes of values that it reads from a damaged file without noticing.
+UNREADABLE = (sqlite3.Error, ValueError, TypeError)
+
+
+def remedy(cause: Exception) -> str:
+    """How to mend what SQLite complains of."""
+    if isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause):
+        return "another program holds it: end that"
+    if "malformed" in str(cause) or "damaged" in str(cause) or not isinstance(cause, sqlite3.Error):
+        return f"it is damaged: `sqlite3 {FILE} .recover` reads what is left of it into a new file"
+    return "free some space, say"
+
+
 def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as exc:
+        raise LedgerError(f"The run directory {str(folder)!r} is a file. It was left as it is; name another.") from exc
     except OSError as exc:
-        raise LedgerError(f"The run directory {str(folder)!r} cannot be made: {exc}.") from exc
+        raise LedgerError(f"The run directory {str(folder)!r} cannot be made: {exc}. Name another.") from exc
 
 
 def lock_folder(folder: Path) -> sqlite3.Connection:
@@ -135,6 +150,23 @@ def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         raise LedgerError(f"{str(path)!r} cannot be opened: {exc}. May this user write there?") from exc
 
 
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection to a ledger for who only looks: while a run goes on, or where nothing may be written."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(f"{path.name}-wal").exists():
+            raise
+        # A reader has a file of its own beside the ledger; where it can have none, nobody writes either.
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False)
+    except sqlite3.Error:
+        pass  # it is no ledger: the first look-up says so
+    return connection
+
+
 def open_file(path: Path, durability: Durability) -> sqlite3.Connection:
     connection = connect(path)
     try:
@@ -145,7 +177,7 @@ def open_file(path: Path, durability: Durability) -> sqlite3.Connection:
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
-    except sqlite3.Error as exc:
+    except UNREADABLE as exc:
         connection.close()
         raise LedgerError(
             f"{str(path)!r} cannot be opened as a ledger: {exc}. It was left as it is; use another run directory."
@@ -161,6 +193,8 @@ def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) ->
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if tables and application != _APPLICATION_ID:
         raise LedgerError(f"{str(path)!r} is a database of another program. It was left as it is; use another folder.")
+    if version < 0:
+        raise LedgerError(f"{str(path)!r} is damaged. It was left as it is; use another folder.")
     if version > len(MIGRATIONS):
         raise LedgerError(
             f"{str(path)!r} was written by a newer Limbeck (format {version}; this one knows up to {len(MIGRATIONS)}). "

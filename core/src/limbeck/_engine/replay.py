@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
 from .backend import Backend
-from .ledger_file import FILE
+from .ledger_file import FILE, read_only
 from .portal import portal
 from .stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
 
@@ -35,7 +35,10 @@ class Replay:
         path = self.folder / FILE
         if not path.is_file():
             raise LedgerError(f"There is no ledger in {str(self.folder)!r} to replay.")
-        self._reader = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        try:
+            self._reader = read_only(path)
+        except sqlite3.Error as exc:
+            raise LedgerError(f"The ledger in {str(self.folder)!r} cannot be read: {exc}.") from exc
         self._served: defaultdict[bytes, int] = defaultdict(int)
 
     def backend(self, llm: Any) -> Backend:

@@ -15,7 +15,6 @@ from ..errors import BackendError, ConfigurationError, GenerationError, RowError
 from .jobs import Outcome
 from .lineage import Lineage
 from .step_ledger import StepLedger
-from .stored_calls import stored_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,7 +140,7 @@ class Rerun:
             for record in self._ledger.history(id, step=follower.step):
                 maker = makers.get(record.maker)
                 if record.error is None and maker is not None and maker.key(messages) == record.key:
-                    return follower.reader.columns(stored_answer(record.answer).generation, row)
+                    return follower.reader.columns(self._ledger.answer_of(record).generation, row)
         except GenerationError:  # it cannot be asked about, or was not answered well: its columns are null
             return row
         return row
@@ -151,6 +150,7 @@ class _History:
     """All that the ledger has of a row's calls with these messages, the latest first."""
 
     def __init__(self, ledger: StepLedger, job: Job, request: GenerationRequest, before: bytes) -> None:
+        self._ledger = ledger
         self._records = ledger.history(job.id)
         self._makers = ledger.makers()
         self._messages = request.messages
@@ -167,7 +167,7 @@ class _History:
             failure = failure or record
         if failure is None:
             return Outcome(error=RowError("This row was never asked about; the condition `failed` means it too."))
-        usage = stored_answer(failure.answer).usage
+        usage = self._ledger.answer_of(failure).usage
         return Outcome(error=_rebuilt(failure), usage=usage, attempts=failure.attempts)
 
     def bought(self, sample: int, key: bytes) -> Outcome | None:
@@ -178,7 +178,7 @@ class _History:
         return None
 
     def _answered(self, record: Any) -> Outcome:
-        answer = stored_answer(record.answer)
+        answer = self._ledger.answer_of(record)
         maker: Maker | None = self._makers.get(record.maker)
         lineage = None if maker is None else Lineage(maker.model_name, maker.parameters, new=False)
         return Outcome(answer.generation, None, answer.usage, answer.latency, answer.attempts, lineage)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RowError
 from .keys import canonical
+from .ledger_file import UNREADABLE
 
 if TYPE_CHECKING:
     from ..types import Row
@@ -35,14 +36,21 @@ class StepResults:
         self._prefix = blake2b(canonical(identity), digest_size=16)
 
     def find(self, id: str, row: Row) -> list[Row] | None:
-        """The rows that came of `row`: under its own id, or, where it has moved, of an equal one."""
+        """The rows that came of `row`: under its own id, or, where it has moved, of an equal one.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
         key = self._key(row)
         if key is None:
             return None
         reader = self._ledger.reader
-        found = reader.execute(_OWN, (self._name, key, id)).fetchone()
-        found = found or reader.execute(_ANY, (self._name, key)).fetchone()
-        return None if found is None else json.loads(found[0])
+        try:
+            found = reader.execute(_OWN, (self._name, key, id)).fetchone()
+            found = found or reader.execute(_ANY, (self._name, key)).fetchone()
+            return None if found is None else json.loads(found[0])
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
 
     def keep(self, id: str, row: Row, made: list[Row]) -> None:
         """Hand a result to the writer; nobody waits for it."""

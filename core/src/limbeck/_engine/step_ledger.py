@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..types import Usage
 from .batch_records import BatchRecords
 from .changes import config_text
-from .ledger_file import INDEXES
+from .ledger_file import INDEXES, UNREADABLE
 from .lineage import Maker, Makers, stored_makers
 from .stored_calls import (
     ANSWER_COLUMNS,
@@ -73,7 +73,7 @@ class StepLedger:
             if of_the_key and None in found:
                 for answer in self._moved(key, found.count(None)):
                     found[found.index(None)] = answer
-        except sqlite3.Error as exc:
+        except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
         return found
 
@@ -180,13 +180,24 @@ class StepLedger:
         except sqlite3.Error as exc:
             raise self._ledger.unreadable(exc) from exc
 
+    def answer_of(self, call: StoredCall) -> StoredAnswer:
+        """What a call of the history answered.
+
+        Raises:
+            LedgerError: it is damaged.
+        """
+        try:
+            return stored_answer(call.answer)
+        except sqlite3.Error as exc:
+            raise self._ledger.unreadable(exc) from exc
+
     def makers(self, *, step: str | None = None) -> dict[int | None, Maker]:
         """What made the step's answers when they were first asked for, by id; or another step's."""
         name = step or self._name
         if name not in self._stored_makers:
             try:
                 self._stored_makers[name] = stored_makers(self._ledger.reader, name)
-            except sqlite3.Error as exc:
+            except UNREADABLE as exc:
                 raise self._ledger.unreadable(exc) from exc
         return self._stored_makers[name]
 
@@ -201,9 +212,12 @@ class StepLedger:
     def spent(self, price: Callable[[Usage], float | None]) -> tuple[float, int, int]:
         """Dollars, tokens and requests that earlier runs of the step spent; `price` is for answers that have none."""
         reader = self._ledger.reader
-        cost, tokens, requests = reader.execute(SPENT, (self._name,)).fetchone()
-        for record in reader.execute(UNPRICED, (self._name,)):
-            cost += price(Usage(**dict(zip(TOKENS, record, strict=True)))) or 0.0
+        try:
+            cost, tokens, requests = reader.execute(SPENT, (self._name,)).fetchone()
+            for record in reader.execute(UNPRICED, (self._name,)):
+                cost += price(Usage(**dict(zip(TOKENS, record, strict=True)))) or 0.0
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
         return cost, int(tokens), requests
 
     def note_run(self, stats: RunStats, started: float, error: BaseException | None) -> None:

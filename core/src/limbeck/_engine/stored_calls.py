@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..types import Generation, StoredAnswer, Usage
@@ -97,14 +98,20 @@ def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: 
 
 
 def stored_answer(record: tuple[Any, ...]) -> StoredAnswer:
-    """What a row of `ANSWER_COLUMNS` holds."""
-    _, _, _, text, finish_reason, detail, model, *tokens, latency, attempts = record
-    usage = None if tokens[0] is None else Usage(**dict(zip(TOKENS, tokens, strict=True)))
-    extra = json.loads(detail) if detail else {}
-    generation = Generation(text=stored_text(text), finish_reason=stored_text(finish_reason), **extra)
-    return StoredAnswer(
-        generation=generation, usage=usage, model=stored_text(model), latency=latency, attempts=attempts
-    )
+    """What a row of `ANSWER_COLUMNS` holds.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged, which SQLite does not notice of a value.
+    """
+    id, _, _, text, finish_reason, detail, model, *tokens, latency, attempts = record
+    try:
+        usage = None if tokens[0] is None else Usage(**dict(zip(TOKENS, tokens, strict=True)))
+        extra = json.loads(detail) if detail else {}
+        generation = Generation(text=stored_text(text), finish_reason=stored_text(finish_reason), **extra)
+        model = stored_text(model)
+    except (ValueError, TypeError) as exc:
+        raise sqlite3.DatabaseError(f"the answer of call {id} is damaged ({exc})") from exc
+    return StoredAnswer(generation=generation, usage=usage, model=model, latency=latency, attempts=attempts)
 
 
 def _tokens(usage: Usage | None) -> tuple[int | None, ...]:
@@ -121,7 +128,10 @@ def _detail(generation: Generation) -> str | None:
         for name in ("reasoning", "tool_calls", "logprobs")
         if (value := getattr(generation, name)) is not None
     }
-    return json.dumps(detail, default=str)
+    try:
+        return json.dumps(detail, default=str)
+    except (TypeError, ValueError, RecursionError):  # keys that are no texts, a value that holds itself
+        return json.dumps({name: repr(value) for name, value in detail.items()})
 
 
 def request_text(request: GenerationRequest) -> str:

@@ -97,7 +97,8 @@ FAILURES_MIGRATION = """
 """
 
 INSERT_RUN = f"INSERT INTO step_runs VALUES (NULL{', ?' * 12})"
-INSERT_FAILURES = "INSERT INTO step_failures VALUES (?, ?, ?, ?)"
+# A clock may stand still, or be set back: two runs may have begun at one time.
+INSERT_FAILURES = "INSERT OR REPLACE INTO step_failures VALUES (?, ?, ?, ?)"
 
 # What earlier runs of a step spent, and the responses that no price was known for. Samples of one response have
 # one row and one time; the last attempt of a call counts those before it.
