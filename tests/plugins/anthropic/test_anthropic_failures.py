@@ -64,6 +64,20 @@ def test_a_date_to_wait_for_becomes_seconds(ask: Callable[..., GenerationRespons
     assert error.retry_after == pytest.approx(3600, abs=30)
 
 
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be set here")
+def test_a_date_without_a_zone_is_meant_in_utc_wherever_the_client_is(
+    ask: Callable[..., GenerationResponse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    date = time.asctime(time.gmtime(time.time() + 600))  # the old form of an HTTP date
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        error = error_for(ask, rate_limited(retry_after=date))
+    time.tzset()
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == pytest.approx(600, abs=60)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [("-5", 0.0), ("soon", None), ("nan", None), ("inf", None), ("Thu, 01 Jan 2015 00:00:00 GMT", 0.0)],
@@ -83,7 +97,8 @@ def test_a_429_without_a_header_says_no_wait(ask: Callable[..., GenerationRespon
 
 
 def test_a_429_tells_what_is_left(ask: Callable[..., GenerationResponse]) -> None:
-    error = error_for(ask, rate_limited(anthropic_ratelimit_requests_remaining="0"))
+    odd = {"anthropic_ratelimit_tokens_remaining": "9" * 5000, "anthropic_ratelimit_tokens_reset": "soon"}
+    error = error_for(ask, rate_limited(anthropic_ratelimit_requests_remaining="0", **odd))
     assert error.quota is not None
     assert error.quota.requests_remaining == 0
 

@@ -14,7 +14,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from support.command import REPOSITORY, install, limbeck, read_rows, rows_of, start, write_rows
+from support.command import (
+    REPOSITORY,
+    SCRIPT,
+    environment,
+    install,
+    limbeck,
+    read_rows,
+    rows_of,
+    start,
+    write_rows,
+)
 from support.openai_server import Exchange, OpenAIServer, answer, context_too_long, hang, openai_server, unauthorized
 
 ROWS = [{"instruction": f"question {number}"} for number in range(1, 6)]
@@ -180,6 +190,23 @@ def test_the_same_command_goes_on_from_its_run_directory_and_buys_nothing_twice(
     assert done.returncode == 0
     assert "2 answers from the ledger" in done.stderr
     assert [row["instruction"] for row in read_rows(tmp_path / "out.jsonl")] == [row["instruction"] for row in ROWS]
+
+
+def test_a_stream_that_is_closed_is_an_error_where_rows_go_and_nothing_otherwise(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", ROWS)
+
+    def run(redirections: str, *more: str) -> subprocess.CompletedProcess[str]:
+        line = shlex.join([SCRIPT, "generate", "-m", "offline", "-i", rows, *more])
+        return subprocess.run(
+            f"{line} {redirections}", shell=True, capture_output=True, text=True, env=environment(), check=False
+        )
+
+    to_stdout = run(">&-")
+    assert to_stdout.returncode == 5
+    assert "error: " in to_stdout.stderr
+    assert "Traceback" not in to_stdout.stderr
+    assert run(">&- 2>&- <&-", "-o", str(tmp_path / "out.jsonl")).returncode == 0
+    assert len(read_rows(tmp_path / "out.jsonl")) == len(ROWS)
 
 
 def test_ctrl_c_while_stdin_gives_no_rows_ends_the_command(tmp_path: Path) -> None:

@@ -325,3 +325,21 @@ def test_a_ledger_that_cannot_be_used_exits_with_1_and_nothing_is_touched(statem
     assert result.exit_code == 1
     assert told in result.stderr
     assert Path("out.jsonl").read_bytes() == written
+
+
+@pytest.mark.usefixtures("asked")
+def test_an_empty_name_of_a_directory_is_refused_and_not_taken_for_the_working_directory() -> None:
+    result = generate("--run-dir", "")
+    assert result.exit_code == 1
+    assert "`run_dir` is '', which names no directory" in result.stderr
+    assert not Path("ledger.sqlite").exists()
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_is_no_directory_is_told_also_where_the_output_exists() -> None:
+    Path("plain").write_text("mine", encoding="utf-8")
+    Path("out.jsonl").write_text("mine", encoding="utf-8")
+    result = generate("--run-dir", "plain", "--overwrite")
+    assert result.exit_code == 1
+    assert "plain' is a file" in result.stderr
+    assert [Path(name).read_text(encoding="utf-8") for name in ("plain", "out.jsonl")] == ["mine", "mine"]

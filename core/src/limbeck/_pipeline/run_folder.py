@@ -61,7 +61,7 @@ class RunFolder:
         path = self.path / NOTE
         try:
             noted = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the ledger tells of what is no directory
             noted = {}
         except (OSError, ValueError) as exc:
             raise ConfigurationError(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIX = "anthropic-ratelimit"
+_MOST_DIGITS = 18
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota | None:
@@ -29,7 +30,7 @@ def quota_of(headers: Mapping[str, str]) -> Quota | None:
 
 
 def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def _seconds_until(instant: str | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -462,10 +463,22 @@ def why(name: Name) -> None:
     explain(name)
 
 
+def _open_closed_streams() -> None:
+    """Give the process those of its standard streams that whoever started it closed: Python has None for them.
+
+    What was to be written to a closed stdout is an error and does not vanish, so that it is not writable.
+    """
+    nothing = Path(os.devnull)
+    sys.stdin = sys.stdin or nothing.open(encoding="utf-8")
+    sys.stdout = sys.stdout or nothing.open(encoding="utf-8")
+    sys.stderr = sys.stderr or nothing.open("w", encoding="utf-8")
+
+
 def main() -> None:
     """The console script."""
     look_seldom()
     warnings.showwarning = show_warning
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     app(prog_name="limbeck")

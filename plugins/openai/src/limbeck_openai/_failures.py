@@ -6,6 +6,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,8 @@ def _number(text: str | None) -> float | None:
 
 def _seconds_until(date: str) -> float | None:
     try:
-        return max(parsedate_to_datetime(date).timestamp() - time.time(), 0.0)
+        when = parsedate_to_datetime(date)
     except (ValueError, OverflowError):
         return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)  # an HTTP date is, whatever it says
+    return max(aware.timestamp() - time.time(), 0.0)
