@@ -35,6 +35,7 @@ from support.questions import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from limbeck.types import GenerationRequest, Row
 
@@ -88,6 +89,48 @@ def assert_no_reader_is_left(before: set[threading.Thread]) -> None:
     for thread in readers() - before:
         thread.join(PATIENCE)
         assert not thread.is_alive(), "a thread still reads its source"
+
+
+# What is asked for
+
+WRONG = [
+    ({"durability": "ful"}, "`durability` is 'ful'; it is 'normal' or 'full'"),
+    ({"ledger_requests": "none"}, "`ledger_requests` is 'none'; it is 'full' or 'hash'"),
+    ({"ordered": "no"}, "`ordered` is 'no'; it is True or False"),
+    ({"max_failed": -1}, "`max_failed` is -1; it is a count, or a fraction below 1"),
+    ({"max_failed": "5%"}, "`max_failed` is '5%'; it is a count, or a fraction below 1"),
+    *[
+        ({"max_failed": odd}, f"`max_failed` is {odd!r}; it is a count, or a fraction below 1")
+        for odd in (True, 1.5, "5", float("nan"))
+    ],
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_an_option_with_no_such_value_is_an_error_before_anything_starts(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    source = Source()
+    with pytest.raises(ConfigurationError, match=message):
+        Ask(llm=EchoLLM()).run(source, run_dir=tmp_path / "run", **options)
+    assert (source.read, (tmp_path / "run").exists()) == (0, False)
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_an_option_with_no_such_value_is_an_error_of_arun_too(options: dict[str, Any], message: str) -> None:
+    async def run() -> None:
+        Ask(llm=EchoLLM()).arun(source, **options)
+
+    source = Source()
+    with pytest.raises(ConfigurationError, match=message):
+        asyncio.run(run())
+    assert source.read == 0
+
+
+def test_a_rerun_has_the_same_options(tmp_path: Path) -> None:
+    list(Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path))
+    with pytest.raises(ConfigurationError, match="`ordered` is 'no'; it is True or False"):
+        Ask(llm=EchoLLM()).rerun(questions(1), run_dir=tmp_path, where="failed", ordered="no")  # type: ignore[arg-type]  # what is refused
 
 
 # What comes out

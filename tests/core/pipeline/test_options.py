@@ -25,6 +25,9 @@ def keep(row: Any) -> Any:
         ({"ledger_requests": "none"}, "`ledger_requests` is 'none'; it is 'full' or 'hash'"),
         ({"run_dir": ""}, "`run_dir` is '', which names no directory"),
         ({"max_failed": -1}, "`max_failed` is -1; it is a count, or a fraction below 1"),
+        ({"max_failed": "5%"}, "`max_failed` is '5%'; it is a count, or a fraction below 1"),
+        ({"ordered": "no"}, "`ordered` is 'no'; it is True or False"),
+        ({"overwrite": "yes"}, "`overwrite` is 'yes'; it is True or False"),
         ({"observers": object()}, r"write `observers=\[observer\]`"),
     ],
 )

@@ -9,28 +9,34 @@ from typing import Any, get_args
 from ..errors import ConfigurationError
 from ..types import Durability, StoredRequests
 
-
-def check_storing(durability: Any, requests: Any) -> None:
-    """Refuse what is no way to keep answers: another word must not quietly mean the weaker one.
-
-    Raises:
-        ConfigurationError: an option has no such value.
-    """
-    for name, given, kind in (
-        ("durability", durability, Durability),
-        ("ledger_requests", requests, StoredRequests),
-    ):
-        known = get_args(kind)
-        if given not in known:
-            raise ConfigurationError(f"`{name}` is {given!r}; it is {' or '.join(map(repr, known))}.")
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "durability": get_args(Durability),
+    "ledger_requests": get_args(StoredRequests),
+    "ordered": (True, False),
+    "overwrite": (True, False),
+}
 
 
-def check_max_failed(max_failed: Any) -> None:
-    """Refuse what is neither a count nor a fraction.
+def check_options(**options: Any) -> None:
+    """Raise unless each of these options of a run has a value that it can have. To be called before anything starts.
+
+    Another word for a way to keep answers must not quietly mean the weaker one, and an empty name of
+    a directory not the one that the program happens to be in.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: one has not; it names the option, its value and what it can be.
     """
+    for name, value in options.items():
+        if name == "max_failed":
+            _check_max_failed(value)
+        elif name == "run_dir":
+            _check_run_dir(value)
+        elif value not in _CHOICES[name]:
+            known = " or ".join(map(repr, _CHOICES[name]))
+            raise ConfigurationError(f"`{name}` is {value!r}; it is {known}.")
+
+
+def _check_max_failed(max_failed: Any) -> None:
     if max_failed is None:
         return
     number = isinstance(max_failed, int | float) and not isinstance(max_failed, bool)
@@ -38,12 +44,9 @@ def check_max_failed(max_failed: Any) -> None:
         raise ConfigurationError(f"`max_failed` is {max_failed!r}; it is a count, or a fraction below 1.")
 
 
-def check_run_dir(run_dir: Any) -> None:
-    """Refuse what names no directory; an empty name would mean the one that the program happens to be in.
-
-    Raises:
-        ConfigurationError: it names none.
-    """
+def _check_run_dir(run_dir: Any) -> None:
+    if run_dir is None:
+        return
     if not isinstance(run_dir, str | os.PathLike):
         raise ConfigurationError(f"`run_dir` is {run_dir!r}; it is the path of a directory, as text or as a `Path`.")
     path = os.fspath(run_dir)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import BreakerError, FailureLimitError, RowError
-from .options import check_max_failed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +34,6 @@ class Policy:
     max_failed: float | None = None
     max_untaken: int | None = None
     ask: bool = True
-
-    def __post_init__(self) -> None:
-        check_max_failed(self.max_failed)
 
 
 class Breaker:

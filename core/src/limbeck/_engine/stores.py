@@ -14,7 +14,6 @@ from .._registry.registry import default_registry
 from ..errors import ConfigurationError, LedgerError, LimbeckError, UnknownNameError
 from ..protocols import check_ledger
 from .ledger import Ledger, release_ledger, shared_ledger
-from .options import check_run_dir, check_storing
 from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -35,11 +34,10 @@ def open_store(
         where: a run directory, or a URL whose scheme a plugin has. ledger: a store of the caller's.
 
     Raises:
-        ConfigurationError: both are given, or an option has no such value.
+        ConfigurationError: both are given.
         LedgerError: it cannot be used, or nothing installed has the URL's scheme.
         RegistryError: the plugin that has it cannot be loaded, or the object is no store.
     """
-    check_storing(durability, requests)
     if ledger is not None:
         if where is not None:
             raise ConfigurationError("`run_dir` and `ledger` exclude each other: both say where answers are kept.")
@@ -47,7 +45,6 @@ def open_store(
         return ForeignLedger(ledger)
     if where is None:
         return None
-    check_run_dir(where)
     if is_url(where):
         return _shared_foreign(str(where), durability, requests)
     return shared_ledger(where, durability=durability, requests=requests)

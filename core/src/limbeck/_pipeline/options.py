@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from .._engine.options import check_max_failed, check_run_dir, check_storing
+from .._engine.options import check_options
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,9 +67,13 @@ class Options:
         Raises:
             ConfigurationError: an option has no such value.
         """
-        check_storing(self.durability, self.ledger_requests)
-        check_max_failed(self.max_failed)
-        if self.run_dir is not None:
-            check_run_dir(self.run_dir)
+        check_options(
+            ordered=self.ordered,
+            max_failed=self.max_failed,
+            run_dir=self.run_dir,
+            durability=self.durability,
+            ledger_requests=self.ledger_requests,
+            overwrite=self.overwrite,
+        )
         if not isinstance(self.observers, list | tuple):
             raise ConfigurationError("`observers` is a list of objects with hooks: write `observers=[observer]`.")

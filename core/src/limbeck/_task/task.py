@@ -194,6 +194,7 @@ class Task(Step):
                 each once; they cost nothing, and are copied into this run's directory.
 
         Raises:
+            ConfigurationError: an option has a value that it cannot have; nothing was read, made or sent.
             MissingColumnError: none of the first rows has a required column; nothing was sent.
             LedgerError: the run directory cannot be used, or not be written any more.
             UnknownPriceError: there is a cap on the cost and no price; nothing was sent.
@@ -312,11 +313,13 @@ class Task(Step):
             ConfigurationError: the condition cannot be read, or there is no run of this task.
             LimbeckError: as `run`.
         """
+        from .._engine.options import check_options
         from .._engine.policy import Policy
         from .._engine.prices import price_table
         from .._engine.row_stream import RowStream
         from .rerunning import plan_of
 
+        check_options(ordered=ordered, max_failed=max_failed, run_dir=run_dir)
         asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
@@ -325,11 +328,19 @@ class Task(Step):
     def _begun(self, method: Callable[..., Any], rows: Any, options: RunOptions) -> tuple[Any, ...]:
         """The arguments of the stream that `run` or `arun` gives."""
         from .._engine.budget import budget_of
+        from .._engine.options import check_options
         from .._engine.policy import Policy
         from .._engine.prices import price_table
 
         check_keywords(method, options)
         given: RunOptions = {**DEFAULTS, **options}
+        check_options(
+            ordered=given["ordered"],
+            max_failed=given.get("max_failed"),
+            run_dir=given.get("run_dir"),
+            durability=given["durability"],
+            ledger_requests=given["ledger_requests"],
+        )
         budget = budget_of(
             given.get("budget"),
             max_cost=given.get("max_cost"),
