@@ -55,6 +55,7 @@ BUILT: list[LimbeckError] = [
     FailureLimitError(failed=3, done=10, max_failed=0.2, last=BackendError("last")),
     BatchError("failed", step="ask", batch="batch_1", requests=2, cause=BackendError("no such model")),
     RowFailedError(task="answer", index=7, error=BackendError("why")),
+    RowFailedError(task="by-length", index=7, error=BackendError("why"), kind="router"),
 ]
 EVERY = BUILT + [cls("a message") for cls in CLASSES if cls not in {type(error) for error in BUILT}]
 

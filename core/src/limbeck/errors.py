@@ -30,7 +30,7 @@
         ├── BudgetError               the next request might pass a cap
         ├── FailureLimitError         more rows failed than `max_failed` allows
         ├── BatchError                a provider batch was refused, failed as a whole, or cannot be reached
-        └── RowFailedError            a row failed and the task says `on_error="raise"`
+        └── RowFailedError            a row failed and its step says `on_error="raise"`
 
 Facts are attributes; the wording lives here. Catch by meaning: the two families most
 programs need are `ConfigurationError` (mend and start again) and `GenerationError`
@@ -521,9 +521,15 @@ _BATCH_WORDS = {
 
 
 class RowFailedError(RunStoppedError):
-    """A row failed and its task says `on_error="raise"`; the cause is chained."""
+    """A row failed, and the task or step says `on_error="raise"`; the cause is chained.
 
-    def __init__(self, *, task: str, index: int, error: GenerationError) -> None:
+    Attributes:
+        task: the name of the task or step. kind: "task", or what else it is: "step", "router", "join".
+        index: of the row, in its source.
+    """
+
+    def __init__(self, *, task: str, index: int, error: GenerationError, kind: str = "task") -> None:
         self.task = task
         self.index = index
-        super().__init__(f"Task {task!r} failed on row {index}: {type(error).__name__}: {error}")
+        self.kind = kind
+        super().__init__(f"{kind.capitalize()} {task!r} failed on row {index}: {type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from pydantic import PrivateAttr
 
 from limbeck import LLM, GeneratorStep, Pipeline, join, step
 from limbeck._pipeline.options import Options
+from limbeck._pipeline.routing import Router
 from limbeck._pipeline.streaming import PipelineStream
 from limbeck.errors import (
     AuthenticationError,
@@ -65,9 +66,22 @@ def test_failed_rows_are_dropped_where_the_step_says_so() -> None:
 
 
 def test_a_failed_row_stops_the_run_where_the_step_says_so() -> None:
-    with pytest.raises(RowFailedError, match="'f' failed on row 1: RowError: Step 'f' raised ValueError") as caught:
+    with pytest.raises(
+        RowFailedError, match="Step 'f' failed on row 1: RowError: Step 'f' raised ValueError"
+    ) as caught:
         Pipeline(texts(3), Fail(name="f", on=["t1"], on_error="raise")).run(run_dir="kept")
     assert caught.value.__notes__ == ["What is done is kept in 'kept': run again with that `run_dir`."]
+
+
+def test_the_error_of_a_failed_row_says_what_failed() -> None:
+    def fail(row: Row) -> str:
+        raise ValueError(row["text"])
+
+    with Pipeline("routed") as pipeline:
+        texts(1) >> Router(function=fail, name="by-length", on_error="raise") >> [Mark(name="m"), Mark(name="n")]
+    with pytest.raises(RowFailedError, match="Router 'by-length' failed on row 0: RowError: Router 'by-l") as caught:
+        pipeline.run()
+    assert (caught.value.kind, caught.value.task) == ("router", "by-length")
 
 
 def test_a_row_that_lacks_a_column_fails_as_data() -> None:

@@ -60,7 +60,8 @@ class RowProcessor:
         except GenerationError as exc:
             return [], exc
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of steps: one row, an author's `sys.exit` too
-            error = RowError(f"Step {self._name!r} raised {type(exc).__name__}: {exc}")
+            kind = "Router" if self._routes else "Step"
+            error = RowError(f"{kind} {self._name!r} raised {type(exc).__name__}: {exc}")
             error.__cause__ = exc
             return [], error
 

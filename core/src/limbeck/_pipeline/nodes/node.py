@@ -196,7 +196,7 @@ class Node(ABC):
         self.count_failure(item, error)
         policy = getattr(self.step, "on_error", "keep")
         if policy == "raise":
-            failure = RowFailedError(task=self.name, index=item.root.index, error=error)
+            failure = RowFailedError(task=self.name, index=item.root.index, error=error, kind=self.kind)
             failure.__cause__ = error
             self.runner.fail(self, failure)
         if policy != "keep" or self.kind == "router":  # which has nowhere to send it
