@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import PrivateAttr
 
-from limbeck import Pipeline, step
+from limbeck import Pipeline, Step, step
 from limbeck.errors import ConfigurationError
+from support.questions import PATIENCE, run_in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from limbeck.types import Row
 
 
 @step()
@@ -82,3 +91,43 @@ def test_a_run_that_could_not_begin_leaves_its_directory_free(tmp_path: Path) ->
     with pytest.raises(RuntimeError):
         Pipeline(numbers(1), Unable()).run(run_dir=tmp_path)
     assert Pipeline(numbers(1), keep()).run(run_dir=tmp_path).to_list() == numbers(1)
+
+
+class Unloaded(Step):
+    """Says when it is unloaded, which is when a run is over but for its report."""
+
+    _unloaded: threading.Event = PrivateAttr(default_factory=threading.Event)
+
+    @property
+    def unloaded(self) -> threading.Event:
+        return self._unloaded
+
+    def unload(self) -> None:
+        self._unloaded.set()
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        yield inputs
+
+
+def begin_elsewhere(folder: Path) -> str:
+    """What another process says that begins a run in `folder`."""
+    program = (
+        "import sys; from limbeck import Pipeline, step; from limbeck.errors import LedgerError\n"
+        "try: Pipeline([{'n': 1}], step()(lambda row: row)(name='keep')).run(run_dir=sys.argv[1])\n"
+        "except LedgerError as exc: print(exc)"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+
+
+def test_no_other_run_can_begin_in_the_directory_before_the_report_is_written(tmp_path: Path) -> None:
+    pipe = tmp_path / "report.new"  # what is written to a pipe waits for who reads it
+    os.mkfifo(pipe)
+    kept = Unloaded(name="kept")
+    running = run_in_thread(lambda: Pipeline(numbers(3), kept, name="first").run(run_dir=tmp_path))
+    assert kept.unloaded.wait(PATIENCE)
+    said = begin_elsewhere(tmp_path)
+    report = json.loads(pipe.read_text(encoding="utf-8"))
+    running.join(PATIENCE)
+    assert "Another process is running in" in said
+    assert (report["pipeline"], report["finished"], running.is_alive()) == ("first", True, False)

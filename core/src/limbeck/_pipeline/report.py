@@ -118,6 +118,7 @@ class Reporter:
         self._over = False
         self._watched: dict[str, _Watched] = {}
         self._closed = threading.Event()
+        self._writing: threading.Thread | None = None
 
     @hookimpl
     def limbeck_run_started(self, run: RunInfo) -> None:
@@ -135,7 +136,8 @@ class Reporter:
     def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
         """The rows begin to move: from here on the report is written now and then."""
         if pipeline is self._pipeline and self._folder is not None:
-            threading.Thread(target=self._write_now_and_then, name="limbeck-report", daemon=True).start()
+            self._writing = threading.Thread(target=self._write_now_and_then, name="limbeck-report", daemon=True)
+            self._writing.start()
 
     def _write_now_and_then(self) -> None:
         while not self._closed.wait(_EVERY_SECONDS):
@@ -154,6 +156,8 @@ class Reporter:
         self._over = error is None and not stopped
         self._seconds = time.monotonic() - self._began
         self._closed.set()
+        if self._writing is not None:
+            self._writing.join()  # or what it is writing would take the place of the last report
         self._write()
 
     def report(self) -> RunReport:

@@ -103,7 +103,10 @@ class Runner:
         try:
             self._prepare()
         except BaseException:
-            self._let_go(finished=False)
+            try:
+                self._let_go(finished=False)
+            finally:
+                self._release_folder()
             raise
 
     # Before a row moves
@@ -353,16 +356,18 @@ class Runner:
         except Exception as exc:  # noqa: BLE001 - whatever a sink or a step raises at its end
             self.error = self.error or exc
         self.reporter.close(self.error, stopped=not finished)
+        try:
+            self._release_folder()  # last: another run that begins here must find the report of this one
+        except Exception as exc:  # noqa: BLE001 - a ledger that cannot be closed: whoever waits must hear of the end
+            self.error = self.error or exc
         observer = self.hooks.observer("limbeck_pipeline_finished")
         if observer is not None:
             observer(pipeline=self.info, report=self.reporter.report(), error=self.error)
         self._finished(self.error)
 
     def _let_go(self, *, finished: bool) -> None:
-        """Close everything, whatever one of them raises; then raise the first of that."""
+        """Close everything but the ledger, whatever one of them raises; then raise the first of that."""
         with ExitStack() as stack:
-            if self._ledger is not None:
-                stack.callback(release_ledger, self._ledger)
             for failures in self._failures.values():
                 stack.callback(failures.close)
             for step in self._loaded:
@@ -374,6 +379,11 @@ class Runner:
                 stack.callback(sink.close, finished=finished)
             if self.cache is not None:
                 stack.callback(self.cache.close)
+
+    def _release_folder(self) -> None:
+        """Give the run directory back, whose lock is the ledger's."""
+        if self._ledger is not None:
+            release_ledger(self._ledger)
 
 
 def _deliver(child: Item, edges: Sequence[Edge]) -> None:
