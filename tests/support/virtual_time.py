@@ -71,6 +71,7 @@ class VirtualHome:
     """Stands where the portal does: what a window and a backend need of it."""
 
     usable = True
+    closing = False
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         self.loop = loop

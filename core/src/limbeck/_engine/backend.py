@@ -273,5 +273,5 @@ def _closer(llm: Any) -> Callable[[], Any]:
 
 def _close_later(home: Portal, key: int, llm: Any) -> None:
     home.on_shutdown(key, None)
-    if home.usable and not home.loop.is_closed():
+    if home.usable and not (home.closing or home.loop.is_closed()):
         home.submit(_closer(llm)())

@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ConfigurationError
@@ -20,11 +21,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Seconds that what runs is given to end when it is cancelled, before what it uses is closed.
+_PATIENCE = 2.0
+
 
 class Portal:
-    """An event loop on a daemon thread."""
+    """An event loop on a daemon thread.
+
+    Attributes:
+        closing: whether it is about to end: nothing new may be begun on it.
+    """
 
     def __init__(self) -> None:
+        self.closing = False
         self._pid = os.getpid()
         self._closers: dict[int, Callable[[], Coroutine[Any, Any, None]]] = {}
         self.loop = asyncio.new_event_loop()
@@ -55,8 +64,10 @@ class Portal:
         future = self.submit(coroutine)
         try:
             return future.result()
-        except BaseException:
+        except BaseException as exc:
             future.cancel()
+            if self.closing and isinstance(exc, CancelledError):
+                raise SystemExit from exc  # the interpreter ends, and only daemons are left: this one goes quietly
             raise
 
     def refuse_own_thread(self, coroutine: Coroutine[Any, Any, Any] | None = None) -> None:
@@ -91,11 +102,13 @@ class Portal:
         self.loop.close()
 
     async def _close_all(self) -> None:
-        await asyncio.gather(*(close() for close in self._closers.values()), return_exceptions=True)
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        self.closing = True  # or those that are cancelled would make room for others
+        others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            await asyncio.wait(others, timeout=_PATIENCE)
+        await asyncio.gather(*(close() for close in self._closers.values()), return_exceptions=True)
         await self.loop.shutdown_asyncgens()
 
 

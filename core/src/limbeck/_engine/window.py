@@ -103,6 +103,8 @@ class Window:
 
     def _next(self) -> list[Unit]:
         """The next units to send together: one, or up to a batch for a backend that takes batches."""
+        if self.home.closing:
+            return []
         now = self._loop.time()
         ready = self.controller.ready_at(now)
         if ready > now:
