@@ -179,6 +179,55 @@ def test_a_batch_that_fails_as_a_whole_ends_the_run_with_the_reason_and_the_next
     assert_all_were_bought_once(scene, scene.rows())
 
 
+@pytest.mark.parametrize("scene", ["anthropic"], indirect=True)  # where a batch ends with what became of each entry
+def test_a_batch_of_which_nothing_is_accepted_stops_the_run_with_the_reason_and_the_next_run_goes_on(
+    scene: Scene,
+) -> None:
+    scene.desk.fates = {str(number): ["refused"] for number in range(ROWS)}
+    process = scene.start()
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "BreakerError: 50 generations in a row failed" in err
+    assert "This request is refused" in err
+    assert scene.calls() == (0, 0)
+    scene.desk.filed.clear()
+    assert_all_were_bought_once(scene, scene.rows())
+
+
+def keys(scene: Scene) -> dict[str, str]:
+    """The variables in which the provider's key is looked for."""
+    return {f"{scene.provider.upper()}_API_KEY": "k"}
+
+
+def test_the_command_cancels_what_a_run_left_open_and_the_next_runs_read_it_and_ask_again(scene: Scene) -> None:
+    scene.desk.polls_needed = 1_000_000
+    with scene.killed():
+        scene.desk.wait_until(lambda: scene.desk.polls >= 2)
+    done = limbeck("cancel", str(scene.folder), env=keys(scene))
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"ask: {scene.desk.filed[0].id} of 700 requests: its end was asked for\n",
+    )
+    assert "the rows that were cancelled fail then" in done.stderr
+    assert scene.desk.filed[0].cancelled
+    _, err = scene.start().communicate(timeout=PATIENCE)
+    assert "BreakerError: 50 generations in a row failed" in err
+    scene.desk.polls_needed = 0
+    scene.desk.filed.clear()
+    assert "No batch is open in" in limbeck("cancel", str(scene.folder), env=keys(scene)).stderr
+    assert_all_were_bought_once(scene, scene.rows())
+
+
+def test_a_batch_that_cannot_be_cancelled_is_told_with_the_reason(scene: Scene) -> None:
+    scene.desk.polls_needed = 1_000_000
+    with scene.killed():
+        scene.desk.wait_until(lambda: scene.desk.polls >= 2)
+    scene.desk.closed = True
+    done = limbeck("cancel", str(scene.folder), env=keys(scene))
+    assert done.returncode == 1
+    assert f"ask: {scene.desk.filed[0].id} of 700 requests: not cancelled: " in done.stdout
+
+
 def test_stragglers_are_finished_online(scene: Scene) -> None:
     scene.desk.fates = {"5": ["expired"], "7": ["missing"]}
     rows = scene.rows(batch_fallback="online")
@@ -208,6 +257,28 @@ def test_the_command_asks_in_batches_where_it_is_told_to(tmp_path: Path) -> None
         f"echo: {number}" for number in range(20)
     ]
     assert (len(desk.filed), desk.submitted.total()) == (1, 20)
+
+
+def test_a_run_of_the_command_is_cancelled_by_its_name_as_its_own_configuration_says(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", ({"instruction": f"{number}"} for number in range(20)))
+    command = ["generate", "-m", "openai/m", "--batch", "--set", "llm.batch_poll_seconds=0.02", "-i", rows, "--quiet"]
+    with openai_batch_server() as (server, desk):
+        variables = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "k"}
+        desk.polls_needed = 1_000_000
+        run = start(*command, "--run-dir", "runs/squares", "-o", "out.jsonl", env=variables, cwd=tmp_path)
+        desk.wait_until(lambda: desk.polls >= 2)
+        run.kill()
+        run.wait()
+        elsewhere = limbeck("cancel", "squares", env={"OPENAI_API_KEY": "k"}, cwd=tmp_path)
+        assert (elsewhere.returncode, desk.filed[0].cancelled) == (1, False)
+        assert f"it is of 'm' at {server.url}" in elsewhere.stdout
+        assert limbeck("cancel", "squares", env=variables, cwd=tmp_path).returncode == 0
+    assert desk.filed[0].cancelled
+
+
+def test_cancelling_where_there_is_no_run_says_so(tmp_path: Path) -> None:
+    done = limbeck("cancel", "nowhere", cwd=tmp_path)
+    assert (done.returncode, "There is no ledger in 'nowhere'." in done.stderr) == (1, True)
 
 
 def test_a_backend_without_batches_says_so() -> None:

@@ -185,5 +185,6 @@ def refusal_of_online(stream: Stream) -> LedgerError | None:
         f"Step {stream.info.task!r} has provider batches in {str(records.folder)!r} that are not read yet: "
         f"{', '.join(map(repr, left))}. "
         'Run with `mode="batch"` on the LLM to pick them up (and `batch_fallback="online"` for what they leave '
-        "unanswered). To give them up, cancel them at the provider, then run so once: it reads what was answered."
+        "unanswered). To give them up, cancel them (`limbeck cancel <run directory>`, or at the provider), then "
+        "run so once: it reads what was answered."
     )

@@ -284,6 +284,14 @@ def explain(
 
 
 @app.command()
+def cancel(run_dir: RunPath, settings: RunSettingsOption = None) -> None:
+    """Give up the provider batches that a stopped run has left open: ask each provider to end them."""
+    from .cancellation import cancel_run
+
+    raise typer.Exit(cancel_run(run_dir, settings or []))
+
+
+@app.command()
 def validate(
     *,
     file: FilePath,

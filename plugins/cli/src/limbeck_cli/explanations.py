@@ -11,7 +11,7 @@ from limbeck._pipeline.rerunning import task_of
 from limbeck._step import GeneratorStep
 from limbeck.errors import ConfigurationError
 
-from .jobs import pipeline_of_run
+from .jobs import pipeline_of_run, run_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ def explain_row(run_dir: str, row: str, *, step: str | None, settings: Sequence[
     Raises:
         LimbeckError: there is no such run, task or row.
     """
+    run_dir = run_directory(run_dir)
     pipeline = pipeline_of_run(run_dir, settings).pipeline
     task = task_of(pipeline, step)
     source = _source_before(pipeline, task.name)

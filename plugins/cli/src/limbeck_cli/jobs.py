@@ -63,16 +63,28 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
     from limbeck._pipeline.config.document import Document
     from limbeck._pipeline.config.recipe import read_recipe
     from limbeck._pipeline.config.run_settings import RunSettings
-    from limbeck._pipeline.run_folder import PARENT
 
     from .execution import execute
 
     make_pydantic_usable()
-    if not Path(run_dir).is_dir() and (Path(PARENT) / run_dir).is_dir():
-        run_dir = f"{PARENT}/{run_dir}"  # by its name in `runs/`
+    run_dir = run_directory(run_dir)
     noted = _note_of(run_dir)
     recipe = read_recipe(Document("", _config_of(run_dir, noted)), settings)
     return execute(recipe, replace(options, run=options.run.over(RunSettings(run_dir=run_dir))))
+
+
+def run_directory(named: str) -> str:
+    """A run directory, of its path or its name in `runs/`."""
+    from limbeck._pipeline.run_folder import PARENT
+
+    by_name = not Path(named).is_dir() and (Path(PARENT) / named).is_dir()
+    return f"{PARENT}/{named}" if by_name else named
+
+
+def has_configuration(run_dir: str) -> bool:
+    """Whether a run directory says what was run there, so that its pipeline can be made from it."""
+    make_pydantic_usable()
+    return (Path(run_dir) / "run.json").is_file() and isinstance(_note_of(run_dir).get("config"), dict)
 
 
 def _config_of(run_dir: str, noted: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +115,7 @@ def pipeline_of_run(run_dir: str, settings: Sequence[str]) -> Prepared:
     from .options import Options
 
     make_pydantic_usable()
+    run_dir = run_directory(run_dir)
     recipe = read_recipe(Document("", _config_of(run_dir, _note_of(run_dir))), settings)
     return prepare(recipe, Options(RunSettings(run_dir=run_dir)))
 
