@@ -868,3 +868,19 @@ def test_a_generator_task_makes_its_own_seeds() -> None:
 
     (rows,) = Seeded(llm=EchoLLM(model=new_model())).process()
     assert [(row["field"], row["topic"]) for row in rows] == [("food", "food"), ("art", "art")]
+
+
+def test_what_a_task_changes_in_its_input_changes_nobody_elses_row() -> None:
+    class Chat(Ask):
+        def format_input(self, input: Row) -> ChatType:
+            messages: ChatType = input["question"]
+            messages.append({"role": "user", "content": "Go on."})
+            return messages
+
+        def format_output(self, output: str | None, input: Row) -> Row:
+            input["question"].append("answered")
+            return {"answer": output}
+
+    rows: list[Row] = [{"question": [{"role": "user", "content": "Why?"}]}]
+    (row,) = next(Chat(llm=EchoLLM()).process(rows))
+    assert rows[0]["question"] == row["question"] == [{"role": "user", "content": "Why?"}]

@@ -336,15 +336,6 @@ class NoRoles(Shout):
         return [{"content": "hey"}]
 
 
-class ChangesItsInput(Shout):
-    def format_input(self, input: Row) -> ChatType:
-        input["text"].append("changed")
-        return super().format_input(input)
-
-    def examples(self) -> Sequence[Example]:
-        return [Example({"text": ["hey"]}, "hey!", {"loud": "HEY!"})]
-
-
 class Remembers(Shout):
     """Gives another output for each answer."""
 
@@ -368,7 +359,6 @@ class Crashes(Shout):
         (UndeclaredOutput, "test_its_outputs_are_what_it_returns"),
         (NotJson, "test_each_example_makes_a_chat_of_plain_json"),
         (NoRoles, "test_each_example_makes_a_chat_of_plain_json"),
-        (ChangesItsInput, "test_each_example_gives_its_output_as_one_row"),
         (Remembers, "test_a_group_holds_lists_in_sample_order"),
         (Crashes, "test_each_example_gives_its_output_as_one_row"),
     ],

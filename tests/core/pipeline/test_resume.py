@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from limbeck import Pipeline, Step, join, router
+from limbeck import Pipeline, Step, join, router, task
 from limbeck.errors import RowFailedError
 from limbeck.testing import replay
 from support.flows import Mark, Multiply, SayingLLM, column, load, say, texts
@@ -197,3 +197,38 @@ def test_what_was_made_from_a_run_directory_is_replaced_by_a_run_in_it(tmp_path:
     Pipeline(texts(1), say("a"), stranger).run(run_dir="other")
     opened: list[Any] = [sink.events[0] for sink in (first, second, stranger)]
     assert opened == ["open replace=False", "open replace=True", "open replace=False"]
+
+
+class TagInPlace(Step):
+    """Changes the list in its row; stored."""
+
+    stored: ClassVar[bool] = True
+
+    def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
+        for row in inputs:
+            row["tags"].append("tagged")
+            yield [row]
+
+
+def test_the_results_of_a_step_that_changes_its_rows_in_place_are_found_again() -> None:
+    def run() -> Any:
+        return Pipeline([{"tags": []} for _ in range(3)], TagInPlace(name="tag")).run(run_dir="kept")
+
+    first, second = run(), run()
+    assert (first.report["tag"].reused, second.report["tag"].reused) == (0, 3)
+    assert first.to_list() == second.to_list() == [{"tags": ["tagged"]}] * 3
+
+
+def test_a_branch_that_changes_its_rows_in_place_has_nothing_asked_for_twice() -> None:
+    @task(inputs=["tags"], outputs=["said"])
+    def count_tags(row: Row) -> str:
+        return str(len(row["tags"]))
+
+    def run() -> SayingLLM:
+        llm = SayingLLM(seed=3)
+        with Pipeline("branches") as pipeline:
+            load([{"tags": []} for _ in range(20)]) >> [TagInPlace(name="tag"), count_tags(name="count", llm=llm)]
+        pipeline.run(run_dir="kept")
+        return llm
+
+    assert (run().asked, run().asked) == (["0"] * 20, [])

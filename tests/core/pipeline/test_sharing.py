@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import PrivateAttr
 
-from limbeck import LLM, Pipeline, Step
+from limbeck import LLM, Pipeline, Step, router, step
 from limbeck._pipeline.lineage import Item, Origin
 from limbeck._pipeline.spill import SpillingQueue
 from limbeck.errors import ConfigurationError
 from limbeck.testing.llms import respond
-from support.flows import Crunch, Mark, SayingLLM, column, say, texts
+from support.flows import Crunch, Mark, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,67 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@step()
+def tag_in_place(row: Row) -> Row:
+    row["tags"].append("tagged")
+    row["deep"][0]["tagged"] = True
+    return row
+
+
+@step()
+def tag_and_fail(row: Row) -> Row:
+    row["tags"].append("half done")
+    raise ValueError("no")
+
+
+@step(all_rows=True)
+def tag_all_in_place(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        row["tags"].append("tagged")
+    return rows
+
+
+def tagless(count: int) -> list[Row]:
+    """Rows with lists and dicts in them."""
+    return [{"text": f"t{n}", "tags": [], "deep": [{}]} for n in range(count)]
+
+
+@pytest.mark.parametrize("changing", [tag_in_place, tag_and_fail, tag_all_in_place])
+def test_what_a_step_changes_in_place_no_other_branch_sees_nor_the_source(changing: Any) -> None:
+    rows = tagless(50)
+    with Pipeline("branches") as pipeline:
+        load(rows) >> [changing(name="first"), Mark(name="marks"), changing(name="last")]
+    result = pipeline.run()
+    assert [{**row, "marks": ["marks"]} for row in tagless(50)] == list(result["marks"])
+    assert rows == tagless(50)
+
+
+def test_a_step_that_changes_its_row_in_place_passes_the_change_on() -> None:
+    rows = Pipeline(tagless(2), tag_in_place(), tag_in_place(name="again")).run().to_list()
+    assert column(rows, "tags") == [["tagged", "tagged"]] * 2
+
+
+def test_samples_of_one_row_are_changed_each_for_itself() -> None:
+    rows = Pipeline(tagless(1), say("a", num_generations=3), tag_in_place()).run().to_list()
+    assert column(rows, "tags") == [["tagged"]] * 3
+
+
+def test_a_function_of_a_router_changes_nothing() -> None:
+    def change(row: Row) -> str:
+        row["text"] = "changed"
+        row["tags"].append("routed")
+        return "m"
+
+    with Pipeline("routed") as pipeline:
+        load(tagless(1)) >> router(change) >> [Mark(name="m"), Mark(name="n")]
+    assert list(pipeline.run()["m"]) == [{**tagless(1)[0], "marks": ["m"]}]
+
+
+def test_a_row_on_which_a_step_fails_half_way_is_kept_as_it_came() -> None:
+    result = Pipeline(tagless(1), tag_and_fail()).run()
+    assert (column(result, "tags"), [row["tags"] for row in result.failed]) == ([[]], [[]])
 
 
 def test_a_step_that_is_bound_to_the_cpu_works_in_other_processes_and_keeps_the_order() -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._engine.copies import own_row
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -101,7 +103,7 @@ class Item:
 
     def copy(self) -> Item:
         """The same for another branch, with a row of its own."""
-        return Item(self.root, self.id, self.order, dict(self.row), self.parted)
+        return Item(self.root, self.id, self.order, own_row(self.row), self.parted)
 
     def by(self, edge: int, name: str) -> Item:
         """The same where several edges meet, having come by number `edge`, from the step `name`."""

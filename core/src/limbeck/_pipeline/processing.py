@@ -6,6 +6,7 @@ import pickle
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._engine.copies import own_row
 from .._step import required_columns
 from ..errors import ConfigurationError, GenerationError, RowError
 
@@ -55,7 +56,7 @@ class RowProcessor:
                 if column not in row:
                     raise RowError(f"The row lacks the column `{column}`, which step {self._name!r} needs.")
             if self._routes:
-                return self._step.destinations(row), None
+                return self._step.destinations(own_row(row)), None
             return self._processed(row), None
         except GenerationError as exc:
             return [], exc
@@ -66,7 +67,8 @@ class RowProcessor:
             return [], error
 
     def _processed(self, row: Row) -> list[Row]:
-        given = {**row, **{own: row[column] for own, column in self._renamed_in.items() if column in row}}
+        given = own_row(row)
+        given |= {own: given[column] for own, column in self._renamed_in.items() if column in given}
         made = [each for lot in self._step.process([given]) for each in lot]
         for each in made:
             if not isinstance(each, dict):
@@ -82,7 +84,7 @@ class RowProcessor:
 
 def all_rows(step: Any, rows: list[Row]) -> list[Row]:
     """What a step that is given all rows makes of them."""
-    return [row for lot in step.process(rows) for row in lot]
+    return [row for lot in step.process([own_row(row) for row in rows]) for row in lot]
 
 
 # In a process of a pool: the processor of the step that it works for.

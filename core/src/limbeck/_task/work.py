@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from .._engine.copies import own_row
 from .._step import required_columns
 from ..errors import (
     GenerationError,
@@ -86,7 +87,10 @@ class TaskWork:
         for name, source in self._required:
             if source not in row:
                 raise RowError(f"The row lacks the column `{source}`, which task {self.name!r} needs as `{name}`.")
-        return {**row, **{name: row[source] for name, source in self._renamed if source in row}}
+        own = own_row(row)
+        for name, value in [(name, own[source]) for name, source in self._renamed if source in own]:
+            own[name] = value
+        return own
 
     # Outcomes to rows
 
