@@ -538,6 +538,26 @@ def test_a_later_row_that_cannot_be_written_down_fails_as_data_and_is_never_sent
     assert json.loads(line)["question"] == "2"
 
 
+def test_a_row_that_failed_is_written_down_with_the_model_that_was_asked(tmp_path: Path) -> None:
+    llm = ScriptedLLM(script=[BadRequestError("no")], model="small")
+    list(Ask(llm=llm).run(questions(1), run_dir=tmp_path))
+    (line,) = (tmp_path / "failed.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["limbeck_error"] == {
+        "step": "ask",
+        "row": "0",
+        "errors": [
+            {
+                "sample": 0,
+                "type": "BadRequestError",
+                "message": "no",
+                "attempts": 1,
+                "raw": None,
+                "model_name": "small",
+            }
+        ],
+    }
+
+
 def test_values_that_have_a_form_in_json_pass_and_are_fed_back_in_it(tmp_path: Path) -> None:
     row = {"question": "q", "when": date(2026, 11, 24), "tags": {"a"}, "raw": b"\x00", "nan": float("nan")}
     llm = ScriptedLLM(script=[BadRequestError("no")])

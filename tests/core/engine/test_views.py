@@ -123,6 +123,34 @@ def test_a_run_that_was_stopped_says_why(tmp_path: Path) -> None:
     assert step == {"rows_out": 4, "error": "BudgetError"}
 
 
+def test_a_run_that_did_not_come_to_its_end_yields_what_it_left(tmp_path: Path) -> None:
+    list(number().run(questions(2), run_dir=tmp_path))
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:  # as a kill leaves it, after more answers
+        ledger.execute(
+            "UPDATE step_runs SET ended = (SELECT min(at) - 1 FROM calls), started = (SELECT min(at) - 2 FROM calls)"
+        )
+        ledger.commit()
+    (step,) = queried(tmp_path, "SELECT * FROM yields")
+    assert step.pop("seconds") >= 0
+    assert json.loads(step.pop("failures")) == {"BadRequestError": 1}
+    assert step == {
+        "step": "number",
+        "rows_in": 2,
+        "rows_failed": 1,
+        "error": "Unfinished",
+        **dict.fromkeys(("rows_out", "rows_open", "requests", "reused", "retries", "rate_limited")),
+    }
+
+
+def test_a_first_run_that_was_killed_has_a_yield_too(tmp_path: Path) -> None:
+    list(number().run(questions(1), run_dir=tmp_path))
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.execute("DELETE FROM step_runs")
+        ledger.commit()
+    (step,) = queried(tmp_path, "SELECT step, rows_in, rows_failed, error FROM yields")
+    assert step == {"step": "number", "rows_in": 1, "rows_failed": 0, "error": "Unfinished"}
+
+
 def test_lineage_says_what_made_each_answer(tmp_path: Path) -> None:
     model = new_model()
     for seed, rows in ((1, 2), (2, 3)):

@@ -94,7 +94,13 @@ def test_a_run_that_could_not_begin_leaves_its_directory_free(tmp_path: Path) ->
 
 
 class Unloaded(Step):
-    """Says when it is unloaded, which is when a run is over but for its report."""
+    """Says when it is unloaded, which is when a run is over but for its report, and has that wait for who reads it.
+
+    Attributes:
+        pipe: where the report is written before it takes its place.
+    """
+
+    pipe: str
 
     _unloaded: threading.Event = PrivateAttr(default_factory=threading.Event)
 
@@ -103,6 +109,7 @@ class Unloaded(Step):
         return self._unloaded
 
     def unload(self) -> None:
+        os.mkfifo(self.pipe)
         self._unloaded.set()
 
     def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
@@ -121,9 +128,8 @@ def begin_elsewhere(folder: Path) -> str:
 
 
 def test_no_other_run_can_begin_in_the_directory_before_the_report_is_written(tmp_path: Path) -> None:
-    pipe = tmp_path / "report.new"  # what is written to a pipe waits for who reads it
-    os.mkfifo(pipe)
-    kept = Unloaded(name="kept")
+    pipe = tmp_path / "report.new"
+    kept = Unloaded(name="kept", pipe=str(pipe))
     running = run_in_thread(lambda: Pipeline(numbers(3), kept, name="first").run(run_dir=tmp_path))
     assert kept.unloaded.wait(PATIENCE)
     said = begin_elsewhere(tmp_path)

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from pydantic import SecretStr
 
 from limbeck import Pipeline
 from limbeck._engine.ledger import release_ledger, shared_ledger
+from limbeck.errors import FailureLimitError
 from limbeck.tasks import TextGeneration
-from support.command import invoke, limbeck, read_rows, start, write_rows
+from limbeck.testing import EchoLLM
+from support.command import environment, invoke, limbeck, read_rows, start, write_rows
 from support.openai_server import Exchange, answer, hang, openai_server
+from support.questions import Ask, questions
 
 from .conftest import Asked
 
@@ -178,11 +182,60 @@ def test_runs_are_listed_with_their_state_their_rows_and_their_failures() -> Non
     listed = {each["run"]: each for each in json.loads(invoke("runs", "--json").stdout)}
     assert listed["runs/a"] == {
         "run": "runs/a", "pipeline": "text-generation", "state": "finished", "rows": 2, "failed": 1,
-        "started": listed["runs/a"]["started"],
+        "answers": None, "started": listed["runs/a"]["started"],
     }  # fmt: skip
     assert (listed["runs/b"]["state"], listed["runs/b"]["failed"]) == ("stopped", 1)
     shown = invoke("runs").stdout
     assert re.search(r"^runs/a +text-generation +finished +2 +1 +20\d\d-", shown, re.MULTILINE)
+
+
+KILLED = """
+import os, signal, sys
+from limbeck import Pipeline
+from support.questions import Ask, GatedLLM, prompt_of, questions, response
+
+class Partly(GatedLLM):
+    async def agenerate(self, request):
+        return response("x") if int(prompt_of(request)) < 7 else await super().agenerate(request)
+
+folder, kind = sys.argv[1:]
+task = Ask(llm=Partly())
+if kind == "task":
+    stream = task.run(questions(12), run_dir=folder)
+else:
+    stream = Pipeline(questions(12), task, name="asked").stream(run_dir=folder)
+for _ in range(7):
+    next(stream)  # a row is given once its answer is on disk
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("kind", "pipeline"), [("task", None), ("pipeline", "asked")])
+def test_a_run_that_was_killed_is_listed_as_interrupted_with_the_answers_that_it_has(
+    kind: str, pipeline: str | None
+) -> None:
+    tests = str(Path(__file__).parents[2])
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, "runs/killed", kind],
+        env=environment(PYTHONPATH=tests),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (listed,) = json.loads(invoke("runs", "--json").stdout)
+    assert (listed["pipeline"], listed["state"], listed["answers"]) == (pipeline, "interrupted", 7)
+
+
+def test_a_tasks_own_run_is_listed_with_how_it_ended() -> None:
+    list(Ask(llm=EchoLLM()).run([*questions(3), {}], run_dir="runs/done"))
+    with pytest.raises(FailureLimitError):
+        list(Ask(llm=EchoLLM()).run([{}, *questions(3)], run_dir="runs/stopped", max_failed=0))
+    listed = {each["run"]: each for each in json.loads(invoke("runs", "--json").stdout)}
+    assert [(each["state"], each["rows"], each["failed"]) for _, each in sorted(listed.items())] == [
+        ("finished", 4, 1),
+        ("stopped", 1, 1),
+    ]
 
 
 @pytest.mark.usefixtures("asked")

@@ -10,12 +10,11 @@ from ..errors import LedgerError
 from .plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from ..errors import GenerationError
     from ..types import Row
-    from .jobs import Job
+    from .jobs import Job, Outcome
 
 FAILED_COLUMN = "limbeck_error"
 
@@ -24,31 +23,32 @@ class Failures:
     """Writes the input rows of a step that failed, with their errors, in a form that can be fed back.
 
     Args:
-        path: the file, which is added to. step: the step's name.
+        path: the file, which is added to. step: the step's name. model_name: of its LLM; None for a step without one.
     """
 
-    def __init__(self, path: Path, step: str) -> None:
+    def __init__(self, path: Path, step: str, model_name: str | None = None) -> None:
         self._step = step
+        self._model_name = model_name
         self._path = path
         self._file: IO[str] | None = None
 
     def write(self, job: Job) -> None:
         """Add a task's row. Called on the portal's loop; failures are few."""
-        outcomes = enumerate(job.outcomes)
-        self.write_row(job.id, job.row, [(sample, each.error) for sample, each in outcomes if each.error is not None])
-
-    def write_row(self, id: str, given: Any, errors: Sequence[tuple[int, GenerationError]]) -> None:
-        """Add a row, with the errors of its samples."""
         told = [
-            {
-                "sample": sample,
-                "type": type(error).__name__,
-                "message": str(error),
-                "attempts": error.attempts,
-                "raw": error.raw,
-            }
-            for sample, error in errors
+            _told(sample, each.error) | {"model_name": self._maker_of(each)}
+            for sample, each in enumerate(job.outcomes)
+            if each.error is not None
         ]
+        self._write(job.id, job.row, told)
+
+    def _maker_of(self, outcome: Outcome) -> str | None:
+        return self._model_name if outcome.lineage is None else outcome.lineage.model_name
+
+    def write_row(self, id: str, given: Any, error: GenerationError) -> None:
+        """Add a row that failed at a step without an LLM."""
+        self._write(id, given, [_told(0, error)])
+
+    def _write(self, id: str, given: Any, told: list[Row]) -> None:
         row = given if isinstance(given, dict) else {"row": given}
         line = _line(row, {FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}})
         try:
@@ -64,6 +64,16 @@ class Failures:
         if self._file is not None:
             with suppress(OSError):  # what could not be written was told already
                 self._file.close()
+
+
+def _told(sample: int, error: GenerationError) -> Row:
+    return {
+        "sample": sample,
+        "type": type(error).__name__,
+        "message": str(error),
+        "attempts": error.attempts,
+        "raw": error.raw,
+    }
 
 
 def _line(row: Row, error: Row) -> str:

@@ -161,7 +161,7 @@ class _Run:
         store = ending.ledger = open_store(options.run_dir, options.ledger, options.durability, options.requests)
         folder = None if store is None else store.folder
         if folder is not None:
-            ending.failures = Failures(folder / FAILED_FILE, work.name)
+            ending.failures = Failures(folder / FAILED_FILE, work.name, backend.llm.model_name)
         try:
             plan = options.rerun
             noted = options.config if plan is None else plan.config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # `cost`: US dollars of the whole response, on its first sample, like the tokens; null where the price is unknown.
 # `origin`: the run directory an answer was copied from; it cost nothing here. `maker`: what made the answer.
+# `yields`: a run notes itself at its end. Calls that are later than that are of one that runs or was killed.
 MIGRATION = """
     ALTER TABLE calls ADD COLUMN cost REAL;
     ALTER TABLE calls ADD COLUMN origin TEXT;
@@ -53,12 +54,24 @@ MIGRATION = """
         WHERE calls.error IS NULL AND calls.origin IS NULL
         GROUP BY 1, 2;
     CREATE VIEW yields AS
+        WITH latest AS (SELECT step, max(id) AS id, max(ended) AS ended FROM step_runs GROUP BY step),
+        since AS (
+            SELECT calls.* FROM calls LEFT JOIN latest ON latest.step = calls.step
+            WHERE latest.step IS NULL OR calls.at > latest.ended
+        )
         SELECT step, rows_in, rows_out, rows_failed, rows_in - rows_done AS rows_open,
             (SELECT json_group_object(error, generations) FROM step_failures
                 WHERE step_failures.step = step_runs.step AND step_failures.started = step_runs.started) AS failures,
             requests, reused, retries, rate_limited, ended - started AS seconds, error
         FROM step_runs
-        WHERE id IN (SELECT max(id) FROM step_runs GROUP BY step);
+        WHERE id IN (SELECT id FROM latest) AND step NOT IN (SELECT step FROM since)
+        UNION ALL
+        SELECT step, count(DISTINCT row), NULL, count(DISTINCT iif(error IS NULL, NULL, row)), NULL,
+            (SELECT json_group_object(error, generations) FROM
+                (SELECT error, count(*) AS generations FROM since AS failed
+                    WHERE failed.step = since.step AND error IS NOT NULL GROUP BY error)),
+            NULL, NULL, NULL, NULL, max(at) - min(at), 'Unfinished'
+        FROM since GROUP BY step;
     CREATE VIEW lineage AS
         SELECT calls.step AS step, calls.row AS row, calls.sample AS sample, calls.id AS call,
             json_extract(makers.identity, '$.model_name') AS model, makers.parameters AS parameters,

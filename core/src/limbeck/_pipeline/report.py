@@ -120,6 +120,11 @@ class Reporter:
         self._closed = threading.Event()
         self._writing: threading.Thread | None = None
 
+    def begin(self) -> None:
+        """Everything is prepared: the directory no longer says what an earlier run yielded, as if this one had."""
+        if self._folder is not None:
+            self._folder.forget(REPORT)
+
     @hookimpl
     def limbeck_run_started(self, run: RunInfo) -> None:
         """A step of the pipeline begins."""

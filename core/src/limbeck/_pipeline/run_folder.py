@@ -104,6 +104,18 @@ class RunFolder:
         except OSError as exc:
             raise LedgerError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
 
+    def forget(self, name: str) -> None:
+        """Delete one of its files, if it is there.
+
+        Raises:
+            LedgerError: it cannot be deleted.
+        """
+        path = self.path / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise LedgerError(f"{str(path)!r} cannot be deleted: {exc.strerror or exc}.") from exc
+
 
 def now() -> str:
     """The time, in ISO 8601."""

@@ -126,6 +126,7 @@ class Runner:
             self.folder.note(self._pipeline, [target for sink in self._opened for target in sink.targets()])
         self._network.build(self._ledger)
         self._taking = self._network.takers
+        self.reporter.begin()
 
     def _open_sinks(self) -> None:
         owners: dict[str, str] = {}
@@ -256,7 +257,7 @@ class Runner:
         """Keep a row that failed, with its error, to be fed back."""
         failures = self._failures_of(name)
         if failures is not None:
-            failures.write_row(id, row, [(0, error)])
+            failures.write_row(id, row, error)
 
     def failed_jobs(self, name: str) -> Callable[[Job], object] | None:
         """What keeps the rows of a task that failed."""
@@ -267,7 +268,8 @@ class Runner:
         if self.folder is None:
             return None
         if name not in self._failures:
-            self._failures[name] = Failures(self.folder.path / FAILED_FILE, name)
+            model_name = getattr(getattr(self._steps[name], "llm", None), "model_name", None)
+            self._failures[name] = Failures(self.folder.path / FAILED_FILE, name, model_name)
         return self._failures[name]
 
     # Ending

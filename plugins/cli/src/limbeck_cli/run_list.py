@@ -28,7 +28,8 @@ class Listed:
     Attributes:
         run: its directory. pipeline: its name, or None where it is not noted.
         state: "finished", "stopped" (it ended early, and said why), "interrupted" or "running".
-        rows, failed: rows written and failed; None where there is no report. started: ISO 8601.
+        rows, failed: rows written and failed; None where that is not noted. started: ISO 8601.
+        answers: those that its ledger holds, of a run that has not finished.
     """
 
     run: str
@@ -36,7 +37,17 @@ class Listed:
     state: str
     rows: int | None
     failed: int | None
+    answers: int | None
     started: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What a report says of a run, or where there is none its ledger."""
+
+    state: str
+    rows: int | None
+    failed: int | None
 
 
 def list_runs(folder: str, *, as_json: bool) -> None:
@@ -48,12 +59,16 @@ def list_runs(folder: str, *, as_json: bool) -> None:
         say(f"There are no run directories in {folder!r}.")
     else:
         show_table(
-            ("run", "pipeline", "state", "rows", "failed", "started"),
+            ("run", "pipeline", "state", "rows", "failed", "answers", "started"),
             [
-                (each.run, each.pipeline or "", each.state, _count(each.rows), _count(each.failed), each.started or "")
+                (each.run, each.pipeline or "", each.state, *map(_count, _counts(each)), each.started or "")
                 for each in found
             ],
         )
+
+
+def _counts(run: Listed) -> tuple[int | None, ...]:
+    return run.rows, run.failed, run.answers
 
 
 def _count(value: int | None) -> str:
@@ -70,15 +85,51 @@ def _found(folder: Path) -> Iterator[Listed]:
 
 def _listed(path: Path) -> Listed:
     note, report = _read(path / NOTE), _read(path / REPORT)
-    steps = [step for step in report.get("steps") or () if isinstance(step, dict)]
+    noted = _reported(report) if report else _in_ledger(path, is_pipeline=bool(note))
+    state = "running" if _is_held(path) else noted.state
     return Listed(
         run=str(path),
         pipeline=note.get("name") or report.get("pipeline"),
-        state=_state(path, report),
-        rows=_written(steps) if report else None,
-        failed=sum(int(step.get("rows_failed") or 0) for step in steps) if report else None,
+        state=state,
+        rows=noted.rows,
+        failed=noted.failed,
+        answers=None if state == "finished" else _answers(path),
         started=note.get("started") or report.get("started"),
     )
+
+
+def _reported(report: dict[str, Any]) -> _Noted:
+    steps = [step for step in report.get("steps") or () if isinstance(step, dict)]
+    state = "finished" if report.get("finished") else "stopped" if report.get("error") else "interrupted"
+    return _Noted(state, _written(steps), sum(int(step.get("rows_failed") or 0) for step in steps))
+
+
+def _in_ledger(path: Path, *, is_pipeline: bool) -> _Noted:
+    """What a task's own run leaves, which has no report: how each step ended, the one that ended last at the end.
+
+    A pipeline writes its report at its end, so without one it has not come there.
+    """
+    steps = _queried(path, "SELECT error, rows_open, rows_out, rows_failed FROM yields")
+    errors = [error for error, *_ in steps if error is not None]
+    if is_pipeline or not steps or "Unfinished" in errors or any(open for _, open, _, _ in steps):
+        return _Noted("interrupted", None, None)
+    failed = sum(count for *_, count in steps)
+    return _Noted("stopped" if errors else "finished", steps[-1][2], failed)
+
+
+def _answers(path: Path) -> int | None:
+    found = _queried(path, "SELECT count(*) FROM answers")
+    return found[0][0] if found else None
+
+
+def _queried(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """What a ledger says; nothing where it cannot be read, for the other runs are to be listed."""
+    ledger = path / FILE
+    try:
+        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(query).fetchall()
+    except sqlite3.Error:
+        return []
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -88,14 +139,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _state(path: Path, report: dict[str, Any]) -> str:
-    if _is_held(path):
-        return "running"
-    if report.get("finished"):
-        return "finished"
-    return "stopped" if report.get("error") else "interrupted"
 
 
 def _is_held(path: Path) -> bool:
