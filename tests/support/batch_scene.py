@@ -169,6 +169,7 @@ class Echoing:
     """The work of a plain task: a row's `q` is the prompt, the answers become `a`; failures become `error`."""
 
     name = "ask"
+    reads = ("q",)
 
     def __init__(self, num_generations: int = 1) -> None:
         self.num_generations = num_generations

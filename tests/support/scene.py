@@ -79,6 +79,8 @@ class Model:
 class Asking:
     """Work whose rows are their own prompts: one row comes of each, with what became of its samples."""
 
+    reads = ("prompt",)
+
     def __init__(self, num_generations: int = 1) -> None:
         self.name = "asking"
         self.num_generations = num_generations

@@ -509,33 +509,54 @@ def test_reparse_must_be_told_where_the_answers_are() -> None:
 
 def test_a_list_with_a_value_that_json_cannot_hold_is_an_error_before_any_call(tmp_path: Path) -> None:
     llm = NumberedLLM()
-    rows: list[Row] = [*questions(300), {"question": "q", "extra": [{"deep": object()}]}]
+    rows: list[Row] = [*questions(300), {"question": [{"deep": object()}]}]
     with pytest.raises(ConfigurationError) as caught:
         Ask(llm=llm).run(rows, run_dir=tmp_path)
-    assert "Row 300 has a value of the type `object` in the column `extra`" in str(caught.value)
+    assert "Row 300 has a value of the type `object` in the column `question`" in str(caught.value)
     assert "No model was asked" in str(caught.value)
     assert llm.asked == {}
 
 
 def test_the_first_row_of_any_source_is_looked_at_before_any_call(tmp_path: Path) -> None:
     llm = NumberedLLM()
-    source = iter([{"question": "q", "extra": object()}, *questions(10)])
-    with pytest.raises(ConfigurationError, match="Row 0 has a value of the type `object` in the column `extra`"):
+    source = iter([{"question": object()}, *questions(10)])
+    with pytest.raises(ConfigurationError, match="Row 0 has a value of the type `object` in the column `question`"):
         list(Ask(llm=llm).run(source, run_dir=tmp_path))
     assert llm.asked == {}
 
 
 def test_a_later_row_that_cannot_be_written_down_fails_as_data_and_is_never_sent(tmp_path: Path) -> None:
     llm = NumberedLLM()
-    rows = list(
-        Ask(llm=llm).run(iter([*questions(2), {"question": "2", "extra": {1, object()}, "f": print}]), run_dir=tmp_path)
-    )
+    rows = list(Ask(llm=llm).run(iter([*questions(2), {"question": print, "note": "2"}]), run_dir=tmp_path))
     error = rows[2][METADATA]["error_ask"]
     assert error["type"] == "RowError"
-    assert error["message"].startswith("Row 2 has a value of the type `builtin_function_or_method` in the column `f`")
+    assert error["message"].startswith(
+        "Row 2 has a value of the type `builtin_function_or_method` in the column `question`"
+    )
     assert llm.asked == {"0": 1, "1": 1}
     (line,) = (tmp_path / "failed.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(line)["question"] == "2"
+    assert json.loads(line)["note"] == "2"
+
+
+def test_a_column_that_the_task_does_not_read_may_hold_anything_and_goes_through(tmp_path: Path) -> None:
+    class Picture:
+        """JSON has no form for it."""
+
+    picture = Picture()
+    rows = [{"question": str(number), "picture": picture, (1, 2): "x"} for number in range(3)]
+    for asked in ({"0": 1, "1": 1, "2": 1}, {}):
+        llm = NumberedLLM()
+        made = list(Ask(llm=llm).run(rows, run_dir=tmp_path))  # type: ignore[arg-type]  # the name that is no text
+        assert all(row["picture"] is picture for row in made)
+        assert llm.asked == asked
+
+
+def test_a_row_that_failed_with_such_a_column_is_written_down_as_far_as_it_can_be(tmp_path: Path) -> None:
+    llm = ScriptedLLM(script=[BadRequestError("no")])
+    list(Ask(llm=llm).run([{"question": "q", "picture": object(), "n": 1}], run_dir=tmp_path))
+    (line,) = (tmp_path / "failed.jsonl").read_text(encoding="utf-8").splitlines()
+    row = json.loads(line)
+    assert (row["question"], row["n"], row["picture"][:7]) == ("q", 1, "<object")
 
 
 def test_a_row_that_failed_is_written_down_with_the_model_that_was_asked(tmp_path: Path) -> None:
@@ -580,7 +601,7 @@ def test_a_row_that_holds_itself_is_an_error(tmp_path: Path) -> None:
     knot: list[Any] = []
     knot.append(knot)
     with pytest.raises(ConfigurationError, match="a value that holds itself"):
-        Ask(llm=EchoLLM()).run([{"question": "q", "knot": knot}], run_dir=tmp_path)
+        Ask(llm=EchoLLM()).run([{"question": knot}], run_dir=tmp_path)
 
 
 # A disk that does not take it

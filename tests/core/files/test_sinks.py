@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from limbeck import Pipeline
 from limbeck.errors import ConfigurationError
 from limbeck.steps import SaveToCsv, SaveToFiles, SaveToJson, SaveToJsonl, SaveToStdout
 from support.packs import environment
@@ -57,6 +58,18 @@ def test_what_json_does_not_have_is_written_as_text_and_half_a_surrogate_pair_as
         SaveToJsonl(path="o.jsonl"), [{"set": {1}, "bytes": b"\xff", "path": Path("x"), "half": "\ud800"}]
     ).rows()
     assert row == {"set": [1], "bytes": "\\xff", "path": "x", "half": "\ud800"}
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"n": 1, "bad": {(1, 2): "x"}}, "the column 'bad' holds a dict with keys that are no texts"),
+        ({"n": 1, (1, 2): "x"}, r"a column is named \(1, 2\), which is no text"),
+    ],
+)
+def test_a_row_that_json_cannot_hold_at_all_stops_the_run_with_the_column_and_the_remedy(row: Any, what: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"A row cannot be written as JSON: {what}.* or drop the column"):
+        Pipeline([row], SaveToJsonl(path="out.jsonl")).run(run_dir="kept")
 
 
 def test_csv_has_every_column_that_any_row_has_and_json_in_the_cells_of_nested_values() -> None:

@@ -22,7 +22,7 @@ from limbeck.errors import (
     RowFailedError,
 )
 from limbeck.testing import ScriptedLLM
-from support.flows import Collect, Fail, Mark, Reverse, column, load, say, texts
+from support.flows import Collect, Fail, Mark, Reverse, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,23 @@ def test_the_error_of_a_failed_row_says_what_failed() -> None:
     with pytest.raises(RowFailedError, match="Router 'by-length' failed on row 0: RowError: Router 'by-l") as caught:
         pipeline.run()
     assert (caught.value.kind, caught.value.task) == ("router", "by-length")
+
+
+def test_a_row_with_a_picture_passes_a_task_that_does_not_read_it() -> None:
+    class Picture:
+        """JSON has no form for it."""
+
+    @step(dropped=["picture"])
+    def look(row: Row) -> Row:
+        return {"said": row["said"], "kind": type(row["picture"]).__name__}
+
+    def run(llm: SayingLLM) -> list[Row]:
+        rows = [{"text": "t0", "picture": Picture()}]
+        return Pipeline(rows, say("ask", llm=llm, to="said"), look(name="look")).run(run_dir="kept").to_list()
+
+    first, second = SayingLLM(), SayingLLM()
+    assert run(first) == run(second) == [{"said": "said(t0)", "kind": "Picture"}]
+    assert (first.asked, second.asked) == (["t0"], [])
 
 
 def test_a_row_that_lacks_a_column_fails_as_data() -> None:

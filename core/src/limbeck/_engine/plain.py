@@ -1,7 +1,8 @@
-"""Which values rows may hold where they are written down: JSON's own, and those that have one form in JSON.
+"""Which values a task may read where its prompts are written down: JSON's own, and those that have one form in JSON.
 
-The check is made for every row of a run with a ledger, so a row of plain values costs two
-passes of C code and nothing else.
+What has no form has no text either that would be the same the next time, so no answer about it
+could be found again. Columns that the task does not read may hold anything. The check is made for
+every row of a run with a ledger, so a column of plain values costs a look at its type.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_STRINGS = frozenset({str})
 _DEEPEST = 100
 _FORMS: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
     ((enum.Enum,), lambda member: member.value),
@@ -55,48 +55,57 @@ def plain(value: Any) -> Any:
     raise TypeError(f"JSON has no form for a value of the type `{type(value).__qualname__}`")
 
 
-def check_first_rows(rows: Iterable[Any], *, first: int = 0) -> None:
-    """Raise unless all of these rows, numbered from `first`, can be written down. Nothing has been asked yet.
+def check_first_rows(rows: Iterable[Any], columns: Collection[str], *, first: int = 0) -> None:
+    """Raise unless these columns of all of these rows, numbered from `first`, can be written down.
+
+    Nothing has been asked yet.
 
     Raises:
         ConfigurationError: one cannot; it names the row, the column and the remedy.
     """
     for number, row in enumerate(rows, first):
-        fault = _fault(row)
+        fault = _fault(row, columns)
         if fault is not None:
             raise ConfigurationError(f"{_message(str(number), *fault)} No model was asked.")
 
 
-def check_row(id: str, row: Any) -> None:
-    """Raise unless a row can be written down.
+def check_row(id: str, row: Any, columns: Collection[str]) -> None:
+    """Raise unless these columns of a row can be written down.
 
     Raises:
-        RowError: it cannot; it names the row, the column and the remedy.
+        RowError: one cannot; it names the row, the column and the remedy.
     """
-    fault = _fault(row)
+    fault = _fault(row, columns)
     if fault is not None:
         raise RowError(_message(id, *fault))
 
 
+def unwritable(row: Mapping[Any, Any]) -> str:
+    """Why JSON cannot hold a row at all, though objects in it are written as their texts."""
+    for column, value in row.items():
+        if not isinstance(column, str | int | float | None):
+            return f"a column is named {column!r}, which is no text"
+        what = _unwritable(value, ())
+        if what is not None:
+            return f"the column {column!r} holds {what}"
+    return "one of its values is nested too deeply"
+
+
 def _message(id: str, column: str, what: str) -> str:
     return (
-        f"Row {id} has {what} in the column {column}, for which JSON has no form, so the row cannot be written down. "
-        "Turn it into text, numbers, lists or dicts before this step, or drop the column."
+        f"Row {id} has {what} in the column `{column}`, for which JSON has no form, so what is asked about it cannot "
+        "be written down and found again. Turn it into text, numbers, lists or dicts before this step."
     )
 
 
-def _fault(row: Any) -> tuple[str, str] | None:
+def _fault(row: Any, columns: Collection[str]) -> tuple[str, str] | None:
     """The column that cannot be written and what is in it, or None."""
     if not isinstance(row, dict):
         return None  # which is a failed row for another reason
-    if _STRINGS.issuperset(map(type, row)) and _SCALARS.issuperset(map(type, row.values())):
-        return None
-    for column, value in row.items():
-        if not isinstance(column, str):
-            return f"`{column!r}`", "a name that is no text"
-        what = _unwritable(value, ())
-        if what is not None:
-            return f"`{column}`", what
+    for column in columns:
+        value = row.get(column)
+        if type(value) not in _SCALARS and (what := _unwritable(value, ())) is not None:
+            return column, what
     return None
 
 

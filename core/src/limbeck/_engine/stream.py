@@ -32,7 +32,7 @@ from .stats import RunStats
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ..protocols import StepLedgerProtocol
     from ..types import GenerationRequest, GenerationResponse, Row
@@ -52,6 +52,11 @@ class Work(Protocol):
     def name(self) -> str: ...
     @property
     def num_generations(self) -> int: ...
+    @property
+    def reads(self) -> Collection[str]:
+        """The columns of its rows that it declares to read."""
+        ...
+
     def prepare(self, row: Row) -> GenerationRequest:
         """The request for one sample of `row`; raises `RowError`."""
         ...
@@ -182,7 +187,7 @@ class Stream:
         job = Job(index, id, row, self._n)
         try:
             if self.ledger is not None:
-                check_row(id, row)
+                check_row(id, row, self._work.reads)
             job.request = request = self._work.prepare(job.row)
             samples = self._known.fill_in(job, request)
         except RowError as exc:

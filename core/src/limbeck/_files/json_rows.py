@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._engine.plain import plain as form_of
+from .._engine.plain import unwritable
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -74,11 +75,19 @@ def encode_row(row: Row, *, end: str = "\n") -> bytes:
     Half a surrogate pair has no UTF-8, so a row that holds one is written with escapes. A
     value that JSON does not have is written as its text: an answer that was paid for is not
     lost for its type.
+
+    Raises:
+        ConfigurationError: JSON cannot hold the row at all; the column is named.
     """
     try:
         return (_AS_IT_IS.encode(row) + end).encode("utf-8")
     except UnicodeEncodeError:
         return (json.dumps(row, default=plain) + end).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ConfigurationError(
+            f"A row cannot be written as JSON: {unwritable(row)} ({exc}). Turn it into text, numbers, lists or dicts "
+            "with texts as keys, or drop the column, before the row is written."
+        ) from exc
 
 
 def as_json(value: Any) -> str:

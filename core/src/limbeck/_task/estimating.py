@@ -72,6 +72,7 @@ class MeteredWork:
     def __init__(self, work: TaskWork, finish: Callable[[Job], list[Row]]) -> None:
         self.name = work.name
         self.num_generations = work.num_generations
+        self.reads = work.reads
         self.prepare = work.prepare
         self.finish = finish
 

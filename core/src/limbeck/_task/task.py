@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, PrivateAttr
@@ -14,7 +15,7 @@ from ..errors import ConfigurationError, MissingColumnError
 from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .._engine.backend import Backend
@@ -379,8 +380,8 @@ class Task(Step):
         look = self._columns_seen
         if kept and policy.ask:
             if isinstance(rows, list | tuple):
-                check_first_rows(rows)
-            look = self._rows_looked_at
+                check_first_rows(rows, work.reads)
+            look = partial(self._rows_looked_at, work.reads)
         options = Options(look, config, policy, run_dir=run_dir, ledger=ledger, **how)
         return work, _several(rows), backend, registry, options
 
@@ -404,11 +405,11 @@ class Task(Step):
             self._columns_seen(rows, True)
         return TaskWork(self, Task.schema_for), backend, registry
 
-    def _rows_looked_at(self, rows: Sequence[Any], complete: bool) -> bool:
-        """As `_columns_seen`, of rows that must be written down too; the last of them is new."""
+    def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
+        """As `_columns_seen`, of rows whose prompts must be written down too; the last of them is new."""
         from .._engine.plain import check_first_rows
 
-        check_first_rows(rows[-1:], first=len(rows) - 1)
+        check_first_rows(rows[-1:], reads, first=len(rows) - 1)
         return self._columns_seen(rows, complete)
 
     def _columns_seen(self, rows: Sequence[Any], complete: bool) -> bool:

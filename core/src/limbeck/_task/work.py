@@ -39,6 +39,7 @@ class TaskWork:
         self._structured = hasattr(task, "output_schema") or type(task).schema_for is not default_schema_for
         self._parameters: dict[str, Any] = dict(getattr(task.llm, "generation_kwargs", None) or {})
         self._required = [(name, task.input_mappings.get(name, name)) for name in required_columns(task.inputs)]
+        self.reads = frozenset(task.input_mappings.get(name, name) for name in task.inputs)
         self._renamed = [(name, source) for name, source in task.input_mappings.items() if name != source]
         self._columns = tuple(name for name in task.outputs if name != MODEL_NAME)
         self._column_set = frozenset(self._columns)
