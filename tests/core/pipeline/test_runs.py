@@ -196,23 +196,7 @@ def test_unordered_rows_are_the_same_rows() -> None:
 # How rows are given
 
 
-class Table:
-    """As a pyarrow table: batches of columns."""
-
-    column_names = ("text",)
-
-    def to_batches(self, *, max_chunksize: int) -> list[Any]:
-        return [self, self][: max_chunksize and 2]
-
-    def to_pylist(self) -> list[Row]:
-        return texts(2)
-
-    def __iter__(self) -> Iterator[Any]:
-        raise AssertionError("a table is read by batches")
-
-
-def test_tables_and_iterators_are_taken_as_they_are() -> None:
-    assert column(Pipeline(Table(), Mark(name="m")).run(), "text") == ["t0", "t1", "t0", "t1"]
+def test_an_iterator_is_taken_as_it_is() -> None:
     assert column(Pipeline(iter(texts(3)), Mark(name="m")).run(), "text") == ["t0", "t1", "t2"]
 
 

@@ -61,10 +61,16 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
     """
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=_LOT)
-    if isinstance(rows, dict | str | bytes) or not isinstance(rows, Iterable | AsyncIterable):
+    is_table = hasattr(rows, "to_batches")  # pyarrow's is no iterable
+    if isinstance(rows, dict | str | bytes) or not (is_table or isinstance(rows, Iterable | AsyncIterable)):
         raise ConfigurationError(
             f"A pipeline takes its rows from a step, a list of dicts, a table or an iterable, not from "
-            f"{'one row' if isinstance(rows, dict) else f'`{type(rows).__name__}`'}."
+            f"{'one row' if type(rows) is dict else f'`{type(rows).__name__}`'}."
+        )
+    if hasattr(rows, "to_frame"):  # a series, of pandas or polars
+        raise ConfigurationError(
+            "A row is a dict of columns, and a series is one column without a name in the rows: write "
+            '`series.to_frame("instruction")`.'
         )
     if isinstance(rows, list) and not any(isinstance(row, Mapping) for row in rows):
         raise ConfigurationError(
@@ -84,7 +90,8 @@ def lots_of(rows: Any) -> Iterator[list[Row]]:
             yield frame.to_dicts()
     elif hasattr(rows, "iloc"):  # pandas
         for start in range(0, len(rows), _LOT):
-            yield rows.iloc[start : start + _LOT].to_dict("records")
+            lot = rows.iloc[start : start + _LOT]
+            yield lot.astype(object).where(lot.notna(), None).to_dict("records")  # NaN is its word for what is missing
     else:
         for row in rows:
             yield [dict(row) if isinstance(row, Mapping) and type(row) is not dict else row]

@@ -1,0 +1,133 @@
+"""Tables as people hold them, of the packages themselves: pandas, polars, pyarrow and datasets."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from limbeck import Pipeline
+from limbeck.errors import ConfigurationError, MissingColumnError
+from support.flows import Mark, column, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from limbeck.types import Row
+
+WHEN = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - tables mostly hold times without a zone
+COLUMNS: dict[str, list[Any]] = {
+    "text": ["t0", "t1", None],
+    "number": [1, 2, 3],
+    "share": [0.5, None, 1.5],
+    "when": [WHEN, WHEN, WHEN],
+    "tags": [["a"], [], ["b", "c"]],
+    "deep": [{"k": 1}, {"k": 2}, {"k": 3}],
+}
+ROWS: list[Row] = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*COLUMNS.values(), strict=True)]
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def pandas_frame(columns: dict[str, list[Any]]) -> Any:
+    return pytest.importorskip("pandas").DataFrame(columns)
+
+
+def polars_frame(columns: dict[str, list[Any]]) -> Any:
+    return pytest.importorskip("polars").DataFrame(columns)
+
+
+def arrow_table(columns: dict[str, list[Any]]) -> Any:
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+def data_set(columns: dict[str, list[Any]]) -> Any:
+    return pytest.importorskip("datasets").Dataset.from_dict(columns)
+
+
+def iterable_data_set(columns: dict[str, list[Any]]) -> Any:
+    return data_set(columns).to_iterable_dataset()
+
+
+TABLES: list[Callable[[dict[str, list[Any]]], Any]] = [
+    pandas_frame,
+    polars_frame,
+    arrow_table,
+    data_set,
+    iterable_data_set,
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_gives_its_rows_with_none_for_what_is_missing(table: Callable[..., Any]) -> None:
+    rows = Pipeline(table(COLUMNS), Mark(name="m")).run().to_list()
+    assert rows == [{**row, "marks": ["m"]} for row in ROWS]
+    assert [type(row["number"]) for row in rows] == [int] * 3
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_of_several_lots_keeps_its_order_and_is_asked_about_once(table: Callable[..., Any]) -> None:
+    rows = {"text": [f"t{number}" for number in range(1_000)]}
+    for reused in (0, 1_000):
+        result = Pipeline(table(rows), say("a")).run(run_dir="kept")
+        assert column(result, "by_a") == [f"a(t{number})" for number in range(1_000)]
+        assert result.report["a"].reused == reused
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_leads_to_a_step_with_an_arrow_and_is_taken_by_run(table: Callable[..., Any]) -> None:
+    with Pipeline("arrow") as pipeline:
+        table(COLUMNS) >> Mark(name="m")
+    given = Pipeline(Mark(name="m")).run(table(COLUMNS))
+    assert pipeline.run().to_list() == given.to_list() == [{**row, "marks": ["m"]} for row in ROWS]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_columns_of_a_table_are_checked_before_a_row_moves(table: Callable[..., Any]) -> None:
+    with pytest.raises(MissingColumnError, match=r"needs the column `text`.*The columns present are `texts`"):
+        Pipeline(table({"texts": ["t"]}), say("a")).check()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_rows_of_a_table_are_kept_as_json(table: Callable[..., Any], tmp_path: Path) -> None:
+    Pipeline(table(COLUMNS), Mark(name="m")).run(run_dir="kept")
+    lines = (tmp_path / "kept/outputs/m.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{**row, "when": WHEN.isoformat(), "marks": ["m"]} for row in ROWS]
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_a_series_is_refused_with_the_way_to_a_table(package: str) -> None:
+    series = pytest.importorskip(package).Series(["t0"])
+    with pytest.raises(ConfigurationError, match=r"write `series.to_frame\(\"instruction\"\)`"):
+        Pipeline(series, say("a"))
+    assert column(Pipeline(series.to_frame("text"), say("a")).run(), "by_a") == ["a(t0)"]
+
+
+def test_a_dict_of_data_sets_is_not_taken_for_a_row() -> None:
+    splits = pytest.importorskip("datasets").DatasetDict(train=data_set(COLUMNS))
+    with pytest.raises(ConfigurationError, match="not from `DatasetDict`"):
+        Pipeline(splits, say("a"))
+    assert len(Pipeline(splits["train"], Mark(name="m")).run().to_list()) == 3
+
+
+def test_what_pandas_calls_missing_in_any_of_its_types_is_none() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "text": pandas.array(["t0", pandas.NA], dtype="string"),
+            "count": pandas.array([1, pandas.NA], dtype="Int64"),
+            "when": pandas.to_datetime(["2026-11-24", None]),
+        }
+    )
+    assert Pipeline(frame, Mark(name="m")).run().to_list()[1] == {
+        "text": None,
+        "count": None,
+        "when": None,
+        "marks": ["m"],
+    }
