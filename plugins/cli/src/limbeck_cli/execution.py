@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.options import check_run_dir
+from limbeck._engine.options import check_options
 from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
 from limbeck._pipeline.config.recipe import short_output
 from limbeck._pipeline.options import Options as RunnerOptions
@@ -138,7 +138,7 @@ class _Execution:
         """The run's directory, if it is to have one; nothing has been made yet."""
         settings, typed = self._settings, self._options.typed
         if settings.run_dir is not None:
-            check_run_dir(settings.run_dir)
+            check_options(run_dir=settings.run_dir)
             return CommandFolder(settings.run_dir, typed)
         if self._options.reparse:
             raise ConfigurationError("Answers are read anew from a run directory: name it with --run-dir.")
