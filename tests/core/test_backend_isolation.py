@@ -13,12 +13,18 @@ from typing import Any
 import pytest
 
 from limbeck import Task
+from limbeck._engine.backend import backend_of
+from limbeck._engine.portal import portal
 from limbeck.errors import (
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
+    ContentFilteredError,
     GenerationError,
+    LedgerError,
+    LimbeckWarning,
     RateLimitError,
+    RowFailedError,
     TransientError,
 )
 from limbeck.testing import EchoLLM, ScriptedLLM
@@ -312,3 +318,116 @@ def test_the_ceiling_of_one_llm_is_not_lifted_by_another_of_the_same_model() -> 
     patiently(modest, questions(50))
     del greedy
     assert most == 1
+
+
+# What is stopped, late or shared
+
+
+class OneAtATime:
+    """Echoes, and keeps what it was asked."""
+
+    model_name, max_concurrency = "one", 1
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        self.asked.append(prompt_of(request))
+        return response("yes")
+
+
+def test_nothing_is_asked_for_a_run_that_was_stopped_meanwhile_and_its_place_is_free_again(tmp_path: Path) -> None:
+    llm = OneAtATime()
+    task = Ask(llm=llm, on_error="raise")
+    with pytest.raises(RowFailedError):
+        list(task.run([{"question": "0"}, {}], run_dir=tmp_path / "stopped"))
+    asked = len(llm.asked)
+
+    rows = patiently(task, [{"question": "again"}])
+
+    assert rows[0]["answer"] == "yes"
+    assert len(llm.asked) == asked + 1 <= 2
+
+
+class Sulking:
+    """Answers a time-out with an error of its own, once; then it only never answers."""
+
+    model_name, max_concurrency, timeout, max_attempts = "sulking", 1, 0.05, 1
+
+    def __init__(self) -> None:
+        self._sulked = False
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self._sulked:
+                raise
+            self._sulked = True
+            raise ValueError("while it was cleaning up") from None
+        raise AssertionError
+
+
+def test_a_time_out_that_a_backend_answers_with_its_own_error_spoils_no_later_one() -> None:
+    errors = [row[METADATA]["error_ask"]["type"] for row in patiently(Ask(llm=Sulking()), questions(3))]
+    assert errors == ["BackendError", "TransientError", "TransientError"]
+
+
+class Refusing:
+    """Refuses whole batches, which costs something."""
+
+    model_name, max_concurrency, batch_size = "refusing", 1, 8
+
+    def generate_batch(self, requests: list[GenerationRequest]) -> list[GenerationResponse]:
+        raise ContentFilteredError("no", usage=Usage(input_tokens=10, output_tokens=5))
+
+
+def test_what_a_refused_batch_cost_is_counted_once() -> None:
+    request = GenerationRequest(messages=[{"role": "user", "content": "?"}])
+    errors: list[Any] = portal().wait(backend_of(Refusing()).ask([request] * 3))
+    assert [type(error) for error in errors] == [ContentFilteredError] * 3
+    assert [error.usage for error in errors] == [Usage(input_tokens=10, output_tokens=5), None, None]
+
+
+def test_a_batch_without_a_bound_takes_what_there_is() -> None:
+    class All:
+        model_name, max_concurrency, batch_size = "all", 1, math.inf
+
+        def generate_batch(self, requests: list[GenerationRequest]) -> list[GenerationResponse]:
+            return [response("yes") for _ in requests]
+
+    assert [row["answer"] for row in patiently(Ask(llm=All()), questions(3))] == ["yes"] * 3
+
+
+def test_a_step_whose_run_could_not_begin_may_begin_once_the_cause_is_mended(tmp_path: Path) -> None:
+    first = Ask(llm=EchoLLM(), name="first").run(questions(1), run_dir=tmp_path)
+    second = Ask(llm=EchoLLM(), name="second", output_mappings={"answer": "another"})
+    with pytest.raises(LedgerError, match="nowhere"):
+        second.run(first, run_dir=tmp_path, cache=tmp_path / "nowhere")
+    assert len(list(second.run(first, run_dir=tmp_path))) == 1
+
+
+def test_steps_that_share_a_directory_must_want_the_same_of_it(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def source() -> Iterator[Row]:
+        yield from questions(1)
+        go_on.wait(PATIENCE)
+
+    first = Ask(llm=EchoLLM(), name="first").run(source(), run_dir=tmp_path)
+    second = Ask(llm=EchoLLM(), name="second", output_mappings={"answer": "another"})
+    with pytest.raises(ConfigurationError, match=r"is open with durability='normal'.* with durability='full'"):
+        second.run(first, run_dir=tmp_path, durability="full")
+    go_on.set()
+    assert len(list(second.run(first, run_dir=tmp_path))) == 1
+
+
+def test_who_looks_into_a_directory_looks_with_the_llm_that_the_task_has_now(tmp_path: Path) -> None:
+    task = Ask(llm=EchoLLM(model=new_model()))
+    list(task.run(questions(1), run_dir=tmp_path))
+    task.llm = EchoLLM(model=new_model())
+
+    with pytest.warns(LimbeckWarning, match="model"):
+        (row,) = task.reparse(questions(1), run_dir=tmp_path)
+
+    assert row["answer"] is None  # nobody has asked this one

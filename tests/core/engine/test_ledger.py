@@ -636,3 +636,10 @@ def test_a_look_up_that_fails_ends_the_run_instead_of_leaving_it_waiting(tmp_pat
             ask(EchoLLM(), ["0"], tmp_path)
     finally:
         release_ledger(ledger)
+
+
+def test_a_ledger_that_is_closed_says_so_to_who_comes_late_instead_of_making_them_wait(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.close()
+    with pytest.raises(LedgerError, match="is closed"):
+        ledger.submit("SELECT NULL")

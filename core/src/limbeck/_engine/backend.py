@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import math
 import weakref
@@ -51,18 +52,21 @@ class Backend:
         capabilities = getattr(llm, "capabilities", None)
         self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
         self._batches = callable(getattr(llm, "generate_batch", None))
-        self.batch_size = int(setting(llm, "batch_size", 16, whole=True, none=16)) if self._batches else 1
+        together = setting(llm, "batch_size", 16, whole=True, none=16) if self._batches else 1
+        self.batch_size = int(min(together, _MOST))
         self.identity = identity_of(llm)
         self.keyring = Keyring(self.identity)
         self.rpm: float | None = setting(llm, "rpm", None)
         self.tpm: float | None = setting(llm, "tpm", None)
+        in_batches = batched(llm)
+        if in_batches:
+            check_batch_api(llm)
         self.online = window_at(self._endpoint(), home)
-        self.online.serve(self)
+        self.online.serve(self)  # which it is fit for
         self.window: Window | BatchWindow = self.online
-        if batched(llm):
+        if in_batches:
             from .batches import BatchWindow
 
-            check_batch_api(llm)
             self.window = BatchWindow(home)
         self._threads: Threads | None = None
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
@@ -99,15 +103,17 @@ class Backend:
         if self._watch is None:
             self._watch_at(self.home.loop.time() + self.timeout)
         try:
-            if self._agenerate is not None:
-                return await self._agenerate(request)
-            return await self._in_thread(self.llm.generate, request)
+            try:
+                if self._agenerate is not None:
+                    return await self._agenerate(request)
+                return await self._in_thread(self.llm.generate, request)
+            finally:  # however it ends: a word of ours that is left would be taken for somebody else's next time
+                late = self._running.pop(task, None) is None
+                others = task.uncancel() if late else task.cancelling()
         except asyncio.CancelledError:
-            if task in self._running or task.uncancel() > 0:  # somebody else's word
+            if not late or others > 0:
                 raise
             raise TimeoutError from None
-        finally:
-            self._running.pop(task, None)
 
     def _watch_at(self, when: float) -> None:
         """Look at `when` for what is out of time. The timer does not keep the backend alive."""
@@ -133,7 +139,9 @@ class Backend:
                 raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
             _reraise_cancellation(exc, task)
-            return [self.typed(exc) for _ in requests]
+            error = self.typed(exc)
+            others = len(requests) - 1
+            return [error, *[_without_usage(error)] * others] if others else [error]
         return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in results]
 
     def judged(self, result: Any) -> Result:
@@ -191,6 +199,18 @@ def _readable(error: GenerationError) -> GenerationError:
         if not isinstance(getattr(error, name), str | None):
             setattr(error, name, None)
     return error
+
+
+def _without_usage(error: GenerationError | LedgerError) -> GenerationError | LedgerError:
+    """The error of a whole batch for its other requests: what it cost is counted once."""
+    if not isinstance(error, GenerationError) or error.usage is None:
+        return error
+    try:
+        free = copy.copy(error)
+    except Exception:  # noqa: BLE001 - it is of a class of the backend's
+        return error
+    free.usage = None
+    return free
 
 
 def _uncounted(error: GenerationError, usage: object) -> BackendError:

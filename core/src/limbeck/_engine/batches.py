@@ -22,7 +22,6 @@ from ..errors import (
     ConfigurationError,
     GenerationError,
     LedgerError,
-    LimbeckError,
     RateLimitError,
     TransientError,
 )
@@ -262,8 +261,6 @@ class _Line:
         """Bring a batch home; what goes wrong with it as a whole stops the run."""
         try:
             await self._follow(batch)
-        except LimbeckError as exc:
-            self._stream.stop(exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self._stream.stop(exc)
         else:

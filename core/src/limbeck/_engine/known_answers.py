@@ -108,7 +108,17 @@ def _copied(job: Job, sample: int, request: GenerationRequest, answer: StoredAns
     )
 
 
+_unfinished: set[asyncio.Future[None]] = set()  # the loop itself holds tasks weakly
+
+
 def _let_finish(keeping: Awaitable[None]) -> None:
     """Have it done without waiting; a ledger that fails says so at the next answer that is bought."""
     future = asyncio.ensure_future(keeping)
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    _unfinished.add(future)
+    future.add_done_callback(_finished)
+
+
+def _finished(done: asyncio.Future[None]) -> None:
+    _unfinished.discard(done)
+    if not done.cancelled():
+        done.exception()

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import queue
+import sqlite3
 import threading
 import warnings
 from contextlib import ExitStack, closing, suppress
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LedgerError, LimbeckWarning
+from ..errors import ConfigurationError, LedgerError, LimbeckWarning
 from .changes import changes, config_text
 from .ledger_file import CLAIMS, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
 from .step_ledger import StepLedger
@@ -159,8 +160,9 @@ class Ledger:
                 f"mend the cause ({remedy(exc)}) and run again with the same directory."
             )
             self._failure.__cause__ = exc
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
         return self._failure
 
     def flush(self) -> None:
@@ -181,6 +183,8 @@ class Ledger:
         """Commit what is left and let go of the directory."""
         self._queue.put(None)
         self._thread.join()
+        # Who hands something in after this must not wait for it.
+        self._failure = self._failure or LedgerError(f"The ledger in {str(self.folder)!r} is closed.")
         self.reader.close()
         self._writer.close()
         self._lock_file.close()
@@ -217,6 +221,7 @@ def _settle(futures: list[asyncio.Future[None]], error: LedgerError | None) -> N
 @dataclass(slots=True)
 class _Shared:
     ledger: Ledger
+    options: tuple[Durability, StoredRequests]
     process: int
     users: int = 0
 
@@ -225,15 +230,31 @@ _shared: dict[Path, _Shared] = {}
 _sharing = threading.Lock()
 
 
-def shared_ledger(folder: str | Path, **options: Any) -> Ledger:
-    """The process's one ledger of `folder`, for all steps of a chain. Give it back with `release_ledger`."""
+def shared_ledger(
+    folder: str | Path, *, durability: Durability = "normal", requests: StoredRequests = "full"
+) -> Ledger:
+    """The process's one ledger of `folder`, for all steps of a chain. Give it back with `release_ledger`.
+
+    Raises:
+        ConfigurationError: it is open with other options. LedgerError: as `Ledger`.
+    """
     path = Path(folder).resolve()
     with _sharing:
         shared = _shared.get(path)
         if shared is None or shared.process != os.getpid():  # a fork has none of its parent's threads and locks
-            shared = _shared[path] = _Shared(Ledger(path, **options), os.getpid())
+            ledger = Ledger(path, durability=durability, requests=requests)
+            shared = _shared[path] = _Shared(ledger, (durability, requests), os.getpid())
+        elif shared.options != (durability, requests):
+            raise ConfigurationError(
+                f"The run directory {str(path)!r} is open with {_in_words(*shared.options)}, and now asked for with "
+                f"{_in_words(durability, requests)}. All steps of a chain share it: say the same to each."
+            )
         shared.users += 1
         return shared.ledger
+
+
+def _in_words(durability: Durability, requests: StoredRequests) -> str:
+    return f"durability={durability!r}, ledger_requests={requests!r}"
 
 
 def release_ledger(ledger: Ledger) -> None:

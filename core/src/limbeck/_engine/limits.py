@@ -114,7 +114,7 @@ class Controller:
 
         Args:
             latency: seconds it took. sent_at: when its request went out.
-            in_flight: requests in flight, this one included.
+            in_flight: requests in flight or about to go out, this one included.
             tokens: what it cost, where that is known. quota: what the provider says is left.
         """
         if self._tokens is not None and tokens is not None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from ..errors import ConfigurationError, LimbeckError
+from ..errors import ConfigurationError
 from .cache import open_cache
 from .failures import Failures
 from .handoff import EMPTY, END, Handoff
@@ -97,7 +97,7 @@ class _Ending:
     def _close_and_announce(self, error: BaseException | None) -> None:
         try:
             self.let_go()
-        except LimbeckError as exc:  # a store that cannot be closed: whoever takes the rows must hear of the end
+        except Exception as exc:  # noqa: BLE001 - a store that cannot be closed: whoever takes the rows must hear of the end
             error = error or exc
         self._announce(error)
 
@@ -162,6 +162,7 @@ class _Run:
         folder = None if store is None else store.folder
         if folder is not None:
             ending.failures = Failures(folder / FAILED_FILE, work.name, backend.llm.model_name)
+        ledger = None
         try:
             plan = options.rerun
             noted = options.config if plan is None else plan.config
@@ -189,6 +190,8 @@ class _Run:
                 ),
             )
         except BaseException:
+            if ledger is not None:
+                ledger.close()  # or the step would be taken for one that runs
             ending.let_go()
             raise
 

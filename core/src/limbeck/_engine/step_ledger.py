@@ -128,8 +128,8 @@ class StepLedger:
         yield from reader.execute(_LATER_ROWS, common)
 
     def _claim(self, call: int) -> bool:
-        claim = "INSERT OR IGNORE INTO claimed VALUES (?, ?)"
-        return self._ledger.reader.execute(claim, (self._name, call)).rowcount == 1
+        claim = "INSERT OR IGNORE INTO claimed VALUES (?, ?) RETURNING 1"  # a count of changes is the connection's
+        return self._ledger.reader.execute(claim, (self._name, call)).fetchone() is not None
 
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""

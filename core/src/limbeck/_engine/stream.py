@@ -277,7 +277,7 @@ class Stream:
 
     def retried(self, unit: Unit, error: GenerationError) -> None:
         """`unit` is asked again after `error`; what was paid for is noted."""
-        if self.ledger is not None and error.usage is not None:
+        if self.ledger is not None and error.usage is not None and not self.ended:
             self.ledger.keep_failure(_failed_call(unit, error, retried=True))
 
     def failed(self, unit: Unit, error: GenerationError) -> None:
@@ -285,7 +285,7 @@ class Stream:
         if self._account is not None:  # it may never have been sent
             self._account.unanswered(unit, None, None, refused=False)
         error.attempts = unit.attempts
-        if self.ledger is not None:
+        if self.ledger is not None and not self.ended:
             self.ledger.keep_failure(_failed_call(unit, error))
         first, *others = unit.samples
         self._settle(unit.job, others, Outcome(error=error, attempts=unit.attempts))

@@ -1,6 +1,6 @@
 """The sliding window of one endpoint: requests in flight up to its limits, whichever streams they come from.
 
-Everything here runs on the portal's loop, so nothing is locked. A worker is a permit: it
+Everything but `serve` runs on the portal's loop, so little is locked. A worker is a permit: it
 sends one request after another and ends when there is none to send, or no room. A request
 that must wait before its next attempt leaves its worker and waits in a heap, so no permit is
 held across a pause. A worker takes the next request only when the answer of the last one is
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import threading
 import weakref
 from dataclasses import replace
 from itertools import count
@@ -44,6 +45,7 @@ class Window:
         self.home = home
         self.controller = Controller(ceiling=1)
         self._backends: weakref.WeakSet[Backend] = weakref.WeakSet()
+        self._serving = threading.Lock()  # backends are made in any thread
         self._loop = home.loop
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._streams: list[Stream] = []
@@ -59,12 +61,14 @@ class Window:
 
     def serve(self, backend: Backend) -> None:
         """Take a backend in. Where several say how much one endpoint bears, the least of it counts."""
-        first = not self._backends
-        self._backends.add(backend)
+        with self._serving:
+            first = not self._backends
+            self._backends.add(backend)
         self._configure(fresh=first)
 
     def _configure(self, *, fresh: bool = False) -> None:
-        backends = list(self._backends)
+        with self._serving:
+            backends = list(self._backends)
         ceiling = min(backend.max_concurrency for backend in backends)
         if fresh:
             self.controller = Controller(ceiling=ceiling)
@@ -166,7 +170,8 @@ class Window:
     async def _work(self, units: list[Unit]) -> None:
         try:
             while units:
-                await self._send(units)
+                if not units[0].stream.ended:  # it may have been stopped since they were taken
+                    await self._send(units)
                 await self._cycle.wait()
                 units = self._next() if self._workers <= self.controller.limit else []
         except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting

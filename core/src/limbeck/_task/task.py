@@ -400,7 +400,7 @@ class Task(Step):
             self.load()
             backend = self._backend
         else:  # nothing will be asked: no SDK and no key are needed
-            backend = self._backend or backend_of(self.llm)
+            backend = self._backend if self._is_loaded() else backend_of(self.llm)
         if rows is not None:
             self._columns_seen(rows, True)
         return TaskWork(self, Task.schema_for), backend, registry
