@@ -414,7 +414,18 @@ class Failing:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [ValueError("no room"), SystemExit(1)], ids=["an exception", "sys.exit"])
+class UntellableError(Exception):
+    """Has no message that could be shown."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no message")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("no room"), SystemExit(1), UntellableError()],
+    ids=["an exception", "sys.exit", "without a message"],
+)
 def test_a_failing_observer_is_named_and_stops_neither_the_run_nor_its_peers(
     recorder: Recorder, error: BaseException
 ) -> None:

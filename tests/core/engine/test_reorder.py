@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from limbeck._engine.reorder import ReorderBuffer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from limbeck.types import Row
 
 # A row weighs 256, and its text its length.
@@ -103,6 +106,15 @@ def test_a_row_that_cannot_be_pickled_stays_in_memory() -> None:
     buffer.put(0, value)
     assert buffer.spilled == 0
     assert buffer.pop(0) is value
+
+
+def test_rows_stay_in_memory_where_no_file_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    buffer = ReorderBuffer(budget=0)
+    for index in (1, 0):
+        buffer.put(index, row(str(index)))
+    assert buffer.spilled == 0
+    assert [buffer.pop(index) for index in (0, 1)] == [row("0"), row("1")]
 
 
 def test_an_index_that_is_not_there_is_a_key_error() -> None:

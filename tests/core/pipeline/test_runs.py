@@ -90,6 +90,13 @@ def test_a_router_that_names_a_stranger_stops_the_run() -> None:
         p.run()
 
 
+def test_a_router_that_names_what_is_no_name_stops_the_run() -> None:
+    with Pipeline("p") as p:
+        texts(1) >> router(lambda _row: [["m"]]) >> Mark(name="m")
+    with pytest.raises(ConfigurationError, match=r"sends row 0 to \['m'\], which does not follow it; 'm' does"):
+        p.run()
+
+
 def test_a_row_that_no_route_takes_leaves_and_is_counted() -> None:
     with Pipeline("p") as p:
         texts(3) >> router(lambda row: "m" if row["text"] == "t1" else None) >> Mark(name="m")

@@ -18,8 +18,8 @@ class ReorderBuffer:
     """Takes what came of a row under the row's index, in any order, and gives it back by index.
 
     A slow row at the head holds back all that is done behind it: that may be any number of
-    rows, and must neither stall admission nor grow memory. Rows that cannot be pickled stay
-    in memory.
+    rows, and must neither stall admission nor grow memory. Rows that cannot be pickled, or
+    written to the file, stay in memory.
 
     Args:
         budget: bytes to keep in memory, as estimated from the lengths of the texts.
@@ -49,10 +49,8 @@ class ReorderBuffer:
     def put(self, index: int, rows: list[Row]) -> None:
         """Keep `rows` under `index`."""
         size = _size(rows)
-        payload = _pickled(rows) if self._bytes + size > self._budget else None
-        if payload is not None:
-            self._spill(index, payload)
-        else:
+        payload = pickled(rows) if self._bytes + size > self._budget else None
+        if payload is None or not self._spill(index, payload):
             self._held[index] = (size, rows)
             self._bytes += size
 
@@ -75,16 +73,22 @@ class ReorderBuffer:
         if self._file is not None:
             self._file.close()
 
-    def _spill(self, index: int, payload: bytes) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="limbeck-")  # noqa: SIM115 - lives as long as the buffer
-        place = self._file.seek(0, 2)
-        self._file.write(payload)
-        self._spilled[index] = (place, len(payload))
+    def _spill(self, index: int, payload: bytes) -> bool:
+        """Write rows to the file; False where that cannot be done: on a full disk they are kept as before."""
+        try:
+            if self._file is None:  # unbuffered, so that what is full is told here
+                self._file = tempfile.TemporaryFile(prefix="limbeck-", buffering=0)  # noqa: SIM115 - lives as long as the buffer
+            place = self._file.seek(0, 2)
+            whole = self._file.write(payload) == len(payload)
+        except OSError:
+            return False
+        if whole:
+            self._spilled[index] = (place, len(payload))
+        return whole
 
 
-def _pickled(rows: list[Row]) -> bytes | None:
-    """None where it cannot be done: rows hold anything."""
+def pickled(rows: list[Row]) -> bytes | None:
+    """Rows as bytes; None where it cannot be done: rows hold anything."""
     try:
         return pickle.dumps(rows, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception:  # noqa: BLE001 - whatever a value's own methods raise

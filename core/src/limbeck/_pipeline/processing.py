@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._engine.copies import own_row
 from .._step import required_columns
-from ..errors import ConfigurationError, GenerationError, RowError
+from ..errors import ConfigurationError, GenerationError, RowError, described, has_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +59,15 @@ class RowProcessor:
                 return self._step.destinations(own_row(row)), None
             return self._processed(row), None
         except GenerationError as exc:
-            return [], exc
+            return [], exc if has_message(exc) else self._raised(exc)
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of steps: one row, an author's `sys.exit` too
-            kind = "Router" if self._routes else "Step"
-            error = RowError(f"{kind} {self._name!r} raised {type(exc).__name__}: {exc}")
-            error.__cause__ = exc
-            return [], error
+            return [], self._raised(exc)
+
+    def _raised(self, cause: BaseException) -> RowError:
+        kind = "Router" if self._routes else "Step"
+        error = RowError(f"{kind} {self._name!r} raised {described(cause)}")
+        error.__cause__ = cause
+        return error
 
     def _processed(self, row: Row) -> list[Row]:
         given = own_row(row)
@@ -104,8 +107,8 @@ def process_pool(step: Any, processes: int) -> ProcessPoolExecutor:
         payload = pickle.dumps(step)
     except Exception as exc:
         raise ConfigurationError(
-            f"The step {step.name!r} is `cpu_bound`, and cannot be sent to another process: {exc}. Define its class "
-            "at the top level of a module, and give it no open files or functions made on the fly."
+            f"The step {step.name!r} is `cpu_bound`, and cannot be sent to another process: {described(exc)}. "
+            "Define its class at the top level of a module, and give it no open files or functions made on the fly."
         ) from exc
     # Spawned: a fork would copy this process's locks, whose holders are threads that do not come along.
     context = multiprocessing.get_context("spawn")

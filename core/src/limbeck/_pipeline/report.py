@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._registry.hooks import hookimpl
-from ..errors import LimbeckError
+from ..errors import LimbeckError, described
 from .run_folder import REPORT, now
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Reporter:
 
     def report(self) -> RunReport:
         """The report as it stands."""
-        error = f"{type(self._error).__name__}: {self._error}" if self._error is not None else None
+        error = described(self._error) if self._error is not None else None
         seconds = self._seconds if self._seconds is not None else time.monotonic() - self._began
         steps = [self._step(name) for name in self._pipeline.steps]
         return RunReport(self._pipeline.name, self._started, round(seconds, 3), self._over, error, steps)

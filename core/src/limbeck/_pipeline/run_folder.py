@@ -99,7 +99,7 @@ class RunFolder:
         try:
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 whole = path.with_suffix(".new")
-                whole.write_text(text, encoding="utf-8")
+                whole.write_text(text, encoding="utf-8", errors="backslashreplace")  # as JSON writes a lone surrogate
                 whole.replace(path)
         except OSError as exc:
             raise LedgerError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc

@@ -357,15 +357,22 @@ class Runner:
             self._let_go(finished=finished)
         except Exception as exc:  # noqa: BLE001 - whatever a sink or a step raises at its end
             self.error = self.error or exc
-        self.reporter.close(self.error, stopped=not finished)
         try:
-            self._release_folder()  # last: another run that begins here must find the report of this one
-        except Exception as exc:  # noqa: BLE001 - a ledger that cannot be closed: whoever waits must hear of the end
+            self._tell_end(finished=finished)
+        finally:  # whatever is amiss there: whoever waits must hear of the end
+            self._finished(self.error)
+
+    def _tell_end(self, *, finished: bool) -> None:
+        try:
+            with ExitStack() as stack:
+                # Last: another run that begins here must find the report of this one.
+                stack.callback(self._release_folder)
+                self.reporter.close(self.error, stopped=not finished)
+        except Exception as exc:  # noqa: BLE001 - a ledger that cannot be closed, mostly
             self.error = self.error or exc
         observer = self.hooks.observer("limbeck_pipeline_finished")
         if observer is not None:
             observer(pipeline=self.info, report=self.reporter.report(), error=self.error)
-        self._finished(self.error)
 
     def _let_go(self, *, finished: bool) -> None:
         """Close everything but the ledger, whatever one of them raises; then raise the first of that."""

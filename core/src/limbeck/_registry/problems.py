@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ..errors import LimbeckError, RegistryError
+from ..errors import LimbeckError, RegistryError, described, has_message
 
 ProblemKind: TypeAlias = Literal["metadata", "name", "duplicate", "import", "contract", "hook", "observer"]
 
@@ -65,6 +65,8 @@ class LoadReport:
 
 def describe(error: BaseException) -> str:
     """`Type: message`, the way a traceback ends."""
+    if not has_message(error):
+        return described(error)
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

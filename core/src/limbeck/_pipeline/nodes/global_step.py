@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, described
 from ..lineage import Origin
 from ..processing import all_rows
 from .node import LOT_ROWS, Node
@@ -50,7 +50,7 @@ class GlobalNode(Node):
         else:
             self._begun = True
             future = self._pool.submit(all_rows, self.step, self._rows)
-            future.add_done_callback(partial(self.runner.call_on_loop, self._worked))
+            future.add_done_callback(partial(self.runner.call_on_loop, self._guarded, self._worked))
 
     def _worked(self, done: Any) -> None:
         self._rows = []
@@ -59,7 +59,7 @@ class GlobalNode(Node):
             self._made = deque(done.result())
         except BaseException as exc:  # noqa: BLE001 - a step over all rows has no one row to blame: it stops the run
             self._made = deque()
-            error = ConfigurationError(f"Step {self.name!r} raised {type(exc).__name__}: {exc}")
+            error = ConfigurationError(f"Step {self.name!r} raised {described(exc)}")
             error.__cause__ = exc
             self.runner.fail(self, error)
         self.pump_soon()

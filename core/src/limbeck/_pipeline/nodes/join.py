@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import RowError
+from ...errors import RowError, described, has_message
 from ..lineage import Item
 from .node import Node
 
@@ -48,7 +48,8 @@ class JoinNode(Node):
         try:
             rows = [self.step.joined(origin.row, branches)]
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of a join: one row
-            rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {exc}."))
+            why = exc if has_message(exc) else described(exc)  # a value may raise anything where it is compared
+            rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {why}."))
         for _, item in group[1:]:
             self.runner.send(self, item, [])
         self.stats.rows_done += len(group)

@@ -15,6 +15,8 @@ from ..lineage import error_record
 from ..spill import SpillingQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...errors import GenerationError
     from ...types import Row
     from ..lineage import Item
@@ -141,10 +143,14 @@ class Node(ABC):
     def _pump(self) -> None:
         self._pumping = False
         if not self.ended:
-            try:
-                self.pump()
-            except Exception as exc:  # noqa: BLE001 - a defect of ours, which the taker must hear of instead of waiting
-                self.runner.fail(self, exc)
+            self._guarded(self.pump)
+
+    def _guarded(self, work: Callable[..., object], *arguments: Any) -> None:
+        """Do what the loop was asked to call: it would only log what is raised."""
+        try:
+            work(*arguments)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
+            self.runner.fail(self, exc)
 
     @abstractmethod
     def pump(self) -> None:
@@ -183,13 +189,23 @@ class Node(ABC):
         """A row has failed: it is counted, written down, and may be one too many."""
         self.stats.rows_failed += 1
         self.stats.failures[type(error).__name__] += 1
-        self.runner.write_failure(self.name, item.id, item.row, error)
+        self._write_failure(item, error)
         observer = self.runner.observers.row_failed
         if observer is not None:
             observer(run=self.info, id=item.id, row=item.row, error=error)
         limit = failure_limit(self.stats, self.runner.options.max_failed, error)
         if limit is not None:
             self.runner.fail(self, limit)
+
+    def _write_failure(self, item: Item, error: GenerationError) -> None:
+        """Write a row that failed down. Where that cannot be done the run is stopped; the row goes on as any other.
+
+        It does not raise: the row would be lost, and who waits for all that comes of its root would wait for ever.
+        """
+        try:
+            self.runner.write_failure(self.name, item.id, item.row, error)
+        except Exception as exc:  # noqa: BLE001 - a full disk, mostly; whatever it is, the taker must hear of it
+            self.runner.fail(self, exc)
 
     def after_failure(self, item: Item, error: GenerationError) -> list[Row]:
         """Count a row that failed; what the step's policy makes of it goes on."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..._engine.observers import RunInfo
 from ..._engine.stats import RunStats
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, described
 from ..outlets import Writer
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class SinkAtWork:
     def _told(self, error: Exception) -> Exception:
         if not isinstance(error, OSError):
             return error
-        told = ConfigurationError(f"{self._sink.name!r} cannot write any further: {error.strerror or error}.")
+        why = error.strerror or described(error)
+        told = ConfigurationError(f"{self._sink.name!r} cannot write any further: {why}.")
         told.__cause__ = error
         return told
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._engine.handoff import EMPTY, END, Handoff
 from ..._engine.reading import aread, read
-from ...errors import RowError
+from ...errors import RowError, described, has_message
 from ..lineage import Origin
 from .node import INBOX_ROWS, LOT_ROWS, Node
 
@@ -113,7 +113,8 @@ class SourceNode(Node):
             self.runner.send(self, root.item(row), [row])
             return
         if isinstance(row, RowError):
-            item, error = root.item(row.row or {}), row
+            item = root.item(row.row or {})
+            error = row if has_message(row) else RowError(described(row))
         else:
             item = root.item({"row": row})
             error = RowError(f"A row must be a dict of columns, not {type(row).__name__}.")

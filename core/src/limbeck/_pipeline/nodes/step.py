@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.results import results_of
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, described
 from ..processing import RowProcessor, lot_in_process, process_pool
 from .node import LOT_ROWS, Node
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..._engine.ledger import Ledger
     from ...errors import GenerationError
+    from ...types import Row
     from ..lineage import Item
     from ..runner import Runner
 
@@ -52,11 +53,25 @@ class StepNode(Node):
             lot = self._next_lot()
             if not lot:
                 break
-            self._lots += 1
-            future = self._pool.submit(self._work, [item.row for item in lot])
-            future.add_done_callback(partial(self.runner.call_on_loop, self._worked, lot))
+            self._begin(lot)
         if not (self.leads or self._lots or self._again or len(self._inbox) or self._held):
             self.end()
+
+    def _begin(self, lot: list[Item]) -> None:
+        try:
+            future = self._pool.submit(self._work, [item.row for item in lot])
+        except RuntimeError as exc:  # the pool is broken, which no lot of it has told yet
+            self._put_back(lot)
+            raise self._not_run(exc) from exc
+        self._lots += 1
+        future.add_done_callback(partial(self.runner.call_on_loop, self._guarded, self._worked, lot))
+
+    def _not_run(self, cause: BaseException) -> ConfigurationError:
+        return ConfigurationError(f"The step {self.name!r} could not be run: {described(cause)}")
+
+    def _put_back(self, items: list[Item]) -> None:
+        """Have items wait again, before the others: to be worked on, or to be given up where the run is stopped."""
+        self._again.extendleft(reversed(items))
 
     def _next_lot(self) -> list[Item]:
         """What to work on next; items whose results are stored are done with at once."""
@@ -65,13 +80,23 @@ class StepNode(Node):
             item = self._again.popleft() if self._again else self._next()
             if item is None:
                 break
-            known = self._results.find(item.id, item.row) if self._results is not None else None
-            if known is None:
-                lot.append(item)
-            else:
+            lot.append(item)
+            known = self._known(lot)
+            if known is not None:
+                lot.pop()
                 self.stats.reused += 1
                 self._done(item, known)
         return lot
+
+    def _known(self, lot: list[Item]) -> list[Row] | None:
+        """What is stored for the last of a lot."""
+        if self._results is None:
+            return None
+        try:
+            return self._results.find(lot[-1].id, lot[-1].row)
+        except BaseException:
+            self._put_back(lot)
+            raise
 
     def _worked(self, lot: list[Item], done: Any) -> None:
         self._lots -= 1
@@ -79,16 +104,15 @@ class StepNode(Node):
             results = done.result()
         except BaseException as exc:  # noqa: BLE001 - the pool broke: a process was killed, a row does not pickle
             results = []
-            error = ConfigurationError(f"The step {self.name!r} could not be run: {type(exc).__name__}: {exc}")
-            error.__cause__ = exc
-            self.runner.fail(self, error)
-        self._again.extendleft(reversed(lot[len(results) :]))
+            failure = self._not_run(exc)
+            failure.__cause__ = exc
+            self.runner.fail(self, failure)
+        self._put_back(lot[len(results) :])
         for item, (made, error) in zip(lot, results, strict=False):
             if error is not None:
                 self._failed(item, error)
                 continue
-            if self._results is not None:
-                self._results.keep(item.id, item.row, made)
+            self._keep(item, made)
             self._done(item, made)
         if self.stopped:
             self._give_up_again()
@@ -96,13 +120,25 @@ class StepNode(Node):
             self.runner.satisfied(self)
         self.pump_soon()
 
+    def _keep(self, item: Item, made: list[Row]) -> None:
+        """Store what came of an item. Where that cannot be done the run is stopped; the item goes on as any other.
+
+        It does not raise, for the reason that writing a failed row does not.
+        """
+        if self._results is None:
+            return
+        try:
+            self._results.keep(item.id, item.row, made)
+        except Exception as exc:  # noqa: BLE001 - a ledger that cannot be written, mostly; the taker must hear of it
+            self.runner.fail(self, exc)
+
     def _done(self, item: Item, made: list[Any]) -> None:
         """Send on what came of an item: rows, or for a router the item itself, to the steps named."""
         self.stats.rows_done += 1
         if self.kind != "router":
             self.runner.send(self, item, made)
             return
-        known = {edge.target.name for edge in self.followers}
+        known = [edge.target.name for edge in self.followers]  # no set: what a function names may be anything
         strangers = [name for name in made if name not in known]
         if strangers:
             follow = ", ".join(map(repr, sorted(known)))
