@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import PrivateAttr
 
 from limbeck import GeneratorStep, Pipeline
 from limbeck.errors import ConfigurationError
@@ -132,6 +133,45 @@ def test_a_generator_of_rows_is_closed_when_the_run_is() -> None:
         assert closed == ["async"]
 
     asyncio.run(app())
+
+
+class Endless(GeneratorStep):
+    """Says when what makes its rows is closed."""
+
+    _closed: threading.Event = PrivateAttr(default_factory=threading.Event)
+
+    @property
+    def closed(self) -> threading.Event:
+        return self._closed
+
+    def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:
+        try:
+            while True:
+                yield [{"question": "again"}] * 10
+        finally:
+            self._closed.set()
+
+
+def test_a_source_of_a_pipeline_is_closed_when_the_run_is() -> None:
+    source = Endless()
+    with Pipeline(source, Ask(llm=EchoLLM())).stream() as stream:
+        next(stream)
+    assert source.closed.wait(PATIENCE)
+
+
+def test_a_generator_of_rows_of_a_pipeline_is_closed_when_the_run_is() -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[Row]:
+        try:
+            while True:
+                yield {"question": "again"}
+        finally:
+            closed.set()
+
+    with Pipeline(endless(), Ask(llm=EchoLLM())).stream() as stream:
+        next(stream)
+    assert closed.wait(PATIENCE)
 
 
 # Rows that somebody changes

@@ -34,9 +34,14 @@ def read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, over: 
     else:
         inbox.end()
     finally:
-        if isinstance(rows, Generator):  # what it holds open is let go now, not when it is collected
-            with suppress(Exception):  # the run has ended
-                rows.close()
+        let_go(rows)
+
+
+def let_go(rows: object) -> None:
+    """Close rows that a generator makes: what it holds open is let go now, not when it is collected."""
+    if isinstance(rows, Generator):
+        with suppress(Exception):  # nobody wants them any more
+            rows.close()
 
 
 def _own(row: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
+from .._engine.reading import let_go
 from .._step import GeneratorStep, LoadDataFromDicts
 from ..errors import ConfigurationError
 
@@ -93,8 +94,10 @@ def lots_of(rows: Any) -> Iterator[list[Row]]:
             lot = rows.iloc[start : start + _LOT]
             yield lot.astype(object).where(lot.notna(), None).to_dict("records")  # NaN is its word for what is missing
     else:
-        for row in rows:
-            yield [dict(row) if isinstance(row, Mapping) and type(row) is not dict else row]
+        try:
+            yield from ([dict(row) if isinstance(row, Mapping) and type(row) is not dict else row] for row in rows)
+        finally:
+            let_go(rows)
 
 
 def _columns(rows: Any) -> list[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.handoff import EMPTY, END, Handoff
-from ..._engine.reading import aread, read
+from ..._engine.reading import aread, let_go, read
 from ...errors import RowError, described, has_message
 from ..lineage import Origin
 from .node import INBOX_ROWS, LOT_ROWS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from ..runner import Runner
 
@@ -48,7 +47,7 @@ class SourceNode(Node):
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (chain.from_iterable(self._lots), self._rows, self._room, lambda: self.stopped)
+            reading = (_each(self._lots), self._rows, self._room, lambda: self.stopped)
             threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
 
@@ -129,3 +128,12 @@ class SourceNode(Node):
         self.stopped = True
         self._tell_room()
         self.pump_soon()
+
+
+def _each(lots: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
+    """The rows of lots. Whoever closes it closes what makes them, which may hold a file open."""
+    try:
+        for lot in lots:
+            yield from lot
+    finally:
+        let_go(lots)
