@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +294,16 @@ def test_each_leaf_has_its_rows_and_a_file_in_the_run_directory() -> None:
 def test_more_rows_than_are_kept_in_memory_are_kept_all_the_same() -> None:
     rows = Pipeline(({"n": n} for n in range(25_000)), Mark(name="m")).run().to_list()
     assert column(rows, "n") == list(range(25_000))
+
+
+def test_rows_beyond_those_that_cannot_be_written_to_a_file_are_kept_in_their_place() -> None:
+    def rows() -> Iterator[Row]:
+        for n in range(25_000):
+            yield {"n": n, "lock": threading.Lock() if 15_000 < n < 16_000 else None}
+
+    kept = Pipeline(rows(), Mark(name="m")).run().to_list()
+    assert column(kept, "n") == list(range(25_000))
+    assert [row["n"] for row in kept if row["lock"] is not None] == list(range(15_001, 16_000))
 
 
 def test_a_stream_is_of_one_leaf() -> None:

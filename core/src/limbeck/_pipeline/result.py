@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from .._engine.ledger import FAILED_FILE
+from .._engine.reorder import pickled
 from .._files.json_rows import encode_row
 from .._step import Sink
 from ..errors import ConfigurationError, did_you_mean
@@ -38,6 +39,7 @@ class KeptRows(Sink):
     folder: Any = None
 
     _rows: list[Row] = PrivateAttr(default_factory=list)
+    _later: list[int | list[Row]] = PrivateAttr(default_factory=list)  # lots, or their places in the file
     _beyond: IO[bytes] | None = PrivateAttr(default=None)
     _file: IO[bytes] | None = PrivateAttr(default=None)
 
@@ -59,15 +61,24 @@ class KeptRows(Sink):
         return self._file
 
     def write(self, rows: list[Row]) -> None:
-        """Keep rows: the first in memory, the rest in a temporary file."""
+        """Keep rows: the first in memory, the rest in a temporary file, where they can be written there."""
         self._begun().write(b"".join(map(encode_row, rows)))
         if len(self._rows) < _IN_MEMORY_ROWS:
             self._rows += rows
-            return
+        else:
+            self._later.append(self._spilled(rows))
+
+    def _spilled(self, rows: list[Row]) -> int | list[Row]:
+        """Their place in the temporary file; the rows themselves where they hold what cannot be pickled."""
+        payload = pickled(rows)
+        if payload is None:
+            return rows
         if self._beyond is None:
             self._beyond = tempfile.TemporaryFile(prefix="limbeck-")  # noqa: SIM115 - lives as long as the result
             weakref.finalize(self, self._beyond.close)
-        pickle.dump(rows, self._beyond, protocol=pickle.HIGHEST_PROTOCOL)
+        place = self._beyond.seek(0, 2)
+        self._beyond.write(payload)
+        return place
 
     def close(self, *, finished: bool) -> None:
         """Publish the file."""
@@ -78,15 +89,14 @@ class KeptRows(Sink):
     def rows(self) -> Iterator[Row]:
         """The rows, as they were."""
         yield from self._rows
-        place = 0
-        while self._beyond is not None:
-            self._beyond.seek(place)
-            try:
-                rows = pickle.load(self._beyond)  # noqa: S301 - our own bytes, in a file without a name
-            except EOFError:
-                return
-            place = self._beyond.tell()
-            yield from rows
+        for lot in self._later:
+            yield from self._loaded(lot) if isinstance(lot, int) else lot
+
+    def _loaded(self, place: int) -> list[Row]:
+        assert self._beyond is not None  # something was spilled to it
+        self._beyond.seek(place)
+        rows: list[Row] = pickle.load(self._beyond)  # noqa: S301 - our own bytes, in a file without a name
+        return rows
 
 
 class PipelineResult:
