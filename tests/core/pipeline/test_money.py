@@ -15,6 +15,7 @@ from support.priced import CountingLLM, cost_of, prices_of
 from support.questions import METADATA, Ask, new_model, prompt_of, questions
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from limbeck._pipeline.result import PipelineResult
@@ -128,6 +129,21 @@ def test_an_estimate_draws_from_the_source_and_writes_to_no_sink() -> None:
     pipeline = Pipeline(questions(50), Ask(llm=llm), Refusing(name="out"), name="p")
     estimated = pipeline.estimate(n=10)
     assert (estimated.rows, len(llm.asked)) == (50, 10)
+
+
+def test_an_estimate_inside_the_block_adds_nothing_to_the_pipeline() -> None:
+    with Pipeline("inside") as pipeline:
+        Ask(llm=CountingLLM(model=new_model()))
+        assert pipeline.estimate(iter(questions(3)), 2).rows == 3
+    assert list(pipeline.steps) == ["ask"]
+
+
+def test_an_estimate_of_rows_that_would_have_to_be_awaited_is_refused() -> None:
+    async def arriving() -> AsyncIterator[Row]:
+        yield {"question": "q"}
+
+    with pytest.raises(ConfigurationError, match="does not wait for rows"):
+        Pipeline(Ask(llm=CountingLLM(model=new_model()))).estimate(arriving(), 2)
 
 
 def test_an_estimate_needs_one_source_or_rows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ def arrow_table(columns: dict[str, list[Any]]) -> Any:
     return pytest.importorskip("pyarrow").table(columns)
 
 
+def arrow_data_set(columns: dict[str, list[Any]]) -> Any:
+    return pytest.importorskip("pyarrow.dataset").dataset(arrow_table(columns))
+
+
 def data_set(columns: dict[str, list[Any]]) -> Any:
     return pytest.importorskip("datasets").Dataset.from_dict(columns)
 
@@ -59,6 +64,7 @@ TABLES: list[Callable[[dict[str, list[Any]]], Any]] = [
     pandas_frame,
     polars_frame,
     arrow_table,
+    arrow_data_set,
     data_set,
     iterable_data_set,
 ]
@@ -101,11 +107,36 @@ def test_the_rows_of_a_table_are_kept_as_json(table: Callable[..., Any], tmp_pat
     assert [json.loads(line) for line in lines] == [{**row, "when": WHEN.isoformat(), "marks": ["m"]} for row in ROWS]
 
 
+@pytest.mark.parametrize("table", TABLES)
+def test_an_estimate_takes_a_table_as_a_run_does(table: Callable[..., Any]) -> None:
+    estimated = Pipeline(say("a")).estimate(table(COLUMNS), 2)
+    assert (estimated.rows, estimated.sampled) == (3, 2)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_task_takes_a_table_as_a_pipeline_does(table: Callable[..., Any], tmp_path: Path) -> None:
+    expected = Pipeline(ROWS, say("a")).run().to_list()
+    task = say("a")
+    (processed,) = task.process(table(COLUMNS))
+    assert processed == list(task.run(table(COLUMNS), run_dir=tmp_path / "kept")) == expected
+    assert task.estimate(table(COLUMNS), 2).rows == 3
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_arun_of_a_task_takes_a_table_of_several_lots(table: Callable[..., Any]) -> None:
+    async def run() -> list[Row]:
+        return [row async for row in say("a").arun(table({"text": [f"t{number}" for number in range(600)]}))]
+
+    assert column(asyncio.run(run()), "by_a") == [f"a(t{number})" for number in range(600)]
+
+
 @pytest.mark.parametrize("package", ["pandas", "polars"])
 def test_a_series_is_refused_with_the_way_to_a_table(package: str) -> None:
     series = pytest.importorskip(package).Series(["t0"])
     with pytest.raises(ConfigurationError, match=r"write `series.to_frame\(\"instruction\"\)`"):
         Pipeline(series, say("a"))
+    with pytest.raises(ConfigurationError, match="one column without a name"):
+        say("a").run(series)
     assert column(Pipeline(series.to_frame("text"), say("a")).run(), "by_a") == ["a(t0)"]
 
 

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from .graph import Pipeline
 from .kinds import is_source
 from .options import Options
+from .rows import source_of
 from .streaming import PipelineStream
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def estimate(
     check_sample(n)
     table = price_table(prices)
     sources = [name for name, step in pipeline.steps.items() if is_source(step) and not pipeline.before(name)]
-    given = rows if rows is not None else _rows_of(pipeline, sources)
-    population, drawn = drawn_from(given, n, seed, _size)
+    source = _only(pipeline, sources) if rows is None else source_of(rows)
+    population, drawn = drawn_from(_rows_of(source), n, seed, _size)
     meter = Meter([size for _, _, size in drawn])
     rest = _without_ends(pipeline, [row for _, row, _ in drawn], sources if rows is None else [])
     options = Options(run_dir=run_dir, ordered=False, prices=table, budget=budget, meter=meter)
@@ -89,16 +90,24 @@ def _size(row: Row) -> float:
     return len(json.dumps(row, default=str))
 
 
-def _rows_of(pipeline: Pipeline, sources: list[str]) -> Iterator[Row]:
+def _only(pipeline: Pipeline, sources: list[str]) -> GeneratorStep:
+    """The one source."""
     if len(sources) != 1 or not isinstance(pipeline.steps[sources[0]], GeneratorStep):
         raise ConfigurationError(
             f"An estimate draws from the rows of one source; the pipeline {pipeline.name!r} has {len(sources)}. "
             "Estimate a part of it, with rows: `part.estimate(rows)`."
         )
-    source = pipeline.steps[sources[0]]
+    source: GeneratorStep = pipeline.steps[sources[0]]
+    return source
+
+
+def _rows_of(source: GeneratorStep) -> Iterator[Row]:
+    if hasattr(getattr(source, "rows", None), "__aiter__"):
+        raise ConfigurationError("An estimate does not wait for rows that come from an async iterable: give it a list.")
     source.load()
+    lots: Iterator[list[Any]] = source.process()  # errors among them, in place of rows that could not be read
     try:
-        for lot in source.process():
+        for lot in lots:
             yield from (row for row in lot if isinstance(row, dict))
     finally:
         source.unload()

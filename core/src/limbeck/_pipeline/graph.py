@@ -374,7 +374,12 @@ class Pipeline:
         """
         from .estimating import estimate
 
-        return estimate(self, rows, n, run_dir=run_dir, seed=seed, prices=prices, budget=budget, confidence=confidence)
+        how: dict[str, Any] = {"run_dir": run_dir, "seed": seed, "prices": prices, "budget": budget}
+        outside = open_pipeline.set(None)  # as of a run: what is made for it is no part of the pipeline
+        try:
+            return estimate(self, rows, n, **how, confidence=confidence)
+        finally:
+            open_pipeline.reset(outside)
 
     @spelt_out(RunOptions, DEFAULTS)
     async def arun(

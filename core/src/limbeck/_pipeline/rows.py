@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from .._engine.reading import let_go
+from .._engine.tables import LOT_ROWS, is_table, lots_of_table, refuse_series
 from .._step import GeneratorStep, LoadDataFromDicts
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..types import Row
 
-_LOT = 256
-
 
 class Rows(GeneratorStep):
     """A source of rows that are there already: what `rows >> step` and `p.run(rows)` make.
 
     Attributes:
-        rows: an iterable of mappings, a pyarrow table, a pandas or polars frame, a
-            `datasets.Dataset`, or (in `arun` and `stream`) an async iterable.
+        rows: an iterable of mappings, a pyarrow table or data set, a pandas or polars frame,
+            a `datasets.Dataset`, or (in `arun` and `stream`) an async iterable.
     """
 
     rows: Any
@@ -61,18 +60,13 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
         ConfigurationError: it is nothing that rows can be taken from.
     """
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=_LOT)
-    is_table = hasattr(rows, "to_batches")  # pyarrow's is no iterable
-    if isinstance(rows, dict | str | bytes) or not (is_table or isinstance(rows, Iterable | AsyncIterable)):
+        return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=LOT_ROWS)
+    if isinstance(rows, dict | str | bytes) or not (is_table(rows) or isinstance(rows, Iterable | AsyncIterable)):
         raise ConfigurationError(
             f"A pipeline takes its rows from a step, a list of dicts, a table or an iterable, not from "
             f"{'one row' if type(rows) is dict else f'`{type(rows).__name__}`'}."
         )
-    if hasattr(rows, "to_frame"):  # a series, of pandas or polars
-        raise ConfigurationError(
-            "A row is a dict of columns, and a series is one column without a name in the rows: write "
-            '`series.to_frame("instruction")`.'
-        )
+    refuse_series(rows)
     if isinstance(rows, list) and not any(isinstance(row, Mapping) for row in rows):
         raise ConfigurationError(
             f"A row is a dict of columns, and these are a list of `{type(rows[0]).__name__}`. Name the column: "
@@ -82,28 +76,22 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
 
 
 def lots_of(rows: Any) -> Iterator[list[Row]]:
-    """The rows as dicts, in lists of a few hundred."""
-    if hasattr(rows, "to_batches"):  # pyarrow
-        for batch in rows.to_batches(max_chunksize=_LOT):
-            yield batch.to_pylist()
-    elif hasattr(rows, "iter_slices"):  # polars
-        for frame in rows.iter_slices(_LOT):
-            yield frame.to_dicts()
-    elif hasattr(rows, "iloc"):  # pandas
-        for start in range(0, len(rows), _LOT):
-            lot = rows.iloc[start : start + _LOT]
-            yield lot.astype(object).where(lot.notna(), None).to_dict("records")  # NaN is its word for what is missing
-    else:
-        try:
-            yield from ([dict(row) if isinstance(row, Mapping) and type(row) is not dict else row] for row in rows)
-        finally:
-            let_go(rows)
+    """The rows as dicts: those of a table in lists of a few hundred, others one by one, as they come."""
+    if is_table(rows):
+        yield from lots_of_table(rows)
+        return
+    try:
+        for row in rows:
+            yield [dict(row) if isinstance(row, Mapping) and type(row) is not dict else row]
+    finally:
+        let_go(rows)
 
 
 def _columns(rows: Any) -> list[str]:
     """The columns of a table; none for what only iterating can tell."""
-    for attribute in ("column_names", "columns"):  # pyarrow and datasets; pandas and polars
-        names = getattr(rows, attribute, None)
+    places = ((rows, "column_names"), (rows, "columns"), (getattr(rows, "schema", None), "names"))
+    for holder, attribute in places:  # tables of pyarrow and datasets; frames; data sets of pyarrow
+        names = getattr(holder, attribute, None)
         if isinstance(names, Iterable) and not isinstance(names, str):
             return [str(name) for name in names]
     return []

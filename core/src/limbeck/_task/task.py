@@ -176,7 +176,7 @@ class Task(Step):
         rest. Rows that failed are written to `failed.jsonl` there, with their errors.
 
         Args:
-            rows: any iterable of rows; it is read in a thread of its own.
+            rows: any iterable of rows, or a table of pyarrow, pandas or polars; it is read in a thread of its own.
             run_dir: where the ledger is kept: a directory, or `scheme://…` for a store that a plugin
                 brings. Without one, answers are in memory only.
             ledger: a store of your own in its place, which you close.
@@ -266,7 +266,7 @@ class Task(Step):
         directory the answers are kept there, and `run` does not buy them again.
 
         Args:
-            rows: any iterable of rows; it is read to its end.
+            rows: as for `run`; they are read to their end.
             n: rows to run, 2 or more. seed: of the draw. confidence: of the intervals.
             run_dir, prices, budget: as in `run`.
 
@@ -427,10 +427,13 @@ class Task(Step):
 
 
 def _several(rows: Any) -> Any:
-    """`rows`, unless it is one row or a text, whose own parts would pass for rows."""
+    """`rows`, or those of a table; unless it is one row, a text or a column, whose own parts would pass for rows."""
+    from .._engine.tables import is_table, lots_of_table, refuse_series
+
     if isinstance(rows, dict | str | bytes):
         raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
-    return rows
+    refuse_series(rows)
+    return (row for lot in lots_of_table(rows) for row in lot) if is_table(rows) else rows
 
 
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not
