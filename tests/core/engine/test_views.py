@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limbeck._engine.ledger_file import MIGRATIONS
-from limbeck._engine.views import MIGRATION
-from limbeck.errors import BadRequestError
-from limbeck.testing import ScriptedLLM
+from limbeck._engine.ledger_file import FILE, MIGRATIONS, open_file
+from limbeck._engine.views import MIGRATION, YIELDS_MIGRATION
+from limbeck.errors import BadRequestError, TransientError
+from limbeck.testing import EchoLLM, ScriptedLLM
 from limbeck.types import Generation, GenerationResponse, Usage
+from support.older_ledgers import older_ledger
 from support.priced import CountingLLM, cost_of, prices_of
-from support.questions import Ask, new_model, prompt_of, questions
+from support.questions import PATIENCE, Ask, new_model, prompt_of, questions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from limbeck.types import GenerationRequest, Row
@@ -29,6 +32,13 @@ def queried(run_dir: Path, query: str) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as ledger:
         ledger.row_factory = sqlite3.Row
         return [dict(row) for row in ledger.execute(query)]
+
+
+def forget_end(run_dir: Path) -> None:
+    """Leave the ledger as a kill leaves it: no run has noted its end."""
+    with closing(sqlite3.connect(run_dir / FILE)) as ledger:
+        ledger.execute("DELETE FROM step_runs")
+        ledger.commit()
 
 
 def answering(request: GenerationRequest) -> Any:
@@ -125,10 +135,8 @@ def test_a_run_that_was_stopped_says_why(tmp_path: Path) -> None:
 
 def test_a_run_that_did_not_come_to_its_end_yields_what_it_left(tmp_path: Path) -> None:
     list(number().run(questions(2), run_dir=tmp_path))
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:  # as a kill leaves it, after more answers
-        ledger.execute(
-            "UPDATE step_runs SET ended = (SELECT min(at) - 1 FROM calls), started = (SELECT min(at) - 2 FROM calls)"
-        )
+    with closing(sqlite3.connect(tmp_path / FILE)) as ledger:  # as a kill leaves it
+        ledger.execute("INSERT INTO open_runs VALUES ('number', 0)")
         ledger.commit()
     (step,) = queried(tmp_path, "SELECT * FROM yields")
     assert step.pop("seconds") >= 0
@@ -142,13 +150,56 @@ def test_a_run_that_did_not_come_to_its_end_yields_what_it_left(tmp_path: Path) 
     }
 
 
+def test_while_a_run_is_at_work_its_yield_is_of_its_own_calls_and_then_how_it_ended(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def rows() -> Iterator[Row]:
+        yield from questions(2)
+        assert over.wait(PATIENCE)
+
+    list(Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path))
+    with Ask(llm=EchoLLM()).run(rows(), run_dir=tmp_path) as stream:
+        assert [next(stream)["answer"] for _ in range(2)] == ["0", "1"]  # each is on disk by then
+        (step,) = queried(tmp_path, "SELECT rows_in, error FROM yields")
+        assert step == {"rows_in": 1, "error": "Unfinished"}
+        over.set()
+        assert list(stream) == []
+    (step,) = queried(tmp_path, "SELECT rows_in, error FROM yields")
+    assert step == {"rows_in": 2, "error": None}
+
+
+def test_a_call_that_was_in_flight_when_its_run_ended_changes_nothing_of_how_it_did(tmp_path: Path) -> None:
+    list(Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path))
+    with closing(sqlite3.connect(tmp_path / FILE)) as ledger:
+        ledger.execute(
+            "INSERT INTO calls (step, row, sample, key, attempts, at) SELECT step, '1', 0, key, 1, at + 9 FROM calls"
+        )
+        ledger.commit()
+    (step,) = queried(tmp_path, "SELECT rows_in, error FROM yields")
+    assert step == {"rows_in": 1, "error": None}
+
+
 def test_a_first_run_that_was_killed_has_a_yield_too(tmp_path: Path) -> None:
     list(number().run(questions(1), run_dir=tmp_path))
-    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:
-        ledger.execute("DELETE FROM step_runs")
-        ledger.commit()
+    forget_end(tmp_path)
     (step,) = queried(tmp_path, "SELECT step, rows_in, rows_failed, error FROM yields")
     assert step == {"step": "number", "rows_in": 1, "rows_failed": 0, "error": "Unfinished"}
+
+
+def test_a_call_that_was_paid_for_and_asked_again_is_no_failure_of_a_run_that_was_killed(tmp_path: Path) -> None:
+    broken = TransientError("It broke off.", retry_after=0.0, usage=USAGE)
+    list(Ask(llm=ScriptedLLM(script=[broken, "yes"], model=new_model())).run(questions(1), run_dir=tmp_path))
+    forget_end(tmp_path)
+    (step,) = queried(tmp_path, "SELECT rows_in, rows_failed, failures, error FROM yields")
+    assert step == {"rows_in": 1, "rows_failed": 0, "failures": "{}", "error": "Unfinished"}
+
+
+def test_a_ledger_of_the_version_before_gets_the_view_that_knows_of_kills(tmp_path: Path) -> None:
+    older_ledger(tmp_path, before=YIELDS_MIGRATION)
+    assert queried(tmp_path, "SELECT * FROM yields") == []
+    open_file(tmp_path / FILE, "normal").close()
+    (step,) = queried(tmp_path, "SELECT step, rows_in, rows_failed, error FROM yields")
+    assert step == {"step": "ask", "rows_in": 1, "rows_failed": 1, "error": "Unfinished"}
 
 
 def test_lineage_says_what_made_each_answer(tmp_path: Path) -> None:
@@ -178,7 +229,7 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
         views = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
         for name in views:
             old.execute(f"DROP VIEW {name}")
-        for table in ("makers", "step_runs", "step_failures"):
+        for table in ("makers", "step_runs", "step_failures", "open_runs"):
             old.execute(f"DROP TABLE {table}")
         for column in ("cost", "origin", "maker", "retried"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")

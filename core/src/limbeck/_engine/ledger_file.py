@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from ..errors import LedgerError
-from .views import FAILURES_MIGRATION, MIGRATION
+from .views import FAILURES_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +86,7 @@ MIGRATIONS = (
     """,
     MIGRATION,
     FAILURES_MIGRATION,
+    YIELDS_MIGRATION,
 )
 
 # Made when a ledger that holds calls is opened again: a first run only appends.

@@ -24,7 +24,7 @@ from .stored_calls import (
     request_text,
     stored_answer,
 )
-from .views import INSERT_FAILURES, INSERT_RUN, SPENT, UNPRICED
+from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPRICED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -49,6 +49,7 @@ class StepLedger:
         reader = ledger.reader
         self._resuming = reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
         self._last = reader.execute("SELECT max(id) FROM calls").fetchone()[0]
+        self._noted = False  # whether the directory says that a run is at work, or that it has ended
         for table in ("claimed", "passed"):  # an earlier run of the step may have left its own
             reader.execute(f"DELETE FROM {table} WHERE step = ?", (name,))
         if self._resuming:
@@ -133,6 +134,7 @@ class StepLedger:
 
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
+        self._note_begun()
         body, maker = self._asked(answer.request)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
@@ -141,6 +143,7 @@ class StepLedger:
 
     def keep_failure(self, failure: FailedCall) -> None:
         """Hand a call that brought no answer to the writer; nobody waits for it."""
+        self._note_begun()
         body, maker = self._asked(failure.request)
         self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
 
@@ -220,14 +223,22 @@ class StepLedger:
             raise self._ledger.unreadable(exc) from exc
         return cost, int(tokens), requests
 
+    def _note_begun(self) -> None:
+        """Note that a run is at work, with its first call."""
+        if not self._noted:
+            self._noted = True
+            self._ledger.submit(OPEN_RUN, [(self._name, self._last or 0)])
+
     def note_run(self, stats: RunStats, started: float, error: BaseException | None) -> None:
-        """Keep a run's counters, at its end."""
+        """Keep a run's counters, at its end. Calls that come after it open no other."""
+        self._noted = True
         counts = (stats.rows_in, stats.rows_done, stats.rows_out, stats.rows_failed)
         sent = (stats.requests, stats.reused, stats.retries, stats.rate_limited)
         why = None if error is None else type(error).__name__
         self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why)])
         failures = [(self._name, started, name, count) for name, count in stats.failures.items()]
         self._ledger.submit(INSERT_FAILURES, failures)
+        self._ledger.submit(CLOSE_RUN, [(self._name,)])
 
     def close(self) -> None:
         """The run of the step is over."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # `cost`: US dollars of the whole response, on its first sample, like the tokens; null where the price is unknown.
 # `origin`: the run directory an answer was copied from; it cost nothing here. `maker`: what made the answer.
-# `yields`: a run notes itself at its end. Calls that are later than that are of one that runs or was killed.
 MIGRATION = """
     ALTER TABLE calls ADD COLUMN cost REAL;
     ALTER TABLE calls ADD COLUMN origin TEXT;
@@ -54,24 +53,12 @@ MIGRATION = """
         WHERE calls.error IS NULL AND calls.origin IS NULL
         GROUP BY 1, 2;
     CREATE VIEW yields AS
-        WITH latest AS (SELECT step, max(id) AS id, max(ended) AS ended FROM step_runs GROUP BY step),
-        since AS (
-            SELECT calls.* FROM calls LEFT JOIN latest ON latest.step = calls.step
-            WHERE latest.step IS NULL OR calls.at > latest.ended
-        )
         SELECT step, rows_in, rows_out, rows_failed, rows_in - rows_done AS rows_open,
             (SELECT json_group_object(error, generations) FROM step_failures
                 WHERE step_failures.step = step_runs.step AND step_failures.started = step_runs.started) AS failures,
             requests, reused, retries, rate_limited, ended - started AS seconds, error
         FROM step_runs
-        WHERE id IN (SELECT id FROM latest) AND step NOT IN (SELECT step FROM since)
-        UNION ALL
-        SELECT step, count(DISTINCT row), NULL, count(DISTINCT iif(error IS NULL, NULL, row)), NULL,
-            (SELECT json_group_object(error, generations) FROM
-                (SELECT error, count(*) AS generations FROM since AS failed
-                    WHERE failed.step = since.step AND error IS NOT NULL GROUP BY error)),
-            NULL, NULL, NULL, NULL, max(at) - min(at), 'Unfinished'
-        FROM since GROUP BY step;
+        WHERE id IN (SELECT max(id) FROM step_runs GROUP BY step);
     CREATE VIEW lineage AS
         SELECT calls.step AS step, calls.row AS row, calls.sample AS sample, calls.id AS call,
             json_extract(makers.identity, '$.model_name') AS model, makers.parameters AS parameters,
@@ -109,9 +96,39 @@ FAILURES_MIGRATION = """
         GROUP BY 1, 2;
 """
 
+# `open_runs`: a run that is at work, or was killed; it notes itself with its first call, until it notes its end, after
+# which calls that were in flight may still come. A call that was asked again is no failure.
+YIELDS_MIGRATION = """
+    CREATE TABLE open_runs (step TEXT PRIMARY KEY, last_call INTEGER NOT NULL) WITHOUT ROWID;
+    DROP VIEW yields;
+    CREATE VIEW yields AS
+        WITH latest AS (SELECT step, max(id) AS id FROM step_runs GROUP BY step),
+        since AS (
+            SELECT calls.step AS step, row, at, iif(retried IS NULL, error, NULL) AS error
+            FROM calls LEFT JOIN latest ON latest.step = calls.step LEFT JOIN open_runs ON open_runs.step = calls.step
+            WHERE latest.step IS NULL OR calls.id > open_runs.last_call
+        )
+        SELECT step, rows_in, rows_out, rows_failed, rows_in - rows_done AS rows_open,
+            (SELECT json_group_object(error, generations) FROM step_failures
+                WHERE step_failures.step = step_runs.step AND step_failures.started = step_runs.started) AS failures,
+            requests, reused, retries, rate_limited, ended - started AS seconds, error
+        FROM step_runs
+        WHERE id IN (SELECT id FROM latest) AND step NOT IN (SELECT step FROM since)
+        UNION ALL
+        SELECT step, count(DISTINCT row), NULL, count(DISTINCT iif(error IS NULL, NULL, row)), NULL,
+            (SELECT json_group_object(error, generations) FROM
+                (SELECT error, count(*) AS generations FROM since AS failed
+                    WHERE failed.step = since.step AND error IS NOT NULL GROUP BY error)),
+            NULL, NULL, NULL, NULL, max(at) - min(at), 'Unfinished'
+        FROM since GROUP BY step;
+"""
+
 INSERT_RUN = f"INSERT INTO step_runs VALUES (NULL{', ?' * 12})"
 # A clock may stand still, or be set back: two runs may have begun at one time.
 INSERT_FAILURES = "INSERT OR REPLACE INTO step_failures VALUES (?, ?, ?, ?)"
+# Of several that were killed, the first one is what is open.
+OPEN_RUN = "INSERT OR IGNORE INTO open_runs VALUES (?, ?)"
+CLOSE_RUN = "DELETE FROM open_runs WHERE step = ?"
 
 # What earlier runs of a step spent, and the responses that no price was known for. Samples of one response have
 # one row and one time; the last attempt of a call counts those before it.
