@@ -12,11 +12,13 @@ from pydantic import BaseModel
 
 from limbeck import Budget
 from limbeck._engine.ledger_file import FILE, MIGRATIONS
+from limbeck._engine.stored_failures import latest_failure
 from limbeck._engine.views import FAILURES_MIGRATION
 from limbeck.errors import BadRequestError, BudgetError, ContentFilteredError, GenerationError, TransientError
 from limbeck.testing import MemoryLedger, ScriptedLLM
 from limbeck.types import Capabilities, GenerationResponse, Usage
 from support.batch_scene import BatchLLM, run_batches
+from support.older_ledgers import older_ledger
 from support.priced import cost_of, prices_of
 from support.questions import METADATA, Ask, new_model, prompt_of, questions
 
@@ -249,20 +251,27 @@ def test_an_entry_that_was_refused_before_its_row_came_is_paid_for_and_asked_aga
     assert call == {"row": "1", "request": None, "retried": 1, "input_tokens": 1}
 
 
+def test_an_entry_that_was_refused_before_its_row_came_is_no_failure_that_could_be_explained(tmp_path: Path) -> None:
+    llm = billing_llm()
+    run_batches(llm, ["p0", "p1"], tmp_path, kill_at=30)
+    run_batches(llm, [50.0, "p0", "p1"], tmp_path, kill_at=40)
+    assert selected(tmp_path, "SELECT row, retried FROM calls WHERE error IS NOT NULL") == [{"row": "1", "retried": 1}]
+    with closing(sqlite3.connect(tmp_path / FILE)) as ledger:
+        assert latest_failure(ledger, {}, step="ask", row="1") is None
+
+
 # Older files
 
 
+def test_a_failure_of_an_older_ledger_is_explained_as_it_is(tmp_path: Path) -> None:
+    older_ledger(tmp_path, before=FAILURES_MIGRATION)
+    explanation = Ask(llm=scripted()).explain({"question": "0"}, run_dir=tmp_path, id=0)
+    assert explanation.failure is not None
+    assert (explanation.failure.error, explanation.failure.message) == ("BadRequestError", "No.")
+
+
 def test_failures_of_an_older_ledger_are_there_when_it_is_brought_up_to_date(tmp_path: Path) -> None:
-    version = MIGRATIONS.index(FAILURES_MIGRATION)
-    with closing(sqlite3.connect(tmp_path / FILE)) as old:
-        for script in MIGRATIONS[:version]:
-            old.executescript(script)
-        old.execute(
-            "INSERT INTO calls (step, row, sample, key, attempts, error, message, at)"
-            " VALUES ('ask', '0', 0, x'00', 1, 'BadRequestError', 'No.', 0)"
-        )
-        old.executescript(f"PRAGMA user_version = {version}; PRAGMA application_id = {0x4C4D424B};")
-        old.commit()
+    older_ledger(tmp_path, before=FAILURES_MIGRATION)
     list(Ask(llm=scripted(BadRequestError("No again."), "yes")).run(questions(2), run_dir=tmp_path))
     failures = selected(tmp_path, "SELECT message, request IS NULL AS bare FROM failures ORDER BY id")
     assert failures == [{"message": "No.", "bare": 1}, {"message": "No again.", "bare": 0}]

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from .lineage import Maker
 
 # Those of a row that no answer came after, the latest first. A call's request is stored with its first sample.
+# `{final}`: but those that were asked again, which are there for what was paid for them.
 _UNANSWERED = f"""
     SELECT id, sample, error, message, attempts, text, maker, coalesce(request, (
         SELECT request FROM calls AS first WHERE first.step = calls.step AND first.row = calls.row
             AND first.key = calls.key AND first.request IS NOT NULL LIMIT 1)), {", ".join(TOKENS[:2])}
-    FROM calls WHERE step = ?1 AND row = ?2 AND error IS NOT NULL AND NOT EXISTS (
+    FROM calls WHERE step = ?1 AND row = ?2 AND error IS NOT NULL{{final}} AND NOT EXISTS (
         SELECT 1 FROM calls AS later WHERE later.step = ?1 AND later.row = ?2
             AND later.sample = calls.sample AND later.id > calls.id AND later.error IS NULL)
     ORDER BY id DESC LIMIT 1"""
@@ -73,7 +74,8 @@ def latest_failure(
     reader: sqlite3.Connection, makers: Mapping[int | None, Maker], *, step: str, row: str
 ) -> StoredFailure | None:
     """The latest call of a row that failed, with no answer to its sample after it."""
-    found = reader.execute(_UNANSWERED, (step, row)).fetchone()
+    final = " AND retried IS NULL" if _knows_of_retries(reader) else ""
+    found = reader.execute(_UNANSWERED.format(final=final), (step, row)).fetchone()
     if found is None:
         return None
     call, sample, error, message, attempts, raw, maker_id, body, *tokens = found
@@ -93,6 +95,11 @@ def latest_failure(
         input_tokens=tokens[0],
         output_tokens=tokens[1],
     )
+
+
+def _knows_of_retries(reader: sqlite3.Connection) -> bool:
+    """Whether the ledger, which is only read, is not of a version before there were any."""
+    return any(name == "retried" for _, name, *_ in reader.execute("PRAGMA table_info(calls)"))
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:
