@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from limbeck._engine.plain import check_first_rows, check_row, plain
+from limbeck._engine.plain import check_first_rows, check_row, plain, unwritable
 from limbeck.errors import ConfigurationError, RowError
 
 
@@ -95,6 +95,12 @@ def test_a_value_without_one_is_named_with_its_row_and_column(value: Any, what: 
     with pytest.raises(RowError) as caught:
         check_row("17.2", {"fine": 1, "bad": value}, ["fine", "bad"])
     assert str(caught.value).startswith(f"Row 17.2 has {what} in the column `bad`, for which JSON has no form")
+
+
+def test_where_objects_are_written_as_their_texts_only_keys_and_knots_are_faults() -> None:
+    assert unwritable([object(), {"deep": [print]}]) is None
+    assert unwritable([object(), {(1, 2): "x"}]) == "a dict with keys that are no texts"
+    assert unwritable({"picture": object(), "knot": knot()}) == "a value that holds itself or is nested too deeply"
 
 
 def test_only_the_columns_that_are_read_are_looked_at() -> None:

@@ -60,11 +60,29 @@ def test_what_json_does_not_have_is_written_as_text_and_half_a_surrogate_pair_as
     assert row == {"set": [1], "bytes": "\\xff", "path": "x", "half": "\ud800"}
 
 
+class Picture:
+    """JSON has no form for it: it is written as its text."""
+
+
+class Unfinished:
+    """Has a form in JSON, which cannot be had."""
+
+    def model_dump(self, **_: Any) -> Any:
+        raise ValueError("It is not finished.")
+
+
+KNOT: list[Any] = []
+KNOT.append(KNOT)
+
+
 @pytest.mark.parametrize(
     ("row", "what"),
     [
         ({"n": 1, "bad": {(1, 2): "x"}}, "the column 'bad' holds a dict with keys that are no texts"),
         ({"n": 1, (1, 2): "x"}, r"a column is named \(1, 2\), which is no text"),
+        ({"picture": Picture(), "bad": {(1, 2): 1}}, "the column 'bad' holds a dict with keys that are no texts"),
+        ({"n": [[]], "bad": {"knot": KNOT}}, "the column 'bad' holds a value that holds itself"),
+        ({"picture": Picture(), "bad": [Unfinished()]}, r"the column 'bad' holds a value .* \(It is not finished\.\)"),
     ],
 )
 def test_a_row_that_json_cannot_hold_at_all_stops_the_run_with_the_column_and_the_remedy(row: Any, what: str) -> None:

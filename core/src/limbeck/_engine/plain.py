@@ -80,15 +80,9 @@ def check_row(id: str, row: Any, columns: Collection[str]) -> None:
         raise RowError(_message(id, *fault))
 
 
-def unwritable(row: Mapping[Any, Any]) -> str:
-    """Why JSON cannot hold a row at all, though objects in it are written as their texts."""
-    for column, value in row.items():
-        if not isinstance(column, str | int | float | None):
-            return f"a column is named {column!r}, which is no text"
-        what = _unwritable(value, ())
-        if what is not None:
-            return f"the column {column!r} holds {what}"
-    return "one of its values is nested too deeply"
+def unwritable(value: Any) -> str | None:
+    """What it is that JSON cannot hold in a value, or None. Objects that have no form in it are written as texts."""
+    return _unwritable(value, (), objects=False)
 
 
 def _message(id: str, column: str, what: str) -> str:
@@ -109,13 +103,17 @@ def _fault(row: Any, columns: Collection[str]) -> tuple[str, str] | None:
     return None
 
 
-def _unwritable(value: Any, inside: tuple[Any, ...]) -> str | None:
-    """What it is that JSON cannot hold in a value, or None. `inside` are the containers that it is in."""
+def _unwritable(value: Any, inside: tuple[Any, ...], *, objects: bool = True) -> str | None:
+    """What it is that JSON cannot hold in a value, or None.
+
+    Args:
+        inside: the containers that it is in. objects: whether an object without a form is such a thing.
+    """
     cls: type = type(value)
     if cls in _SCALARS:
         return None
     if not issubclass(cls, dict | list | tuple):
-        return None if _has_form(cls) else f"a value of the type `{cls.__qualname__}`"  # type: ignore[arg-type]  # a class is hashable
+        return None if not objects or _has_form(cls) else f"a value of the type `{cls.__qualname__}`"  # type: ignore[arg-type]  # a class is hashable
     parts = value.values() if isinstance(value, dict) else value
     if isinstance(value, dict) and not all(isinstance(key, str | int | float | None) for key in value):
         return "a dict with keys that are no texts"
@@ -124,7 +122,8 @@ def _unwritable(value: Any, inside: tuple[Any, ...]) -> str | None:
     if len(inside) >= _DEEPEST or any(outer is value for outer in inside):
         return "a value that holds itself or is nested too deeply"
     deeper = (*inside, value)
-    return next((what for part in parts if (what := _unwritable(part, deeper)) is not None), None)
+    found = (_unwritable(part, deeper, objects=objects) for part in parts)
+    return next((what for what in found if what is not None), None)
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ..types import Row
 
@@ -85,9 +85,21 @@ def encode_row(row: Row, *, end: str = "\n") -> bytes:
         return (json.dumps(row, default=plain) + end).encode("ascii")
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigurationError(
-            f"A row cannot be written as JSON: {unwritable(row)} ({exc}). Turn it into text, numbers, lists or dicts "
+            f"A row cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists or dicts "
             "with texts as keys, or drop the column, before the row is written."
         ) from exc
+
+
+def _fault(row: Mapping[Any, Any]) -> str:
+    """What it is in a row that JSON cannot hold."""
+    for column, value in row.items():
+        if not isinstance(column, str | int | float | None):
+            return f"a column is named {column!r}, which is no text"
+        try:
+            as_json(value)
+        except (TypeError, ValueError, RecursionError):
+            return f"the column {column!r} holds {unwritable(value) or 'a value that has no form in it'}"
+    return "one of its values has no form in it"
 
 
 def as_json(value: Any) -> str:
