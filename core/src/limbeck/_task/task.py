@@ -320,7 +320,7 @@ class Task(Step):
         from .._engine.row_stream import RowStream
         from .rerunning import plan_of
 
-        check_options(ordered=ordered, max_failed=max_failed, run_dir=run_dir)
+        check_options(ordered=ordered, max_failed=max_failed)
         asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
@@ -338,7 +338,6 @@ class Task(Step):
         check_options(
             ordered=given["ordered"],
             max_failed=given.get("max_failed"),
-            run_dir=given.get("run_dir"),
             durability=given["durability"],
             ledger_requests=given["ledger_requests"],
         )
@@ -370,9 +369,11 @@ class Task(Step):
         **how: Any,
     ) -> tuple[Any, ...]:
         """The arguments of a stream."""
+        from .._engine.options import check_options
         from .._engine.plain import check_first_rows
         from .._engine.row_stream import Options
 
+        check_options(run_dir=run_dir)
         work, backend, registry = self._begin(None, load=policy.ask)
         policy.breaker = backend.breaker_threshold
         kept = run_dir is not None or ledger is not None
