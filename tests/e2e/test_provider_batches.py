@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -37,8 +38,9 @@ from support.questions import Ask, questions
 
 provider, url, folder, number, fields = sys.argv[1:]
 fields = {"mode": "batch", "batch_poll_seconds": 0.02, **json.loads(fields)}
+step = fields.pop("step", "ask")
 llm = get_llm(provider)(model="m", base_url=url, api_key="k", **fields)
-for row in Ask(llm=llm).run(questions(int(number)), run_dir=folder):
+for row in Ask(name=step, llm=llm).run(questions(int(number)), run_dir=folder):
     print(json.dumps(row))
 """
 
@@ -53,7 +55,7 @@ class Scene:
     folder: Path
 
     def start(self, **fields: Any) -> subprocess.Popen[str]:
-        """Start the run, in a process of its own."""
+        """Start the run, in a process of its own. `fields` are the LLM's, and `step`, the task's name."""
         command = [sys.executable, "-c", PROGRAM, self.provider, self.url, str(self.folder), str(ROWS)]
         return subprocess.Popen(
             [*command, json.dumps(fields)],
@@ -199,16 +201,21 @@ def keys(scene: Scene) -> dict[str, str]:
     return {f"{scene.provider.upper()}_API_KEY": "k"}
 
 
-def test_the_command_cancels_what_a_run_left_open_and_the_next_runs_read_it_and_ask_again(scene: Scene) -> None:
+def leave_open(scene: Scene, **fields: Any) -> None:
+    """Kill a run that waits for its batch, which does not end."""
     scene.desk.polls_needed = 1_000_000
-    with scene.killed():
+    with scene.killed(**fields):
         scene.desk.wait_until(lambda: scene.desk.polls >= 2)
+
+
+def test_the_command_cancels_what_a_run_left_open_and_the_next_runs_read_it_and_ask_again(scene: Scene) -> None:
+    leave_open(scene)
     done = limbeck("cancel", str(scene.folder), env=keys(scene))
     assert (done.returncode, done.stdout) == (
         0,
         f"ask: {scene.desk.filed[0].id} of 700 requests: its end was asked for\n",
     )
-    assert "the rows that were cancelled fail then" in done.stderr
+    assert "The rows that were cancelled fail then" in done.stderr
     assert scene.desk.filed[0].cancelled
     _, err = scene.start().communicate(timeout=PATIENCE)
     assert "BreakerError: 50 generations in a row failed" in err
@@ -219,13 +226,23 @@ def test_the_command_cancels_what_a_run_left_open_and_the_next_runs_read_it_and_
 
 
 def test_a_batch_that_cannot_be_cancelled_is_told_with_the_reason(scene: Scene) -> None:
-    scene.desk.polls_needed = 1_000_000
-    with scene.killed():
-        scene.desk.wait_until(lambda: scene.desk.polls >= 2)
+    leave_open(scene)
     scene.desk.closed = True
     done = limbeck("cancel", str(scene.folder), env=keys(scene))
     assert done.returncode == 1
     assert f"ask: {scene.desk.filed[0].id} of 700 requests: not cancelled: " in done.stdout
+
+
+def test_a_provider_that_lacks_its_key_keeps_no_other_from_ending_its_batches(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with anthropic_batch_server() as (anthropic, lacking), openai_batch_server() as (openai, having):
+        leave_open(Scene("anthropic", anthropic.url, lacking, folder), step="first")
+        leave_open(Scene("openai", openai.url, having, folder), step="second")
+        done = limbeck("cancel", str(folder), env={"OPENAI_API_KEY": "k"})
+    first, second = done.stdout.splitlines()
+    assert (done.returncode, lacking.filed[0].cancelled, having.filed[0].cancelled) == (1, False, True)
+    assert re.fullmatch(r"first: \S+ of 700 requests: not cancelled: .*`ANTHROPIC_API_KEY`.*", first)
+    assert second == f"second: {having.filed[0].id} of 700 requests: its end was asked for"
 
 
 def test_stragglers_are_finished_online(scene: Scene) -> None:
@@ -269,6 +286,7 @@ def test_a_run_of_the_command_is_cancelled_by_its_name_as_its_own_configuration_
         desk.wait_until(lambda: desk.polls >= 2)
         run.kill()
         run.wait()
+        Path(rows).unlink()  # what is read there is all one
         elsewhere = limbeck("cancel", "squares", env={"OPENAI_API_KEY": "k"}, cwd=tmp_path)
         assert (elsewhere.returncode, desk.filed[0].cancelled) == (1, False)
         assert f"it is of 'm' at {server.url}" in elsewhere.stdout

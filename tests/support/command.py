@@ -23,6 +23,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 # What a developer may have set must not change a test; what the command sets must not outlive it.
 _OWN_VARIABLES = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
     "LIMBECK_DEBUG",
     "LIMBECK_DISABLE_PLUGINS",
     "LIMBECK_MODEL",
@@ -36,7 +38,7 @@ _OWN_VARIABLES = (
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without Limbeck's and OpenAI's variables, and with these."""
+    """This process's environment without the variables of Limbeck, OpenAI and Anthropic, and with these."""
     kept = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
     if "PYTHONPATH" in variables and "PYTHONPATH" in kept:
         variables["PYTHONPATH"] += os.pathsep + kept["PYTHONPATH"]

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import GenerationError, LedgerError
+from ..errors import LimbeckError, described
 from .backend import backend_of
-from .ledger_file import FILE
+from .ledger_file import reader_of
 from .portal import portal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from .backend import Backend
 
@@ -49,51 +47,47 @@ class _Open(NamedTuple):
     requests: int
 
 
-def cancel_batches(folder: str | Path, llms: Mapping[str, Any]) -> list[BatchEnd]:
-    """Ask for the end of every batch that is open in a run directory.
+def cancel_batches(folder: str | Path, llm_of: Callable[[str], Any]) -> Iterator[BatchEnd]:
+    """Ask for the end of every batch that is open in a run directory, one after another; each is told at once.
 
     Args:
-        llms: who is to be asked, by the step's name.
-
-    Raises:
-        LedgerError: there is no ledger, or it cannot be read.
-        ConfigurationError: a provider's SDK or key is missing.
-    """
-    return [
-        BatchEnd(each.step, each.batch, each.requests, _cancelled(each, llms.get(each.step)))
-        for each in _open_in(Path(folder))
-    ]
-
-
-def configured_llms(folder: str | Path) -> dict[str, Any]:
-    """The configuration of each step's LLM as it last ran in a run directory, without secrets.
+        llm_of: gives who is to be asked, by the step's name; None where there is no such step. What it raises is told
+            as the fault of that step's batches.
 
     Raises:
         LedgerError: there is no ledger, or it cannot be read.
     """
-    stored = {str(name): json.loads(config) for name, config in _read(Path(folder), "SELECT name, config FROM steps")}
-    return {name: config["llm"] for name, config in stored.items() if "llm" in config}
+    with reader_of(folder) as reader:
+        found = [_Open(*record) for record in reader.execute(_OPEN)]
+    for each in found:
+        yield BatchEnd(each.step, each.batch, each.requests, _fault(each, llm_of))
 
 
-def _open_in(folder: Path) -> list[_Open]:
-    return [_Open(*record) for record in _read(folder, _OPEN)]
+def configured_llm(folder: str | Path, step: str) -> Any:
+    """The configuration of a step's LLM as it last ran in a run directory, without secrets; None where it has none.
+
+    Raises:
+        LedgerError: there is no ledger, or it cannot be read.
+    """
+    with reader_of(folder) as reader:
+        record = reader.execute("SELECT config FROM steps WHERE name = ?", (step,)).fetchone()
+    return None if record is None else json.loads(record[0]).get("llm")
 
 
-def _read(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    path = folder / FILE
-    if not path.is_file():
-        raise LedgerError(f"There is no ledger in {str(folder)!r}.")
-    try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as reader:
-            return reader.execute(query).fetchall()
-    except sqlite3.Error as exc:
-        raise LedgerError(f"{str(path)!r} cannot be read: {exc}.") from exc
-
-
-def _cancelled(batch: _Open, llm: Any) -> str | None:
+def _fault(batch: _Open, llm_of: Callable[[str], Any]) -> str | None:
     """Ask for the end of a batch; why it cannot be, or None."""
+    try:
+        return _cancelled(batch, llm_of)
+    except LimbeckError as exc:
+        return str(exc).rstrip(".")
+    except Exception as exc:  # noqa: BLE001 - the isolation boundary of batches: the others are paid for too
+        return described(exc)
+
+
+def _cancelled(batch: _Open, llm_of: Callable[[str], Any]) -> str | None:
     if batch.batch is None:
         return "it is not known to have been accepted; going on with the run looks for it, and then it can be cancelled"
+    llm = llm_of(batch.step)
     if llm is None:
         return "no task of the run has that name any more"
     if getattr(llm, "cancel_batch", None) is None:
@@ -104,10 +98,7 @@ def _cancelled(batch: _Open, llm: Any) -> str | None:
     load = getattr(llm, "load", None)
     if load is not None:
         load()
-    try:
-        portal().wait(_cancel(backend, batch.batch))
-    except (GenerationError, LedgerError) as exc:
-        return str(exc).rstrip(".")
+    portal().wait(_cancel(backend, batch.batch))
     return None
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError
 from .changes import changes
 from .keys import VERSION, Keyring
-from .ledger_file import FILE, read_only
+from .ledger_file import reader_of
 from .lineage import Maker, stored_makers
 from .stored_failures import StoredFailure, latest_failure
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ..types import ChatType, GenerationRequest
 
@@ -83,25 +82,13 @@ def stored_messages(run_dir: str | Path, *, step: str, row: str) -> ChatType:
     Raises:
         LedgerError: there is none, or it was not stored.
     """
-    with _reading(run_dir) as reader:
+    with reader_of(run_dir) as reader:
         call = reader.execute(f"{_CALLS} AND row = ? ORDER BY id DESC LIMIT 1", (step, row)).fetchone()
     if call is None or call[-1] is None:
         why = "was not stored" if call is not None else "is not there: no call of it is"
         raise LedgerError(f"The prompt of row {row} of step {step!r} {why}, in {str(run_dir)!r}. Give the row itself.")
     messages: ChatType = json.loads(call[-1])["messages"]
     return messages
-
-
-@contextmanager
-def _reading(run_dir: str | Path) -> Iterator[sqlite3.Connection]:
-    path = Path(run_dir) / FILE
-    if not path.is_file():
-        raise LedgerError(f"There is no ledger in {str(run_dir)!r}.")
-    try:
-        with closing(read_only(path)) as reader:
-            yield reader
-    except sqlite3.Error as exc:
-        raise LedgerError(f"The ledger in {str(run_dir)!r} cannot be read: {exc}.") from exc
 
 
 def explain(
@@ -124,7 +111,7 @@ def explain(
         "output_schema": now.schema,
         "messages": request.messages,
     }
-    with _reading(run_dir) as reader:
+    with reader_of(run_dir) as reader:
         found, call = _nearest(reader, step, row, key)
         makers = stored_makers(reader, step)
         failure = latest_failure(reader, makers, step=step, row=row)

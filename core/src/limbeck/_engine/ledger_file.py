@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import LedgerError
 from .views import FAILURES_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from ..types import Durability
 
@@ -166,6 +168,23 @@ def read_only(path: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         pass  # it is no ledger: the first look-up says so
     return connection
+
+
+@contextmanager
+def reader_of(run_dir: str | Path) -> Iterator[sqlite3.Connection]:
+    """The ledger of a run directory, for who only looks.
+
+    Raises:
+        LedgerError: there is none, or it cannot be read.
+    """
+    path = Path(run_dir) / FILE
+    if not path.is_file():
+        raise LedgerError(f"There is no ledger in {str(run_dir)!r}.")
+    try:
+        with closing(read_only(path)) as reader:
+            yield reader
+    except sqlite3.Error as exc:
+        raise LedgerError(f"The ledger in {str(run_dir)!r} cannot be read: {exc}.") from exc
 
 
 def open_file(path: Path, durability: Durability) -> sqlite3.Connection:

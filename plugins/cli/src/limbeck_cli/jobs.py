@@ -14,7 +14,7 @@ from .exits import say
 from .pydantic_guard import make_pydantic_usable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from limbeck._pipeline.config.recipe import Recipe
 
@@ -60,16 +60,12 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
     Raises:
         LimbeckError: it does not say it, or as `run_file`.
     """
-    from limbeck._pipeline.config.document import Document
-    from limbeck._pipeline.config.recipe import read_recipe
     from limbeck._pipeline.config.run_settings import RunSettings
 
     from .execution import execute
 
-    make_pydantic_usable()
     run_dir = run_directory(run_dir)
-    noted = _note_of(run_dir)
-    recipe = read_recipe(Document("", _config_of(run_dir, noted)), settings)
+    recipe = _recipe_of_run(run_dir, settings)
     return execute(recipe, replace(options, run=options.run.over(RunSettings(run_dir=run_dir))))
 
 
@@ -87,8 +83,16 @@ def has_configuration(run_dir: str) -> bool:
     return (Path(run_dir) / "run.json").is_file() and isinstance(_note_of(run_dir).get("config"), dict)
 
 
-def _config_of(run_dir: str, noted: dict[str, Any]) -> dict[str, Any]:
-    path = f"{run_dir}/run.json"
+def _recipe_of_run(run_dir: str, settings: Sequence[str]) -> Recipe:
+    from limbeck._pipeline.config.document import Document
+    from limbeck._pipeline.config.recipe import read_recipe
+
+    make_pydantic_usable()
+    return read_recipe(Document("", _config_of(run_dir)), settings)
+
+
+def _config_of(run_dir: str) -> dict[str, Any]:
+    path, noted = f"{run_dir}/run.json", _note_of(run_dir)
     config = noted.get("config")
     if not isinstance(config, dict):
         command = noted.get("command")
@@ -107,17 +111,24 @@ def pipeline_of_run(run_dir: str, settings: Sequence[str]) -> Prepared:
     Raises:
         ConfigurationError: it does not say it.
     """
-    from limbeck._pipeline.config.document import Document
-    from limbeck._pipeline.config.recipe import read_recipe
     from limbeck._pipeline.config.run_settings import RunSettings
 
     from .execution import prepare
     from .options import Options
 
-    make_pydantic_usable()
     run_dir = run_directory(run_dir)
-    recipe = read_recipe(Document("", _config_of(run_dir, _note_of(run_dir))), settings)
-    return prepare(recipe, Options(RunSettings(run_dir=run_dir)))
+    return prepare(_recipe_of_run(run_dir, settings), Options(RunSettings(run_dir=run_dir)))
+
+
+def steps_of_run(run_dir: str, settings: Sequence[str]) -> Mapping[str, Any]:
+    """The steps of a run by name, from what its directory says of it; whether their rows are still there is all one.
+
+    Raises:
+        ConfigurationError: it does not say it.
+    """
+    from limbeck._pipeline.config.build import build_pipeline
+
+    return build_pipeline(_recipe_of_run(run_directory(run_dir), settings)).steps
 
 
 def validate_file(path: str, settings: Sequence[str], *, load: bool) -> None:
