@@ -163,7 +163,7 @@ def test_an_interrupted_run_is_resumed_and_buys_nothing_twice(tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "interrupted" in limbeck("runs", ".").stdout
+        assert "unfinished" in limbeck("runs", ".").stdout
         done = limbeck("resume", "run", env={"MY_KEY": "sk-x"})
         assert server.answers == 6
     assert done.returncode == 0
@@ -211,7 +211,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("kind", "pipeline"), [("task", None), ("pipeline", "asked")])
-def test_a_run_that_was_killed_is_listed_as_interrupted_with_the_answers_that_it_has(
+def test_a_run_that_was_killed_is_listed_as_unfinished_with_the_answers_that_it_has(
     kind: str, pipeline: str | None
 ) -> None:
     tests = str(Path(__file__).parents[2])
@@ -224,7 +224,7 @@ def test_a_run_that_was_killed_is_listed_as_interrupted_with_the_answers_that_it
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     (listed,) = json.loads(invoke("runs", "--json").stdout)
-    assert (listed["pipeline"], listed["state"], listed["answers"]) == (pipeline, "interrupted", 7)
+    assert (listed["pipeline"], listed["state"], listed["answers"]) == (pipeline, "unfinished", 7)
 
 
 def test_a_tasks_own_run_is_listed_with_how_it_ended() -> None:
@@ -236,6 +236,13 @@ def test_a_tasks_own_run_is_listed_with_how_it_ended() -> None:
         ("finished", 4, 1),
         ("stopped", 1, 1),
     ]
+
+
+def test_a_run_on_a_read_only_disk_is_listed_as_it_stands() -> None:
+    list(Ask(llm=EchoLLM()).run(questions(3), run_dir="runs/done"))
+    Path("runs/done/ledger.sqlite-shm").mkdir()  # so that root too can make no file there
+    (listed,) = json.loads(invoke("runs", "--json").stdout)
+    assert (listed["state"], listed["rows"], listed["failed"]) == ("finished", 3, 0)
 
 
 @pytest.mark.usefixtures("asked")
@@ -255,7 +262,7 @@ def test_a_directory_that_cannot_be_read_does_not_hide_the_others() -> None:
     Path("broken").mkdir()
     Path("broken", "run.json").write_text("{")
     listed = {each["run"]: each["state"] for each in json.loads(invoke("runs", ".", "--json").stdout)}
-    assert listed == {"run": "finished", "broken": "interrupted"}
+    assert listed == {"run": "finished", "broken": "unfinished"}
 
 
 def test_that_there_are_none_is_said() -> None:
@@ -263,3 +270,13 @@ def test_that_there_are_none_is_said() -> None:
     assert result.exit_code == 0
     assert "There are no run directories in 'runs'." in result.stderr
     assert json.loads(invoke("runs", "--json").stdout) == []
+
+
+# Provider batches
+
+
+def test_a_change_of_a_run_that_has_no_configuration_is_refused_where_its_batches_are_cancelled() -> None:
+    list(Ask(llm=EchoLLM()).run(questions(1), run_dir="run"))
+    result = invoke("cancel", "run", "--set", "steps.ask.llm.base_url=http://other")
+    assert result.exit_code == 1
+    assert "`--set` changes a run's configuration, and 'run' has none. Leave it out" in result.stderr

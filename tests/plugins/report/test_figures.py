@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from limbeck._engine.ledger import Ledger
-from limbeck.errors import ConfigurationError, ContentFilteredError, LedgerError
+from limbeck.errors import ConfigurationError, ContentFilteredError, FailureLimitError, LedgerError
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_report import read_run
 from limbeck_report.figures import Reason, RunFigures, Spending, StepFigures
@@ -94,7 +94,7 @@ def test_a_run_without_any_task_is_shown_from_its_report_alone(tmp_path: Path) -
 def test_without_a_report_rows_are_counted_in_the_ledger_and_the_list_of_failures(tmp_path: Path) -> None:
     run = read_run(record(tmp_path / "run", [*QUESTIONS, {"no_question": 1}]))
     step = step_of(run)
-    assert (run.source, run.state) == ("ledger", "unknown")
+    assert (run.source, run.state) == ("ledger", "finished")
     assert (step.rows_in, step.rows_out, step.rows_failed) == (7, None, 5)
     assert step.failures == {"BadRequestError": 2, "ContentFilteredError": 1, "OutputError": 1, "RowError": 1}
     assert "Counted from the ledger" in run.notes[0]
@@ -163,6 +163,13 @@ def test_a_line_that_is_being_written_to_the_list_of_failures_is_left_out(tmp_pa
     assert "A line of failed.jsonl could not be read." in run.notes
 
 
+def test_a_tasks_own_run_that_was_stopped_says_why(tmp_path: Path) -> None:
+    with pytest.raises(FailureLimitError):
+        record(tmp_path / "run", ["bad", "tea"], run={"max_failed": 0})
+    run = read_run(tmp_path / "run")
+    assert (run.state, run.error) == ("stopped", "FailureLimitError")
+
+
 # A run that goes on, or was killed
 
 
@@ -226,7 +233,7 @@ record({str(tmp_path / "run")!r}, [f"q{{n}}" for n in range(9)], llm=ScriptedLLM
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == -signal.SIGKILL
     run = read_run(tmp_path / "run")
-    assert (run.state, run.spending[0].answers) == ("unknown", 5)
+    assert (run.state, run.spending[0].answers) == ("unfinished", 5)
 
 
 def test_reading_leaves_the_ledger_and_the_list_of_failures_as_they_are(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._registry.hooks import hookimpl
 from ..errors import LimbeckError, described
-from .run_folder import REPORT, now
+from .run_folder import now
+from .run_state import REPORT
 
 if TYPE_CHECKING:
     from .._engine.observers import PipelineInfo, RunInfo

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._engine.stores import refuse_url
 from ..errors import ConfigurationError, LedgerError, LimbeckError
+from .run_state import NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from .graph import Pipeline
 
 PARENT = "runs"
-NOTE = "run.json"
-REPORT = "report.json"
 OUTPUTS = "outputs"
 
 

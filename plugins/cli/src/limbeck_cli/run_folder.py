@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from limbeck._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
 from limbeck._engine.ledger_file import FILE
 from limbeck._pipeline.config.settings import is_secret
-from limbeck._pipeline.run_folder import NOTE, OUTPUTS, REPORT, RunFolder
+from limbeck._pipeline.run_folder import OUTPUTS, RunFolder
+from limbeck._pipeline.run_state import NOTE, REPORT
 from limbeck.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from array import array
 
-State: TypeAlias = Literal["finished", "stopped", "running", "unfinished", "unknown"]
-"""How a run stands. "stopped": it says why. "unfinished": nobody runs it, and it did not come to its end.
-"unknown": as "unfinished", of a run that is not a pipeline's and so says nothing at its end."""
+    from limbeck._pipeline.run_state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,7 @@ class RunFigures:
 
     Attributes:
         folder: the run directory. pipeline: its name.
-        state, error: how it stands; what stopped it.
+        state, error: how it stands (as `limbeck runs` lists it); what stopped it.
         started: ISO 8601, UTC. seconds: how long it took; of the ledger's calls, pauses are left out.
         source: which file the steps' rows are from: "report" or "ledger". Tokens by model are always the ledger's.
         resume: what to type to go on. notes: what the reader must know to judge the figures.

@@ -5,15 +5,13 @@ A file may be missing, half written or of another version: what cannot be read i
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from limbeck._pipeline.run_state import ended_at
 
 from .figures import StepFigures
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _COUNTS = (
     *("rows_in", "rows_out", "rows_failed", "requests", "reused", "retries", "rate_limited"),
@@ -23,11 +21,16 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What `report.json` says."""
+    """What `report.json` says.
+
+    Attributes:
+        ended_at: when it was written, in seconds since 1970.
+    """
 
     pipeline: str | None
     started: str | None
     seconds: float | None
+    ended_at: float | None
     finished: bool
     error: str | None
     steps: list[StepFigures]
@@ -41,6 +44,7 @@ class Noted:
             pipeline=text_in(document.get("pipeline")),
             started=text_in(document.get("started")),
             seconds=number_in(document.get("seconds")),
+            ended_at=ended_at(document),
             finished=document.get("finished") is True,
             error=text_in(document.get("error")),
             steps=[_step(each) for each in steps if isinstance(each, dict)],
@@ -50,21 +54,6 @@ class Noted:
     def over(self) -> bool:
         """Whether it was written at the end of the run, and not on the way."""
         return self.finished or self.error is not None
-
-    @property
-    def ended_at(self) -> float | None:
-        """In seconds since 1970."""
-        began = moment_in(self.started)
-        return None if began is None else began + (self.seconds or 0.0)
-
-
-def document_in(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping; nothing where there is no such file, or it is being written."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _step(told: dict[str, Any]) -> StepFigures:

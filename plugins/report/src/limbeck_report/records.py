@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 LEDGER = "ledger.sqlite"
 FAILED = "failed.jsonl"
-LOCK = "lock.sqlite"
 _ERROR_COLUMN = "limbeck_error"
 _MESSAGE_LENGTH = 2_000
 _NEEDED = frozenset(
@@ -273,18 +272,3 @@ def _begin(uri: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process runs in the directory: it holds the lock's file."""
-    path = folder / LOCK
-    if not path.is_file():
-        return False
-    lock = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
-    try:
-        lock.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError as exc:
-        return "locked" in str(exc)
-    finally:
-        lock.close()
-    return False

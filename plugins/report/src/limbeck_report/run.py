@@ -13,22 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck._pipeline.run_state import NOTE, REPORT, document_in, state_of
 from limbeck.errors import ConfigurationError
 
-from .figures import Calls, Reason, RunFigures, Spending, Spread, State, StepFigures, Timing
-from .noted import Noted, document_in, moment_in, text_in
-from .records import FAILED, LEDGER, Records, is_running, open_records
+from .figures import Calls, Reason, RunFigures, Spending, Spread, StepFigures, Timing
+from .noted import Noted, moment_in, text_in
+from .records import FAILED, LEDGER, Records, open_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-REPORT = "report.json"
-NOTE = "run.json"
+    from limbeck._pipeline.run_state import RunState
+
 PARENT = "runs"
 PAUSE_SECONDS = 600.0
 """Calls further apart than this belong to different stretches of the run."""
 
-_SLACK_SECONDS = 2.0
 _LIVE_SECONDS = 15.0  # a run that goes on notes its figures every five
 
 
@@ -68,8 +68,8 @@ def figures_of(records: Records) -> RunFigures:
     folder = records.folder
     note, noted = document_in(folder / NOTE), Noted.of(document_in(folder / REPORT))
     calls = records.calls()
-    running = is_running(folder)
-    told = noted if noted is not None and _is_current(noted, calls, running=running) else None
+    stands = state_of(folder)
+    told = noted if noted is not None and _is_current(noted, calls, stands) else None
     steps, reasons = noted.steps if noted else [], records.reasons()
     if told is None:
         steps = _merged(steps, _counted(records, list(calls)))
@@ -79,8 +79,8 @@ def figures_of(records: Records) -> RunFigures:
     return RunFigures(
         folder=str(folder),
         pipeline=(noted and noted.pipeline) or text_in(note.get("name")) or folder.resolve().name,
-        state=_state(told, is_pipeline=noted is not None or "config" in note, running=running),
-        error=told.error if told else None,
+        state=stands.state,
+        error=stands.error,
         started=_started(told, note, calls),
         seconds=told.seconds if told else _seconds(calls),
         source="report" if told else "ledger",
@@ -97,15 +97,16 @@ def figures_of(records: Records) -> RunFigures:
 # What the pipeline noted
 
 
-def _is_current(noted: Noted, calls: dict[str, Calls], *, running: bool) -> bool:
+def _is_current(noted: Noted, calls: dict[str, Calls], stands: RunState) -> bool:
     """Whether the report is of the run's last moments: it is written now and then, and at the end."""
-    ended = noted.ended_at
+    if noted.over:
+        return stands.reported
+    ended, running = noted.ended_at, stands.state == "running"
     if ended is None:
         return not running
     if running:
-        return not noted.over and time.time() - ended < _LIVE_SECONDS
-    last = max((max(each.at) for each in calls.values()), default=ended)
-    return last <= ended + (_SLACK_SECONDS if noted.over else _LIVE_SECONDS)
+        return time.time() - ended < _LIVE_SECONDS
+    return max((max(each.at) for each in calls.values()), default=ended) <= ended + _LIVE_SECONDS
 
 
 def _told_reasons(steps: Sequence[StepFigures], known: Sequence[Reason]) -> list[Reason]:
@@ -248,14 +249,6 @@ def _started(told: Noted | None, note: dict[str, Any], calls: dict[str, Calls]) 
     known = moment_in(told.started if told else None) or moment_in(text_in(note.get("started")))
     moment = _first_start(calls) if known is None else known
     return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
-
-
-def _state(told: Noted | None, *, is_pipeline: bool, running: bool) -> State:
-    if running:
-        return "running"
-    if told is None or not told.over:
-        return "unfinished" if is_pipeline else "unknown"
-    return "finished" if told.finished else "stopped"
 
 
 def _notes(records: Records, noted: Noted | None, told: Noted | None) -> list[str]:

@@ -37,7 +37,6 @@ def verdict(run: RunFigures) -> str:
         "stopped": f"stopped: {short(run.error or 'it does not say why', 300)}",
         "running": "running",
         "unfinished": "unfinished: it was stopped or killed on its way",
-        "unknown": "not running; whether it finished was not noted",
     }
     return words[run.state]
 
