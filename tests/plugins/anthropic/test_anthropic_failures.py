@@ -69,11 +69,13 @@ def test_a_date_without_a_zone_is_meant_in_utc_wherever_the_client_is(
     ask: Callable[..., GenerationResponse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     date = time.asctime(time.gmtime(time.time() + 600))  # the old form of an HTTP date
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Asia/Tokyo")
-        time.tzset()
-        error = error_for(ask, rate_limited(retry_after=date))
-    time.tzset()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            error = error_for(ask, rate_limited(retry_after=date))
+    finally:
+        time.tzset()  # to the zone of the environment again
     assert isinstance(error, RateLimitError)
     assert error.retry_after == pytest.approx(600, abs=60)
 

@@ -90,11 +90,13 @@ def test_a_429_with_a_date_becomes_a_rate_limit_error_with_the_seconds_until_the
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be set here")
 def test_a_date_without_a_zone_is_meant_in_utc_wherever_the_client_is(monkeypatch: pytest.MonkeyPatch) -> None:
     date = time.asctime(time.gmtime(time.time() + 600))  # the old form of an HTTP date
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Asia/Tokyo")
-        time.tzset()
-        error = failure_at(rate_limited(retry_after=date))
-    time.tzset()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            error = failure_at(rate_limited(retry_after=date))
+    finally:
+        time.tzset()  # to the zone of the environment again
     assert isinstance(error, RateLimitError)
     assert error.retry_after == pytest.approx(600, abs=60)
 
