@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import io
 import tempfile
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -115,6 +117,38 @@ def test_rows_stay_in_memory_where_no_file_can_be_written(tmp_path: Path, monkey
         buffer.put(index, row(str(index)))
     assert buffer.spilled == 0
     assert [buffer.pop(index) for index in (0, 1)] == [row("0"), row("1")]
+
+
+class NearlyFull(io.BytesIO):
+    """A file on a disk that has room for so many bytes: takes what fits of the next, and then nothing.
+
+    Attributes:
+        room: bytes that are left.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, data: Any, /) -> int:
+        fits = bytes(data)[: self.room]
+        if not fits:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.room -= len(fits)
+        return super().write(fits)
+
+
+def test_what_the_disk_has_no_room_for_stays_in_memory_and_spoils_nothing_in_the_file() -> None:
+    buffer = ReorderBuffer(budget=0)
+    buffer._file = disk = NearlyFull(room=500)
+    for index, letter in enumerate("abc"):
+        buffer.put(index, row(letter * 400))
+    assert (buffer.spilled, disk.room) == (1, 0)
+    disk.room = 500
+    buffer.put(3, row("d" * 400))
+    assert buffer.spilled == 2
+    assert [buffer.pop(index) for index in (3, 2, 1, 0)] == [row(letter * 400) for letter in "dcba"]
+    buffer.close()
 
 
 def test_an_index_that_is_not_there_is_a_key_error() -> None:
