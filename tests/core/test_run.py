@@ -433,6 +433,36 @@ def test_a_stream_that_is_exhausted_leaves_no_thread() -> None:
     assert_no_reader_is_left(before)
 
 
+class _FirstLast:
+    """Echoes; the first of so many prompts once all others are answered."""
+
+    model_name = "first-last"
+    max_concurrency = 64
+
+    def __init__(self, others: int) -> None:
+        self._others = others
+        self._answered = asyncio.Event()
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        prompt = prompt_of(request)
+        if prompt == "first":
+            await self._answered.wait()
+        else:
+            self._others -= 1
+            if not self._others:
+                self._answered.set()
+        return response(prompt[:1])
+
+
+def test_a_stream_that_has_ended_keeps_no_file_of_rows_that_waited_for_their_turn() -> None:
+    large = 2**20 * "x"  # thirty of them are more than is kept in memory
+    stream = Ask(llm=_FirstLast(30)).run([{"question": "first"}, *({"question": large} for _ in range(30))])
+    assert [row["answer"] for row in stream] == ["f", *30 * ["x"]]
+    file = stream._stream._release._ready._file
+    assert file is not None
+    assert file.closed
+
+
 def test_leaving_the_with_block_ends_the_reader_and_the_requests() -> None:
     before = readers()
     llm = GatedLLM(expect=2, max_concurrency=2)

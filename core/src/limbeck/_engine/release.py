@@ -68,6 +68,10 @@ class Release:
         for index in self._ready:
             self._give_ready(index)
 
+    def close(self) -> None:
+        """All is given that will be: let go of the file where rows waited."""
+        self._ready.close()
+
     def _drain(self) -> None:
         """Give what has come to its turn, as far as there is room."""
         while self._head in self._ready and not self.outruns_taker:

@@ -382,6 +382,7 @@ class Stream:
         if self.ended:
             return
         self.ended = True
+        self._release.close()
         if self._account is not None:
             self._account.close()
         if self.ledger is not None:
