@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,8 @@ from limbeck.testing import EchoLLM
 from support.questions import PATIENCE, Ask, GatedLLM, processed, questions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from limbeck.types import Row
 
 
@@ -117,6 +120,42 @@ def test_a_run_whose_event_loop_ends_asks_nothing_further() -> None:
     llm.wait_until_ended()
     assert (len(llm.asked), len(llm.cancelled)) == (2, 2)
     assert stream.stats.rows_out == 0
+
+
+def test_a_pipeline_whose_event_loop_ends_gives_its_directory_back(tmp_path: Path) -> None:
+    async def app() -> Any:
+        many_read = asyncio.Event()
+
+        async def rows() -> AsyncIterator[Row]:
+            for number in count():
+                if number == 1500:  # more than the task takes in: their end has not come when the loop is closed
+                    many_read.set()
+                yield {"question": str(number)}
+
+        stream = Pipeline(rows(), Ask(llm=GatedLLM(max_concurrency=2))).stream(run_dir=tmp_path)
+        await many_read.wait()
+        return stream
+
+    stream = asyncio.run(app())
+    stream.stop()
+    assert stream._closed.wait(PATIENCE)
+    (row,) = Pipeline(questions(1), Ask(name="next", llm=EchoLLM())).run(run_dir=tmp_path)
+    assert row["answer"] == "0"
+
+
+def test_a_pipeline_ends_whose_rows_were_awaited_when_the_event_loop_ended(tmp_path: Path) -> None:
+    llm = GatedLLM()
+
+    async def app() -> tuple[Any, Any]:
+        stream = Pipeline(questions(1), Ask(llm=llm)).stream(run_dir=tmp_path)
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.to_thread(llm.wait_until_asked)
+        return stream, waiting
+
+    stream, waiting = asyncio.run(app())
+    stream.stop()
+    assert stream._closed.wait(PATIENCE)
+    assert waiting.cancelled()
 
 
 def test_arun_without_a_running_loop_says_to_use_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from limbeck._engine.handoff import EMPTY, END, Handoff
+from limbeck._engine.handoff import EMPTY, END, Handoff, call_on
 from support.questions import PATIENCE, run_in_thread
 
 
@@ -211,3 +212,9 @@ def test_two_threads_that_really_wait_pass_every_item_in_order_and_neither_waits
     for thread in threads:
         thread.join(PATIENCE)
     assert taken == list(range(20_000))
+
+
+def test_a_loop_that_is_closed_is_called_no_more() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    call_on(loop, pytest.fail, "nobody is there to call it")

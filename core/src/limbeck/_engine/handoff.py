@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 T = TypeVar("T")
@@ -96,3 +98,9 @@ class Handoff(Generic[T]):
         if self._taker_waits:
             self._taker_waits = False
             self._wake_taker()
+
+
+def call_on(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: Any) -> None:
+    """Have a loop call something soon, from any thread; on one that is closed nobody waits any more."""
+    with suppress(RuntimeError):  # asked first, it may be closed before it is called
+        loop.call_soon_threadsafe(function, *arguments)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import ConfigurationError
 from .cache import open_cache
 from .failures import Failures
-from .handoff import EMPTY, END, Handoff
+from .handoff import EMPTY, END, Handoff, call_on
 from .jobs import Identified
 from .ledger import FAILED_FILE
 from .observers import Observers
@@ -136,7 +136,7 @@ class _Run:
         self._loop = loop = self._home.loop
 
         def wake_window() -> None:
-            _call_on(loop, window.wake)
+            call_on(loop, window.wake)
 
         self._wake_window = wake_window
 
@@ -151,7 +151,7 @@ class _Run:
         self._stream = self._make_stream(work, backend, registry, options)
         self._spare: list[Row] = []
         self._untaken = 0
-        weakref.finalize(self, _call_on, loop, self._stream.stop).atexit = False
+        weakref.finalize(self, call_on, loop, self._stream.stop).atexit = False
 
     def _make_stream(self, work: Work, backend: Backend, registry: Registry, options: Options) -> Stream:
         outbox, ending = self._outbox, self._ending
@@ -354,15 +354,15 @@ class AsyncRowStream(_Run):
         caller = _running_loop()
         super().__init__(
             *(work, backend, registry, options),
-            wake_giver=lambda: _call_on(caller, room.set),
-            wake_taker=lambda: _call_on(caller, arrived.set),
+            wake_giver=lambda: call_on(caller, room.set),
+            wake_taker=lambda: call_on(caller, arrived.set),
         )
         self._start()
         source = rows if isinstance(rows, AsyncIterable) else in_turns(rows)
         stream, loop = self._stream, self._loop
         reading = aread(
             *(source, self._inbox, room, lambda: stream.ended),
-            stop=lambda error: _call_on(loop, lambda: stream.stop(error)),
+            stop=lambda error: call_on(loop, lambda: stream.stop(error)),
         )
         self._reader = asyncio.ensure_future(reading)
 
@@ -399,8 +399,3 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError("`arun` is for a running event loop. Without one, use `run`.") from None
-
-
-def _call_on(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function)

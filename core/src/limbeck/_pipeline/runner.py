@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._engine.budget import check_priced
 from .._engine.cache import open_cache
 from .._engine.failures import Failures
+from .._engine.handoff import call_on
 from .._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
 from .._engine.observers import Observers, PipelineInfo, RunInfo
 from .._engine.portal import portal
@@ -315,8 +316,7 @@ class Runner:
 
     def call_on_loop(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have the portal's loop call something soon."""
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(function, *arguments)
+        call_on(self.loop, function, *arguments)
 
     def node_ended(self, node: Node) -> None:
         """A node will send nothing more."""

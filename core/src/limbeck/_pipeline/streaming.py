@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from .._engine.handoff import EMPTY, END, Handoff
+from .._engine.handoff import EMPTY, END, Handoff, call_on
 from .._engine.portal import portal
 from .._step import Sink, open_pipeline
 from ..errors import ConfigurationError
@@ -164,7 +164,7 @@ class PipelineStream:
         consumer, loop = self._consuming(), asyncio.get_running_loop()
         arrived = asyncio.Event()
         while (row := consumer.take()) is EMPTY:
-            consumer.arrived = lambda: loop.call_soon_threadsafe(arrived.set)
+            consumer.arrived = lambda: call_on(loop, arrived.set)
             if (row := consumer.take()) is not EMPTY:
                 break
             await arrived.wait()

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..._engine.handoff import EMPTY, END, Handoff
+from ..._engine.handoff import EMPTY, END, Handoff, call_on
 from ..._engine.reading import aread, let_go, read
 from ...errors import RowError, described, has_message
 from ..lineage import Origin
@@ -57,7 +57,7 @@ class SourceNode(Node):
     async def read_async(self) -> None:
         """Hand in the rows of an async iterable, on the loop that it belongs to."""
         loop, room = asyncio.get_running_loop(), asyncio.Event()
-        self._tell_room = lambda: loop.call_soon_threadsafe(room.set)
+        self._tell_room = lambda: call_on(loop, room.set)
         await aread(self._lots, self._rows, room, lambda: self.stopped)
 
     def pump(self) -> None:
