@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from limbeck import GlobalStep, Pipeline, Task, join, router
+from limbeck import GeneratorTask, GlobalStep, Pipeline, Task, join, router
 from limbeck._pipeline.layout import regions_of
 from limbeck.errors import ConfigurationError
 from support.flows import First, Mark, Multiply, Reverse, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from limbeck.types import Row
 
 KINDS = ["mark", "multiply", "say", "grouped", "route", "join", "reverse"]
@@ -182,6 +184,32 @@ def test_what_leads_only_to_a_step_that_wants_no_more_is_stopped() -> None:
     llm = SayingLLM()
     result = Pipeline(endless(), say("a", llm=llm), First(n=3)).run()
     assert (column(result, "text"), result.report.finished) == (["t1", "t2", "t3"], True)
+
+
+@pytest.mark.usefixtures("_own_directory")
+def test_the_seeds_of_a_task_that_leads_only_to_a_step_that_wants_no_more_are_stopped() -> None:
+    drawn = 0
+
+    class Endless(GeneratorTask):
+        @property
+        def outputs(self) -> list[str]:
+            return ["said"]
+
+        def seeds(self) -> Iterator[Row]:
+            nonlocal drawn
+            while True:
+                drawn += 1
+                yield {"text": f"t{drawn}"}
+
+        def format_input(self, input: Row) -> Any:
+            return [{"role": "user", "content": input["text"]}]
+
+        def format_output(self, output: str | None, input: Row) -> Row:
+            return {"said": output}
+
+    result = Pipeline(Endless(llm=SayingLLM()), First(n=3)).run()
+    assert (column(result, "said"), result.report.finished) == (["said(t1)", "said(t2)", "said(t3)"], True)
+    assert drawn < 10_000
 
 
 @pytest.mark.usefixtures("_own_directory")

@@ -38,7 +38,8 @@ class Network:
         sinks: by the names of leaves. taker: who gets the rows of a leaf without one.
 
     Attributes:
-        nodes: by name, in topological order. collected: where rows go that a step over all of them is given.
+        nodes: by name, in topological order, but for the seeds of tasks, which come last.
+        collected: where rows go that a step over all of them is given.
         sinks_at_work: those that have counters of their own. takers: of rows that leave, how many.
     """
 

@@ -286,12 +286,14 @@ class Runner:
 
     def satisfied(self, node: Node) -> None:
         """A step wants no more rows: it is stopped, and with it all that leads nowhere else."""
-        idle: set[Any] = {node}
-        for other in reversed(list(self._nodes.values())):
-            if other.followers and all(edge.target in idle or edge.target in self._idle for edge in other.followers):
-                idle.add(other)
-        self._idle |= idle
-        for each in idle:
+        self._idle.add(node)
+        found = [node]
+        for each in found:  # and what is found on the way
+            for before in each.before:
+                if before not in self._idle and all(edge.target in self._idle for edge in before.followers):
+                    self._idle.add(before)
+                    found.append(before)
+        for each in found:
             each.retire()
 
     def _leading_to(self, node: Node) -> set[Node]:
