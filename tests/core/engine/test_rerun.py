@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -281,3 +282,11 @@ def test_a_column_that_no_row_has_stops_it_before_a_call(cut: tuple[Ask, list[Ro
 def test_a_directory_without_the_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="There is no run of 'ask' here to ask rows of again"):
         Ask(llm=model()).rerun(questions(1), run_dir=tmp_path, where="failed")
+
+
+def test_a_condition_that_calls_sys_exit_ends_the_re_run_and_no_other(tmp_path: Path) -> None:
+    task = Ask(llm=model())
+    (row,) = task.run(questions(1), run_dir=tmp_path)
+    with pytest.raises(SystemExit):
+        list(task.rerun(questions(1), run_dir=tmp_path, where=lambda _row: sys.exit(3)))
+    assert [each["answer"] for each in task.rerun(questions(1), run_dir=tmp_path, where="0")] == [row["answer"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from pydantic import PrivateAttr
 
 from limbeck import LLM, GeneratorStep, Pipeline, join, step
 from limbeck._pipeline.options import Options
-from limbeck._pipeline.routing import Router
+from limbeck._pipeline.routing import Join, Router
 from limbeck._pipeline.streaming import PipelineStream
 from limbeck.errors import (
     AuthenticationError,
@@ -25,7 +26,7 @@ from limbeck.testing import ScriptedLLM
 from support.flows import Collect, Fail, Mark, Reverse, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from limbeck.types import GenerationRequest, GenerationResponse, Row
@@ -152,6 +153,21 @@ def test_a_failed_generation_goes_on_as_a_row_with_its_error() -> None:
     assert column(rows, "marks") == [["m"], ["m"]]
 
 
+def test_a_join_that_calls_sys_exit_fails_its_row_and_not_the_program() -> None:
+    class Exits(Join):
+        def joined(self, origin: Row, branches: Sequence[Sequence[Row]]) -> Row:
+            sys.exit(3)
+
+    def run(at: Join) -> list[Row]:
+        with Pipeline("p") as p:
+            load(texts(1)) >> [say("a"), say("b")] >> at
+        return p.run().to_list()
+
+    (row,) = run(Exits(name="j"))
+    assert row["distilabel_metadata"]["error_j"]["message"] == "Join 'j': SystemExit: 3."
+    assert column(run(Join(name="j")), "by_b") == ["b(t0)"]
+
+
 # Runs
 
 
@@ -211,6 +227,40 @@ def test_a_sink_that_cannot_write_stops_the_run() -> None:
 
     with pytest.raises(ConfigurationError, match="'full' cannot write any further: No space left on device"):
         Pipeline(({"text": "t"} for _ in range(50_000)), Full()).run()
+
+
+class ExitingSink(Collect):
+    """Calls `sys.exit` in one of its methods.
+
+    Attributes:
+        method: which.
+    """
+
+    method: str
+
+    def _exit_in(self, method: str) -> None:
+        if method == self.method:
+            sys.exit(3)
+
+    def write(self, rows: list[Row]) -> None:
+        self._exit_in("write")
+
+    def close(self, *, finished: bool) -> None:
+        super().close(finished=finished)
+        self._exit_in("close")
+
+    def unload(self) -> None:
+        super().unload()
+        self._exit_in("unload")
+
+
+@pytest.mark.parametrize("method", ["write", "close", "unload"])
+def test_a_sink_that_calls_sys_exit_stops_the_run_and_not_the_program(method: str) -> None:
+    sink = ExitingSink(name="out", method=method)
+    with pytest.raises(ConfigurationError, match="SystemExit: 3"):
+        Pipeline(texts(3), sink).run(run_dir="kept")
+    assert [event.split()[0] for event in sink.events] == ["open", "load", "close", "unload"]
+    assert column(Pipeline(texts(3), Mark()).run(run_dir="kept"), "text") == ["t0", "t1", "t2"]
 
 
 def test_two_sinks_of_one_target_are_refused() -> None:

@@ -193,7 +193,7 @@ class Stream:
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
-        except Exception as exc:  # noqa: BLE001 - of the ledger, mostly; whatever it is, the taker must hear of it
+        except BaseException as exc:  # noqa: BLE001 - of the ledger, mostly, or a condition's `sys.exit`: the taker must hear of it
             self.stop(exc)
             return
         if not samples:
@@ -328,7 +328,7 @@ class Stream:
         try:
             self._release.put(job, self._work.finish(job))
             self._count(job)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.stop(exc)
         else:
             self._end_if_done()

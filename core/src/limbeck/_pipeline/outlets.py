@@ -176,7 +176,7 @@ class Writer:
         write: Callable[[list[Row]], object],
         *,
         room: Callable[[], object],
-        failed: Callable[[Exception], object],
+        failed: Callable[[BaseException], object],
         done: Callable[[], object],
     ) -> None:
         self._write = write
@@ -202,7 +202,7 @@ class Writer:
                 continue  # taken and let go, so that nobody waits for room
             try:
                 self._write(lot)
-            except Exception as exc:  # noqa: BLE001 - the isolation boundary of sinks: whatever it is stops the run
+            except BaseException as exc:  # noqa: BLE001 - the isolation boundary of sinks: an author's `sys.exit` too
                 broken = True
                 self._failed(exc)
         self._done()

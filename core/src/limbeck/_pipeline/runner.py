@@ -22,7 +22,7 @@ from .._engine.prices import Pricing
 from .._registry.registry import default_registry
 from .._step import Sink
 from .._task.task import Task
-from ..errors import ConfigurationError, MissingColumnError
+from ..errors import ConfigurationError, MissingColumnError, described
 from .kinds import declared_columns
 from .network import Network
 from .nodes.global_step import GlobalNode
@@ -354,30 +354,32 @@ class Runner:
             threading.Thread(target=self._close, name="limbeck-closing").start()
 
     def _close(self) -> None:
+        """Close all there is; whatever goes wrong, the directory is given back, and whoever waits hears of the end."""
         finished = self.error is None and not self.failing
-        try:
-            self._let_go(finished=finished)
-        except Exception as exc:  # noqa: BLE001 - whatever a sink or a step raises at its end
-            self.error = self.error or exc
-        try:
-            self._tell_end(finished=finished)
-        finally:  # whatever is amiss there: whoever waits must hear of the end
-            self._finished(self.error)
+        self._attempt(self._let_go, finished=finished)
+        self._attempt(self.reporter.close, self.error, stopped=not finished)
+        self._attempt(self._release_folder)  # another run that begins here must find the report of this one
+        self._attempt(self._tell_observers)
+        self._finished(self.error)
 
-    def _tell_end(self, *, finished: bool) -> None:
+    def _attempt(self, part: Callable[..., object], *arguments: Any, **options: Any) -> None:
+        """Do a part of the closing; what is raised is what stopped the run, if nothing did before."""
         try:
-            with ExitStack() as stack:
-                # Last: another run that begins here must find the report of this one.
-                stack.callback(self._release_folder)
-                self.reporter.close(self.error, stopped=not finished)
-        except Exception as exc:  # noqa: BLE001 - a ledger that cannot be closed, mostly
+            part(*arguments, **options)
+        except Exception as exc:  # noqa: BLE001 - whatever a sink, a step or a disk raises at the end
             self.error = self.error or exc
+        except BaseException as exc:  # noqa: BLE001 - an author's `sys.exit`, which is not to end the user's program
+            error = ConfigurationError(f"What was to be closed at the end of the run raised {described(exc)}")
+            error.__cause__ = exc
+            self.error = self.error or error
+
+    def _tell_observers(self) -> None:
         observer = self.hooks.observer("limbeck_pipeline_finished")
         if observer is not None:
             observer(pipeline=self.info, report=self.reporter.report(), error=self.error)
 
     def _let_go(self, *, finished: bool) -> None:
-        """Close everything but the ledger, whatever one of them raises; then raise the first of that."""
+        """Close all but the ledger, whatever is raised; then raise the last of that, with the rest as its context."""
         with ExitStack() as stack:
             for failures in self._failures.values():
                 stack.callback(failures.close)

@@ -47,9 +47,9 @@ class JoinNode(Node):
         branches = [[item.row for at, item in group if at == branch] for branch in range(len(self.before))]
         try:
             rows = [self.step.joined(origin.row, branches)]
-        except Exception as exc:  # noqa: BLE001 - the isolation boundary of a join: one row
-            why = exc if has_message(exc) else described(exc)  # a value may raise anything where it is compared
-            rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {why}."))
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of a join: one row, an author's `sys.exit` too
+            tells = isinstance(exc, Exception) and has_message(exc)  # a value may raise anything where it is compared
+            rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {exc if tells else described(exc)}."))
         for _, item in group[1:]:
             self.runner.send(self, item, [])
         self.stats.rows_done += len(group)

@@ -149,7 +149,7 @@ class Node(ABC):
         """Do what the loop was asked to call: it would only log what is raised."""
         try:
             work(*arguments)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.runner.fail(self, exc)
 
     @abstractmethod

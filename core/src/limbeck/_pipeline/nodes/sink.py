@@ -46,10 +46,10 @@ class SinkAtWork:
         if self._taker is not None:
             self._taker.give_waiting(rows)
 
-    def _told(self, error: Exception) -> Exception:
-        if not isinstance(error, OSError):
+    def _told(self, error: BaseException) -> Exception:
+        if isinstance(error, Exception) and not isinstance(error, OSError):
             return error
-        why = error.strerror or described(error)
+        why = getattr(error, "strerror", None) or described(error)
         told = ConfigurationError(f"{self._sink.name!r} cannot write any further: {why}.")
         told.__cause__ = error
         return told
