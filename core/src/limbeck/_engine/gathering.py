@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .handoff import END
+from .handoff import END, settle
 from .observers import Observers
 from .policy import Policy
 from .stream import Stream
@@ -38,21 +39,12 @@ async def gather_rows(work: Work, rows: list[Row], backend: Backend, registry: R
     """
     results: list[Row] = []
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def finished(error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
     stream = Stream(
         work,
         _ListSource(rows),
         backend,
         emit=lambda _id, made: results.extend(made),
-        finished=finished,
+        finished=partial(settle, done),
         observers=Observers(registry.hooks),
         policy=Policy(),
     )

@@ -104,3 +104,13 @@ def call_on(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *a
     """Have a loop call something soon, from any thread; on one that is closed nobody waits any more."""
     with suppress(RuntimeError):  # asked first, it may be closed before it is called
         loop.call_soon_threadsafe(function, *arguments)
+
+
+def settle(future: asyncio.Future[Any], error: BaseException | None, result: Any = None) -> None:
+    """Give a future its result or its error; one that is done, as a cancelled one is, stays as it is."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, LedgerError, LimbeckWarning
 from .changes import changes, config_text
+from .handoff import call_on, settle
 from .ledger_file import CLAIMS, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
 from .step_ledger import StepLedger
 
@@ -205,17 +206,12 @@ def _resolve(waiting: list[Any], error: LedgerError | None) -> None:
         if isinstance(one, threading.Event):
             one.set()
     if futures:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            futures[0].get_loop().call_soon_threadsafe(_settle, futures, error)
+        call_on(futures[0].get_loop(), _settle_all, futures, error)
 
 
-def _settle(futures: list[asyncio.Future[None]], error: LedgerError | None) -> None:
+def _settle_all(futures: list[asyncio.Future[None]], error: LedgerError | None) -> None:
     for future in futures:
-        if not future.done():
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+        settle(future, error)
 
 
 @dataclass(slots=True)

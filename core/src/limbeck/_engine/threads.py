@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import BackendError, described
+from .handoff import call_on, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,16 +70,4 @@ def _answer(function: Callable[..., Any], argument: Any, answer: asyncio.Future[
         error.__cause__ = exc
     except BaseException as exc:  # noqa: BLE001 - the isolation boundary of a blocking call
         error = exc
-    try:
-        answer.get_loop().call_soon_threadsafe(_settle, answer, result, error)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        return
-
-
-def _settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(result)
-    else:
-        answer.set_exception(error)
+    call_on(answer.get_loop(), settle, answer, error, result)
