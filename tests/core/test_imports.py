@@ -112,8 +112,8 @@ def test_the_engine_is_loaded_by_the_first_process() -> None:
     program = (
         "import sys\nfrom limbeck import task\n"
         "@task(inputs=['text'], outputs=['answer'])\ndef ask(row):\n    return row['text']\n"
-        "step = ask(llm='offline')\nresult = ['limbeck._engine.stream' in sys.modules]\n"
-        "next(step.process([{'text': 'x'}]))\nresult.append('limbeck._engine.stream' in sys.modules)\n"
+        "step = ask(llm='offline')\nresult = ['limbeck._engine.stream.stream' in sys.modules]\n"
+        "next(step.process([{'text': 'x'}]))\nresult.append('limbeck._engine.stream.stream' in sys.modules)\n"
     )
 
     assert result_of(program) == [False, True]

@@ -10,7 +10,7 @@ import pytest
 
 import limbeck
 from limbeck import errors, list_steps
-from limbeck._engine.stats import RunStats
+from limbeck._engine.calls.stats import RunStats
 from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 from limbeck.tasks import TextGeneration

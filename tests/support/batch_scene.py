@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import PrivateAttr
 
 from limbeck import LLM
-from limbeck._engine.backend import Backend
-from limbeck._engine.handoff import EMPTY, END
-from limbeck._engine.ledger import Ledger
-from limbeck._engine.observers import Observers
-from limbeck._engine.policy import Policy
-from limbeck._engine.stream import Stream
+from limbeck._engine.calls.observers import Observers
+from limbeck._engine.calls.policy import Policy
+from limbeck._engine.ledger.ledger import Ledger
+from limbeck._engine.online.backend import Backend
+from limbeck._engine.stream.stream import Stream
+from limbeck._engine.threads.handoff import EMPTY, END
 from limbeck._registry.registry import default_registry
 from limbeck.errors import BackendError, BadRequestError, RateLimitError, TransientError
 from limbeck.types import (
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
-    from limbeck._engine.jobs import Job
-    from limbeck._engine.step_ledger import StepLedger
+    from limbeck._engine.calls.jobs import Job
+    from limbeck._engine.ledger.step_ledger import StepLedger
     from limbeck.errors import GenerationError
     from limbeck.types import Row
 

@@ -7,20 +7,20 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.backend import Backend
-from limbeck._engine.handoff import EMPTY, END
-from limbeck._engine.observers import Observers
-from limbeck._engine.policy import Policy
-from limbeck._engine.stream import Stream
-from limbeck._engine.window import Window
+from limbeck._engine.calls.observers import Observers
+from limbeck._engine.calls.policy import Policy
+from limbeck._engine.online.backend import Backend
+from limbeck._engine.online.window import Window
+from limbeck._engine.stream.stream import Stream
+from limbeck._engine.threads.handoff import EMPTY, END
 from limbeck._registry.registry import Registry
 from limbeck.types import Generation, GenerationRequest, GenerationResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from limbeck._engine.jobs import Job
-    from limbeck._engine.portal import Portal
+    from limbeck._engine.calls.jobs import Job
+    from limbeck._engine.threads.portal import Portal
     from limbeck.types import Row
 
     from .virtual_time import VirtualHome

@@ -19,8 +19,8 @@ from aiohttp import web
 from rich.console import Console
 
 from limbeck import Pipeline, Step
-from limbeck._engine.observers import PipelineInfo, RunInfo
-from limbeck._engine.stats import RunStats
+from limbeck._engine.calls.observers import PipelineInfo, RunInfo
+from limbeck._engine.calls.stats import RunStats
 from limbeck._step import LoadDataFromDicts
 from limbeck.tasks import TextGeneration
 from limbeck.types import Row

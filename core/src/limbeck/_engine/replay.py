@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
-from .backend import Backend
-from .ledger_file import FILE, read_only
-from .portal import portal
-from .stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
+from .ledger.file import FILE, read_only
+from .ledger.stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
+from .online.backend import Backend
+from .threads.portal import portal
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest
-    from .backend import Result
+    from .online.backend import Result
 
 
 class Replay:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .._engine.plain import plain as form_of
-from .._engine.plain import unwritable
+from .._engine.rows.plain import plain as form_of
+from .._engine.rows.plain import unwritable
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 

@@ -158,7 +158,7 @@ def lots(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator
 
 
 def _failed_column() -> str:
-    from .._engine.failures import FAILED_COLUMN
+    from .._engine.ledger.failed_rows import FAILED_COLUMN
 
     return FAILED_COLUMN
 

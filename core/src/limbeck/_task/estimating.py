@@ -9,21 +9,21 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from .._engine.budget import prompt_size
-from .._engine.estimate import Estimate, Interval, Population, total
-from .._engine.jobs import Identified
-from .._engine.policy import Policy
-from .._engine.prices import Pricing, price_table
-from .._engine.row_stream import RowStream
+from .._engine.calls.jobs import Identified
+from .._engine.calls.policy import Policy
+from .._engine.money.budget import prompt_size
+from .._engine.money.estimate import Estimate, Interval, Population, total
+from .._engine.money.prices import Pricing, price_table
+from .._engine.run import RowStream
 from ..errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from .._engine.budget import Budget
-    from .._engine.jobs import Job
-    from .._engine.prices import PriceSource
+    from .._engine.calls.jobs import Job
+    from .._engine.money.budget import Budget
+    from .._engine.money.prices import PriceSource
     from ..types import Row, Usage
     from .task import Task
     from .work import TaskWork

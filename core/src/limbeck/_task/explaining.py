@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._engine.explain import explain as explain_request
-from .._engine.explain import stored_messages
-from .._engine.keys import Keyring, identity_of
+from .._engine.answers.explain import explain as explain_request
+from .._engine.answers.explain import stored_messages
+from .._engine.calls.keys import Keyring, identity_of
 from ..structured import json_schema_of
 from ..types import GenerationRequest
 from .work import TaskWork
@@ -14,7 +14,7 @@ from .work import TaskWork
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .._engine.explain import Explanation
+    from .._engine.answers.explain import Explanation
     from ..types import Row
     from .task import Task
 

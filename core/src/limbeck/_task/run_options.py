@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, TypedDict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .._engine.budget import Budget
-    from .._engine.cache import CacheSource
-    from .._engine.prices import PriceSource
+    from .._engine.answers.cache import CacheSource
+    from .._engine.money.budget import Budget
+    from .._engine.money.prices import PriceSource
     from ..protocols import LedgerProtocol
     from ..types import Durability, StoredRequests
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .._engine.backend import Backend
-    from .._engine.budget import Budget
-    from .._engine.condition import Where
-    from .._engine.estimate import Estimate
-    from .._engine.explain import Explanation
-    from .._engine.policy import Policy
-    from .._engine.prices import PriceSource
-    from .._engine.row_stream import AsyncRowStream, RowStream
+    from .._engine.answers.condition import Where
+    from .._engine.answers.explain import Explanation
+    from .._engine.calls.policy import Policy
+    from .._engine.money.budget import Budget
+    from .._engine.money.estimate import Estimate
+    from .._engine.money.prices import PriceSource
+    from .._engine.online.backend import Backend
+    from .._engine.run import AsyncRowStream, RowStream
     from .._registry.registry import Registry
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Example, Row
@@ -118,7 +118,7 @@ class Task(Step):
                 self._load()
 
     def _load(self) -> None:
-        from .._engine.backend import backend_of
+        from .._engine.online.backend import backend_of
 
         load = getattr(self.llm, "load", None)
         if load is not None:
@@ -148,8 +148,8 @@ class Task(Step):
             AuthenticationError: the provider refuses the key.
             RowFailedError: a row failed, and `on_error` is "raise".
         """
-        from .._engine.gathering import gather_rows
-        from .._engine.portal import portal
+        from .._engine.gather import gather_rows
+        from .._engine.threads.portal import portal
 
         rows = list(_several(inputs))
         work, backend, registry = self._begin(rows)
@@ -159,8 +159,8 @@ class Task(Step):
         """As `process`, for an event loop: all that comes of `inputs`, in input order."""
         import asyncio
 
-        from .._engine.gathering import gather_rows
-        from .._engine.portal import portal
+        from .._engine.gather import gather_rows
+        from .._engine.threads.portal import portal
 
         rows = list(_several(inputs))
         work, backend, registry = self._begin(rows)
@@ -203,14 +203,14 @@ class Task(Step):
             BudgetError: the next request might have passed a cap.
             BreakerError, FailureLimitError: as above, for too many failures.
         """
-        from .._engine.row_stream import RowStream
+        from .._engine.run import RowStream
 
         return RowStream(*self._begun(Task.run, rows, options))
 
     @spelt_out(RunOptions, DEFAULTS)
     def arun(self, rows: Iterable[Row] | AsyncIterable[Row], **options: Unpack[RunOptions]) -> AsyncRowStream:
         """As `run`, for an event loop: iterate over the result with `async for`."""
-        from .._engine.row_stream import AsyncRowStream
+        from .._engine.run import AsyncRowStream
 
         return AsyncRowStream(*self._begun(Task.arun, rows, options))
 
@@ -224,8 +224,8 @@ class Task(Step):
         Args:
             rows: as in the run. run_dir, ledger: where it kept its answers.
         """
-        from .._engine.policy import Policy
-        from .._engine.row_stream import RowStream
+        from .._engine.calls.policy import Policy
+        from .._engine.run import RowStream
 
         if run_dir is None and ledger is None:
             raise ConfigurationError("Answers are read anew from where a run kept them: give `run_dir` or `ledger`.")
@@ -314,10 +314,10 @@ class Task(Step):
             ConfigurationError: the condition cannot be read, or there is no run of this task.
             LimbeckError: as `run`.
         """
-        from .._engine.options import check_options
-        from .._engine.policy import Policy
-        from .._engine.prices import price_table
-        from .._engine.row_stream import RowStream
+        from .._engine.calls.options import check_options
+        from .._engine.calls.policy import Policy
+        from .._engine.money.prices import price_table
+        from .._engine.run import RowStream
         from .rerunning import plan_of
 
         check_options(ordered=ordered, max_failed=max_failed)
@@ -328,10 +328,10 @@ class Task(Step):
 
     def _begun(self, method: Callable[..., Any], rows: Any, options: RunOptions) -> tuple[Any, ...]:
         """The arguments of the stream that `run` or `arun` gives."""
-        from .._engine.budget import budget_of
-        from .._engine.options import check_options
-        from .._engine.policy import Policy
-        from .._engine.prices import price_table
+        from .._engine.calls.options import check_options
+        from .._engine.calls.policy import Policy
+        from .._engine.money.budget import budget_of
+        from .._engine.money.prices import price_table
 
         check_keywords(method, options)
         given: RunOptions = {**DEFAULTS, **options}
@@ -369,9 +369,9 @@ class Task(Step):
         **how: Any,
     ) -> tuple[Any, ...]:
         """The arguments of a stream."""
-        from .._engine.options import check_options
-        from .._engine.plain import check_first_rows
-        from .._engine.row_stream import Options
+        from .._engine.calls.options import check_options
+        from .._engine.rows.plain import check_first_rows
+        from .._engine.run import Options
 
         check_options(run_dir=run_dir)
         work, backend, registry = self._begin(None, load=policy.ask)
@@ -387,7 +387,7 @@ class Task(Step):
         return work, _several(rows), backend, registry, options
 
     def _begin(self, rows: list[Row] | None, *, load: bool = True) -> tuple[TaskWork, Backend, Registry]:
-        from .._engine.backend import backend_of
+        from .._engine.online.backend import backend_of
         from .._engine.replay import replaying
         from .._registry.registry import default_registry
         from .work import TaskWork
@@ -408,7 +408,7 @@ class Task(Step):
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
         """As `_columns_seen`, of rows whose prompts must be written down too; the last of them is new."""
-        from .._engine.plain import check_first_rows
+        from .._engine.rows.plain import check_first_rows
 
         check_first_rows(rows[-1:], reads, first=len(rows) - 1)
         return self._columns_seen(rows, complete)
@@ -429,7 +429,7 @@ class Task(Step):
 
 def _several(rows: Any) -> Any:
     """`rows`, or those of a table; unless it is one row, a text or a column, whose own parts would pass for rows."""
-    from .._engine.tables import is_table, lots_of_table, refuse_series
+    from .._engine.rows.tables import is_table, lots_of_table, refuse_series
 
     if isinstance(rows, dict | str | bytes):
         raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._engine.copies import own_row
+from .._engine.rows.copies import own_row
 from .._step import required_columns
 from ..errors import (
     GenerationError,
@@ -22,7 +22,7 @@ from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
-    from .._engine.jobs import Job, Outcome
+    from .._engine.calls.jobs import Job, Outcome
     from ..types import Generation, Row
     from .task import Task
 

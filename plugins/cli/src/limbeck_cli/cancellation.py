@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from limbeck._engine.batch_cancelling import BatchEnd, cancel_batches, configured_llm
+from limbeck._engine.batch.cancelling import BatchEnd, cancel_batches, configured_llm
 from limbeck._llm.llm import resolve_llm
 from limbeck.errors import ConfigurationError
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.options import check_options
+from limbeck._engine.calls.options import check_options
 from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
 from limbeck._pipeline.config.recipe import short_output
-from limbeck._pipeline.options import Options as RunnerOptions
-from limbeck._pipeline.run_folder import fresh_path
-from limbeck._pipeline.streaming import PipelineStream
+from limbeck._pipeline.directory.run_folder import fresh_path
+from limbeck._pipeline.run.options import Options as RunnerOptions
+from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck._step import GeneratorStep, Sink
 from limbeck.errors import (
     AuthenticationError,
@@ -35,7 +35,7 @@ from .summary import Summary, is_stand_in
 
 if TYPE_CHECKING:
     from limbeck._pipeline.config.recipe import Recipe
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck._pipeline.pipeline import Pipeline
 
     from .options import Options
 

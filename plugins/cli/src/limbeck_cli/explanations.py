@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from limbeck._pipeline.rerunning import task_of
+from limbeck._pipeline.run.rerunning import task_of
 from limbeck._step import GeneratorStep
 from limbeck.errors import ConfigurationError
 
@@ -16,7 +16,7 @@ from .jobs import pipeline_of_run, run_directory
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck._pipeline.pipeline import Pipeline
     from limbeck.types import Row
 
 

@@ -11,7 +11,7 @@ from .exits import say_warning
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from limbeck._engine.observers import RunInfo
+    from limbeck._engine.calls.observers import RunInfo
     from limbeck.errors import GenerationError
 
 _TOLD = 10

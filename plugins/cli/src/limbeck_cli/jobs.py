@@ -71,7 +71,7 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
 
 def run_directory(named: str) -> str:
     """A run directory, of its path or its name in `runs/`."""
-    from limbeck._pipeline.run_folder import PARENT
+    from limbeck._pipeline.directory.run_folder import PARENT
 
     by_name = not Path(named).is_dir() and (Path(PARENT) / named).is_dir()
     return f"{PARENT}/{named}" if by_name else named
@@ -84,8 +84,8 @@ def has_configuration(run_dir: str) -> bool:
 
 
 def _recipe_of_run(run_dir: str, settings: Sequence[str]) -> Recipe:
-    from limbeck._pipeline.config.document import Document
     from limbeck._pipeline.config.recipe import read_recipe
+    from limbeck._pipeline.config.text.document import Document
 
     make_pydantic_usable()
     return read_recipe(Document("", _config_of(run_dir)), settings)
@@ -181,8 +181,8 @@ def _recipe_of_file(path: str, settings: Sequence[str], *, source: str | None, o
 
 
 def _recipe_of_task(model: str, task: TaskOptions, *, settings: Sequence[str], source: str, output: str) -> Recipe:
-    from limbeck._pipeline.config.interpolation import Environment
     from limbeck._pipeline.config.recipe import Recipe, StepSpec
+    from limbeck._pipeline.config.text.interpolation import Environment
 
     make_pydantic_usable()
     named = task.name or "text-generation"

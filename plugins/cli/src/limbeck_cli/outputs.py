@@ -10,7 +10,7 @@ from limbeck._step import Sink
 from limbeck.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck._pipeline.pipeline import Pipeline
 
     from .run_folder import CommandFolder
 

@@ -10,7 +10,7 @@ from limbeck.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck._pipeline.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Retry:
         Raises:
             ConfigurationError: there is no such task, or the condition or a setting cannot be read.
         """
-        from limbeck._pipeline.rerunning import plan_for
+        from limbeck._pipeline.run.rerunning import plan_for
 
         (name,) = plan_for(pipeline, self.step, where=self.where, llm=None, parameters={})
         return plan_for(pipeline, name, where=self.where, llm=self._llm(name), parameters={})

@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
-from limbeck._engine.ledger_file import FILE
+from limbeck._engine.ledger.file import FILE
+from limbeck._engine.ledger.ledger import FAILED_FILE, release_ledger, shared_ledger
 from limbeck._pipeline.config.settings import is_secret
-from limbeck._pipeline.run_folder import OUTPUTS, RunFolder
-from limbeck._pipeline.run_state import NOTE, REPORT
+from limbeck._pipeline.directory.run_folder import OUTPUTS, RunFolder
+from limbeck._pipeline.directory.run_state import NOTE, REPORT
 from limbeck.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from limbeck._engine.ledger_file import FILE
-from limbeck._pipeline.run_state import NOTE, REPORT, document_in, queried, state_of
+from limbeck._engine.ledger.file import FILE
+from limbeck._pipeline.directory.run_state import NOTE, REPORT, document_in, queried, state_of
 
 from .exits import say
 from .tables import show_table
@@ -18,7 +18,7 @@ from .tables import show_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from limbeck._pipeline.run_state import RunState, State
+    from limbeck._pipeline.directory.run_state import RunState, State
 
 
 @dataclass(frozen=True, slots=True)

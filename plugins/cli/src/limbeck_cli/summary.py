@@ -16,7 +16,7 @@ from .money import cost_of
 from .progress import duration
 
 if TYPE_CHECKING:
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck._pipeline.pipeline import Pipeline
 
     from .failures import Failures
     from .progress import Progress

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 from pydantic.json_schema import SkipJsonSchema
 
 from limbeck import Step
-from limbeck._pipeline.expressions import columns_of, compiled
+from limbeck._pipeline.steps.expressions import columns_of, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from limbeck._pipeline.run_state import ended_at
+from limbeck._pipeline.directory.run_state import ended_at
 
 from .figures import StepFigures
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck._pipeline.run_state import NOTE, REPORT, document_in, state_of
+from limbeck._pipeline.directory.run_state import NOTE, REPORT, document_in, state_of
 from limbeck.errors import ConfigurationError
 
 from .figures import Calls, Reason, RunFigures, Spending, Spread, StepFigures, Timing
@@ -23,7 +23,7 @@ from .records import FAILED, LEDGER, Records, open_records
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from limbeck._pipeline.run_state import RunState
+    from limbeck._pipeline.directory.run_state import RunState
 
 PARENT = "runs"
 PAUSE_SECONDS = 600.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from limbeck import Pipeline, hookimpl
-from limbeck._engine.observers import RunInfo
+from limbeck._engine.calls.observers import RunInfo
 from limbeck.errors import ConfigurationError, FailureLimitError, GenerationError
 
 TEXT = """

@@ -14,19 +14,19 @@ from ..._llm.llm import resolve_llm
 from ..._registry.registry import default_registry, get_llm
 from ..._step import GeneratorStep, Sink, open_pipeline
 from ...errors import ConfigurationError, LimbeckError, MissingColumnError, UnknownNameError, did_you_mean
-from ..graph import Pipeline
+from ..pipeline import Pipeline
 from .endpoints import FirstRows
-from .interpolation import refers
 from .recipe import ticked
 from .settings import Setting, fields_of, is_secret, path_fields, placed, put, refuse_unknown, typed_value
+from .text.interpolation import refers
 from .written import Written, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..._registry.registry import Kind
-    from .interpolation import Environment
     from .recipe import Recipe, StepSpec
+    from .text.interpolation import Environment
 
 
 def build_pipeline(recipe: Recipe) -> Pipeline:
@@ -279,7 +279,7 @@ def _class_of(spec: StepSpec) -> Any:
 
 
 def _read_scalar(text: str) -> Any:
-    from .scalars import scalar
+    from .text.scalars import scalar
 
     return scalar(text)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from .document import TEXT, Document
-from .toml_text import read_toml
-from .yaml_text import read_yaml, write_yaml
+from .text.document import TEXT, Document
+from .text.toml_text import read_toml
+from .text.yaml_text import read_yaml, write_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..graph import Pipeline
+    from ..pipeline import Pipeline
 
 _TOML = (".toml",)
 

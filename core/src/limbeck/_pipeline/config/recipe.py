@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...errors import ConfigurationError, did_you_mean
-from .document import kind_of, spelt
 from .endpoints import input_step, output_step
-from .interpolation import Environment, refers
 from .run_keys import RUN_KEYS, read_run_settings
 from .run_settings import RunSettings
 from .settings import Setting, split_setting
-from .yaml_text import read_value
+from .text.document import kind_of, spelt
+from .text.interpolation import Environment, refers
+from .text.yaml_text import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ...types import Row
-    from .document import Document, Keys
+    from .text.document import Document, Keys
 
 Short: TypeAlias = Literal["input", "output"]
 

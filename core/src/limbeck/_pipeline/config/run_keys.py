@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from .interpolation import refers
 from .run_settings import RunSettings, amount_of, count_of, max_failed_of
+from .text.interpolation import refers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .document import Document
-    from .interpolation import Environment
+    from .text.document import Document
+    from .text.interpolation import Environment
 
 
 def _text(value: Any) -> str:

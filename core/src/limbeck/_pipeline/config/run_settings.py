@@ -74,8 +74,8 @@ class RunSettings:
         """
         if not {"max_cost", "max_tokens", "max_requests", "prices", "cache"} & self.said().keys():
             return {}
-        from ..._engine.budget import budget_of
-        from ..._engine.prices import price_table
+        from ..._engine.money.budget import budget_of
+        from ..._engine.money.prices import price_table
 
         budget = budget_of(
             None,

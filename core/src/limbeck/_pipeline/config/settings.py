@@ -10,7 +10,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from ...errors import ConfigurationError, did_you_mean
-from .yaml_text import read_value
+from .text.yaml_text import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,15 +14,15 @@ from ..._configured import Configured
 from ..._registry.registry import default_registry
 from ..._step import GeneratorStep, Sink
 from ...errors import ConfigurationError, LimbeckError
-from ..rows import Rows
+from ..steps.rows import Rows
 from .endpoints import FirstRows
-from .interpolation import escaped, refers
 from .settings import is_secret, path_fields, placed
+from .text.interpolation import escaped, refers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..graph import Pipeline
+    from ..pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,118 @@
+"""What made an answer: everything its key is of but the messages. Few answers have one to themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from ..calls.keys import KEY_SIZE, VERSION, canonical
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+
+    from ...types import ChatType, GenerationRequest
+
+_INSERT = "INSERT OR IGNORE INTO makers (id, step, identity, parameters, schema, config) VALUES (?, ?, ?, ?, ?, ?)"
+_SELECT = "SELECT id, identity, parameters, schema, config FROM makers"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What made an answer, told where answers of several makers meet.
+
+    Attributes:
+        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
+    """
+
+    model_name: str
+    parameters: Mapping[str, Any]
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who answered, and how it was asked.
+
+    Attributes:
+        identity: the LLM's. parameters: of sampling. schema: of the output, or None.
+        config: the step's configuration, where the answer was bought with it.
+    """
+
+    identity: dict[str, Any]
+    parameters: dict[str, Any]
+    schema: Any = None
+    config: dict[str, Any] | None = None
+
+    @property
+    def model_name(self) -> str:
+        """The LLM's name for its model."""
+        return str(self.identity.get("model_name"))
+
+    def key(self, messages: ChatType) -> bytes:
+        """The key of a request with these messages."""
+        digest = blake2b(digest_size=KEY_SIZE)
+        for part in ({"version": VERSION}, self.identity, [self.parameters, self.schema], messages):
+            digest.update(canonical(part))
+        return digest.digest()
+
+
+class Makers:
+    """The makers of one step's answers, each written once.
+
+    Args:
+        reader: of the ledger. submit: hands a statement and its records to the writer.
+        identity, config: of the step as it is now.
+    """
+
+    def __init__(
+        self,
+        reader: sqlite3.Connection,
+        submit: Callable[..., object],
+        *,
+        step: str,
+        identity: dict[str, Any],
+        config: str,
+    ) -> None:
+        self._submit = submit
+        self._step = step
+        self._fixed = (_text(identity), config)
+        self._ids: dict[tuple[str, ...], int] = {}
+        self._last: tuple[Any, Any, int] | None = None
+        for id, known, parameters, schema, stored in reader.execute(f"{_SELECT} WHERE step = ?", (step,)):
+            self._ids[known, parameters, schema, stored] = id
+
+    def id_of(self, request: GenerationRequest) -> int:
+        """The id of what makes the answers to `request`; kept while parameters and schema stay the same objects."""
+        last = self._last
+        if last is not None and last[0] is request.parameters and last[1] is request.output_schema:
+            return last[2]
+        identity, config = self._fixed
+        parameters, schema = _text(dict(request.parameters)), _text(request.output_schema)
+        made = (identity, parameters, schema, config)
+        id = self._ids.get(made)
+        if id is None:
+            id = self._ids[made] = _new_id(self._step, made)
+            self._submit(_INSERT, [(id, self._step, identity, parameters, schema, config)])
+        self._last = (request.parameters, request.output_schema, id)
+        return id
+
+
+def stored_makers(reader: sqlite3.Connection, step: str) -> dict[int | None, Maker]:
+    """What made the answers of a step, by id."""
+    records = reader.execute(f"{_SELECT} WHERE step = ?", (step,))
+    return {id: Maker(*map(json.loads, parts)) for id, *parts in records}
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))  # in ASCII: SQLite's text has no lone surrogates
+
+
+def _new_id(step: str, made: tuple[str, ...]) -> int:
+    """A number of 63 bits that is the same whoever makes it, so that steps need not count together."""
+    digest = blake2b(digest_size=8)
+    for part in (step, *made):
+        digest.update(part.encode() + b"\0")
+    return int.from_bytes(digest.digest(), "big") >> 1

@@ -1,0 +1,201 @@
+"""What a run of a pipeline yielded, step by step: an observer through the hooks that anybody has."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..._registry.hooks import hookimpl
+from ...errors import LimbeckError, described
+from .run_folder import now
+from .run_state import REPORT
+
+if TYPE_CHECKING:
+    from ..._engine.calls.observers import PipelineInfo, RunInfo
+    from ..._engine.calls.stats import RunStats
+    from .run_folder import RunFolder
+
+_EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step yielded.
+
+    Attributes:
+        name, kind: the step's. after: the names of the steps that lead to it.
+        rows_in, rows_out, rows_failed: rows. failures: generations or rows failed, by the error's type.
+        requests, reused, retries, rate_limited: attempts sent, results taken from the ledger,
+            attempts repeated, attempts refused for rate.
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens: of all answers.
+        cost: in USD, or None where it is not known. seconds: from its beginning to its end.
+        model_name: the LLM's, of a task.
+    """
+
+    name: str
+    kind: str
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_failed: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    reused: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+    seconds: float = 0.0
+    model_name: str | None = None
+    after: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run yielded.
+
+    Attributes:
+        pipeline: its name. started: ISO 8601. seconds: how long it took.
+        finished: whether every row came to its end. error: what stopped it, or None.
+        steps: in topological order.
+    """
+
+    pipeline: str
+    started: str
+    seconds: float
+    finished: bool
+    error: str | None
+    steps: list[StepReport]
+
+    def __getitem__(self, name: str) -> StepReport:
+        """The report of the step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is written to the run directory."""
+        return {"version": 1, **asdict(self)}
+
+    def __str__(self) -> str:
+        lines = [f"{self.pipeline}: {'finished' if self.finished else 'not finished'}, {self.seconds:.1f} s"]
+        if self.error:
+            lines.append(f"  stopped by {self.error}")
+        for step in self.steps:
+            failed = ", ".join(f"{count} {name}" for name, count in step.failures.items())
+            lines.append(
+                f"  {step.name} ({step.kind}): {step.rows_in} in, {step.rows_out} out"
+                + (f", {step.rows_failed} failed ({failed})" if step.rows_failed else "")
+                + (f", {step.requests} requests" if step.requests else "")
+                + (f", {step.reused} from the ledger" if step.reused else "")
+            )
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class _Watched:
+    run: RunInfo
+    stats: RunStats
+    began: float
+    ended: float | None = None
+
+
+class Reporter:
+    """Gathers the report, and writes it to the run directory now and then.
+
+    Args:
+        pipeline: what is observed. folder: the run directory, or None.
+    """
+
+    def __init__(self, pipeline: PipelineInfo, folder: RunFolder | None) -> None:
+        self._pipeline = pipeline
+        self._folder = folder
+        self._started = now()
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._error: BaseException | None = None
+        self._over = False
+        self._watched: dict[str, _Watched] = {}
+        self._closed = threading.Event()
+        self._writing: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Everything is prepared: the directory no longer says what an earlier run yielded, as if this one had."""
+        if self._folder is not None:
+            self._folder.forget(REPORT)
+
+    @hookimpl
+    def limbeck_run_started(self, run: RunInfo) -> None:
+        """A step of the pipeline begins."""
+        if run.pipeline is self._pipeline:
+            self._watched[run.task] = _Watched(run, run.stats, time.monotonic())
+
+    @hookimpl
+    def limbeck_run_finished(self, run: RunInfo) -> None:
+        """A step has ended."""
+        if run.pipeline is self._pipeline and run.task in self._watched:
+            self._watched[run.task].ended = time.monotonic()
+
+    @hookimpl
+    def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
+        """The rows begin to move: from here on the report is written now and then."""
+        if pipeline is self._pipeline and self._folder is not None:
+            self._writing = threading.Thread(target=self._write_now_and_then, name="limbeck-report", daemon=True)
+            self._writing.start()
+
+    def _write_now_and_then(self) -> None:
+        while not self._closed.wait(_EVERY_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        if self._folder is not None:
+            try:
+                self._folder.write(REPORT, self.report().to_dict())
+            except (LimbeckError, RuntimeError):  # a full disk; counters that grow while they are read
+                return
+
+    def close(self, error: BaseException | None, *, stopped: bool) -> None:
+        """The run is over; the report is written for good."""
+        self._error = error
+        self._over = error is None and not stopped
+        self._seconds = time.monotonic() - self._began
+        self._closed.set()
+        if self._writing is not None:
+            self._writing.join()  # or what it is writing would take the place of the last report
+        self._write()
+
+    def report(self) -> RunReport:
+        """The report as it stands."""
+        error = described(self._error) if self._error is not None else None
+        seconds = self._seconds if self._seconds is not None else time.monotonic() - self._began
+        steps = [self._step(name) for name in self._pipeline.steps]
+        return RunReport(self._pipeline.name, self._started, round(seconds, 3), self._over, error, steps)
+
+    def _step(self, name: str) -> StepReport:
+        after = [before for before, to in self._pipeline.edges if to == name]
+        watched = self._watched.get(name)
+        if watched is None:
+            return StepReport(name, "step", after=after)
+        stats = watched.stats
+        return StepReport(
+            name=name,
+            kind=watched.run.kind,
+            rows_in=stats.rows_in,
+            rows_out=stats.rows_out,
+            rows_failed=stats.rows_failed,
+            failures=dict(stats.failures),
+            requests=stats.requests,
+            reused=stats.reused,
+            retries=stats.retries,
+            rate_limited=stats.rate_limited,
+            input_tokens=stats.input_tokens,
+            output_tokens=stats.output_tokens,
+            cached_tokens=stats.cached_tokens,
+            reasoning_tokens=stats.reasoning_tokens,
+            cost=stats.cost,
+            seconds=round((watched.ended or time.monotonic()) - watched.began, 3),
+            model_name=watched.run.model_name,
+            after=after,
+        )

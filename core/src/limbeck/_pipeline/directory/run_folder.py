@@ -1,0 +1,157 @@
+"""The directory of one run: where its ledger, its outputs and what is to be said of it are kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..._engine.ledger.stores import refuse_url
+from ...errors import ConfigurationError, LedgerError, LimbeckError
+from .run_state import NOTE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..pipeline import Pipeline
+
+PARENT = "runs"
+OUTPUTS = "outputs"
+
+
+def fresh_path(name: str) -> str:
+    """A new directory's path, below the working directory."""
+    word = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "run"
+    return f"{PARENT}/{word}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+class RunFolder:
+    """A run directory's files, beside the ledger.
+
+    Args:
+        path: the directory, which need not be there.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        refuse_url(path)
+        self.path = Path(path)
+
+    @property
+    def outputs(self) -> Path:
+        """Where the rows of leaves that are no sinks are kept."""
+        return self.path / OUTPUTS
+
+    def made(self, target: str) -> bool:
+        """Whether `target` was made from the answers here, and so can be made again."""
+        noted = self.noted()["outputs"]
+        return target in noted or _digest(target) in noted
+
+    def noted(self) -> dict[str, Any]:
+        """What is noted of the run: `command`, `outputs` and, once it has begun, the rest.
+
+        Raises:
+            ConfigurationError: it cannot be read.
+        """
+        path = self.path / NOTE
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):  # the ledger tells of what is no directory
+            noted = {}
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(
+                f"{str(path)!r}, which says what was made from the run, cannot be read: {exc}. Delete it, and let "
+                "the outputs be overwritten."
+            ) from exc
+        return {**noted, "command": noted.get("command"), "outputs": noted.get("outputs") or []}
+
+    def note(self, pipeline: Pipeline, targets: Sequence[str], *, command: str | None = None) -> None:
+        """Note what is run and what will be made, before it is there: a kill may come at any moment.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        noted = self.noted()
+        made = [_noted_as(target, pipeline) for target in targets]
+        noted |= {
+            "name": pipeline.name,
+            "command": command or noted["command"],
+            "outputs": list(dict.fromkeys([*noted["outputs"], *made])),
+            "started": noted.get("started") or now(),
+            "config": _config(pipeline),
+            "versions": _versions(pipeline),
+        }
+        self.write(NOTE, noted)
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file as a whole.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        path = self.path / name
+        text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+        try:
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                whole = path.with_suffix(".new")
+                whole.write_text(text, encoding="utf-8", errors="backslashreplace")  # as JSON writes a lone surrogate
+                whole.replace(path)
+        except OSError as exc:
+            raise LedgerError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+
+    def forget(self, name: str) -> None:
+        """Delete one of its files, if it is there.
+
+        Raises:
+            LedgerError: it cannot be deleted.
+        """
+        path = self.path / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise LedgerError(f"{str(path)!r} cannot be deleted: {exc.strerror or exc}.") from exc
+
+
+def now() -> str:
+    """The time, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _noted_as(target: str, pipeline: Pipeline) -> str:
+    """An output by its place, or by a digest of it where a part of it was taken from the environment."""
+    environment = pipeline.environment
+    shown = environment is None or environment.hidden(target) == target
+    return target if shown else _digest(target)
+
+
+def _digest(target: str) -> str:
+    return f"blake2b:{blake2b(target.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def _config(pipeline: Pipeline) -> dict[str, Any] | None:
+    """The configuration of a pipeline that was read from one; of one made in Python, code and rows would be lacking."""
+    if not pipeline.written:
+        return None
+    try:
+        return pipeline.to_dict()
+    except LimbeckError:
+        return None
+
+
+def _versions(pipeline: Pipeline) -> dict[str, str]:
+    """The core and each distribution that a step or an LLM comes from, with its version."""
+    objects = [each for step in pipeline.steps.values() for each in (step, getattr(step, "llm", None))]
+    packages = {type(each).__module__.partition(".")[0] for each in objects if each is not None}
+    names = {"limbeck": "limbeck-core"}
+    found = {}
+    for package in sorted({"limbeck", *packages}):
+        distribution = names.get(package, package.replace("_", "-"))
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:  # a module of the user's own
+            continue
+    return found

@@ -1,0 +1,223 @@
+"""Where rows leave: in the order of their origins, to a thread that writes or takes them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...._engine.rows.reorder import ReorderBuffer
+from ...._engine.threads.handoff import EMPTY, END, Handoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ....types import Row
+    from ..nodes.node import Edge, Node
+    from .lineage import Item, Origin, Root
+
+_UNTAKEN = 4096
+_LOT_ROWS = 1024
+
+
+class Taker(Protocol):
+    """Who gets the rows: called on the portal's loop."""
+
+    def give(self, rows: list[Row]) -> bool:
+        """Take rows; False when there is no room for more at the moment."""
+        ...
+
+    def end_of_rows(self) -> None:
+        """No more will come."""
+        ...
+
+
+class _Lane:
+    """The rows of one origin on their way out."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.head = 0
+        self.ready = ReorderBuffer()
+
+
+class Outlet:
+    """Brings what came of the roots into order: those of the first origin, then those of the next.
+
+    Args:
+        name: the step's whose rows leave here. ordered: False to give rows as they come.
+
+    Attributes:
+        taker: who gets them. full: whether it has no room. before: who leads here.
+    """
+
+    overfull = False  # what waits here for its turn spills
+
+    taker: Taker
+
+    def __init__(self, name: str, *, ordered: bool) -> None:
+        self.name = name
+        self.full = False
+        self.ended = False
+        self.before: list[Node] = []
+        self._lanes: dict[Origin, _Lane] = {}
+        self._turn: list[Origin] = []
+        self._ordered = ordered
+
+    def add(self, origin: Origin) -> None:
+        """The rows of `origin` may come here, after those of the origins before it."""
+        self._lanes[origin] = _Lane(origin)
+        self._turn.append(origin)
+
+    def arrive(self, item: Item, edge: Edge) -> None:  # noqa: ARG002 - a join looks at the edge
+        """An item is to leave: in its turn, or at once where order does not matter."""
+        if self._ordered:
+            item.root.arrived.append((self, item.order, item.row))
+        else:
+            self.give([item.row])
+
+    def room(self) -> None:
+        """The taker has room again."""
+        self.full = False
+        for node in self.before:
+            node.pump_soon()
+
+    def give(self, rows: list[Row]) -> None:
+        """Give rows out of turn, as they come."""
+        if rows and not self.taker.give(rows):
+            self.full = True
+
+    def settle(self, origin: Origin, index: int, rows: list[Row]) -> None:
+        """All that came of a root, in order; be it nothing."""
+        lane = self._lanes[origin]
+        if not self._ordered or (index == lane.head and self._turn[0] is origin):
+            lane.head += 1
+            self._release(origin, index, rows)
+        else:
+            lane.ready.put(index, rows)
+        self.end_if_done()
+
+    def _drain(self) -> None:
+        while self._turn:
+            lane = self._lanes[self._turn[0]]
+            while lane.head in lane.ready:
+                lane.head += 1
+                self._release(lane.origin, lane.head - 1, lane.ready.pop(lane.head - 1))
+            if not _is_done(lane):
+                return
+            lane.ready.close()
+            self._turn.pop(0)
+
+    def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:  # noqa: ARG002 - a gate looks at them
+        """It is the turn of what came of a root."""
+        self.give(rows)
+
+    def end_if_done(self) -> None:
+        """Tell the taker, once every origin is exhausted and every root of it has come out."""
+        if self._ordered:
+            self._drain()
+        if not self.ended and all(map(_is_done, self._lanes.values())):
+            self.ended = True
+            self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        self.taker.end_of_rows()
+
+
+def _is_done(lane: _Lane) -> bool:
+    return lane.origin.exhausted and lane.head == lane.origin.count
+
+
+class Gate(Outlet):
+    """Lets the items of roots pass in the order of the roots, on their way to a step that needs it.
+
+    Args:
+        name: the step's. admit: takes an item whose turn it is.
+    """
+
+    def __init__(self, name: str, admit: Callable[[Item], object]) -> None:
+        super().__init__(name, ordered=True)
+        self._admit = admit
+        self._items: dict[tuple[Origin, int], list[Item]] = {}
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything waits here."""
+        return bool(self._items)
+
+    def hold(self, root: Root, items: list[Item]) -> None:
+        """Keep all items of a root until it is their turn. Their rows may spill."""
+        rows = [item.row for item in items]
+        for item in items:
+            item.row = {}
+        self._items[root.origin, root.index] = items
+        self.settle(root.origin, root.index, rows)
+
+    def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:
+        for item, row in zip(self._items.pop((origin, index)), rows, strict=True):
+            item.row = row
+            self._admit(item)
+
+    def _tell_ended(self) -> None:
+        """The step itself knows when nothing leads to it any more."""
+
+
+class Writer:
+    """A taker with a thread of its own, which writes the rows in lots.
+
+    Args:
+        name: the thread's. write: called with rows, in that thread.
+        room: called in that thread when there is room again. failed: with what `write` raised.
+        done: called in that thread, last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[list[Row]], object],
+        *,
+        room: Callable[[], object],
+        failed: Callable[[BaseException], object],
+        done: Callable[[], object],
+    ) -> None:
+        self._write = write
+        self._failed = failed
+        self._done = done
+        self._arrived = threading.Event()
+        self._rows: Handoff[list[Row]] = Handoff(_UNTAKEN, wake_taker=self._arrived.set, wake_giver=room)
+        self._thread = threading.Thread(target=self._serve, name=f"limbeck-{name}", daemon=True)
+        self._thread.start()
+
+    def give(self, rows: list[Row]) -> bool:
+        """See `Taker`."""
+        return self._rows.give(rows)
+
+    def end_of_rows(self) -> None:
+        """See `Taker`."""
+        self._rows.end()
+
+    def _serve(self) -> None:
+        broken = False
+        while (lot := self._lot()) is not END:
+            if broken:
+                continue  # taken and let go, so that nobody waits for room
+            try:
+                self._write(lot)
+            except BaseException as exc:  # noqa: BLE001 - the isolation boundary of sinks: an author's `sys.exit` too
+                broken = True
+                self._failed(exc)
+        self._done()
+
+    def _lot(self) -> Any:
+        lot: list[Row] = []
+        while len(lot) < _LOT_ROWS:
+            rows = self._rows.take()
+            if rows is END:
+                return lot or END
+            if rows is not EMPTY:
+                lot += rows
+            elif lot:
+                return lot
+            else:
+                self._arrived.wait()
+                self._arrived.clear()
+        return lot

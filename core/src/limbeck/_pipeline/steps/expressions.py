@@ -1,0 +1,72 @@
+"""Expressions over a row's columns, in Jinja's language and sandbox: a file may hold one, and never code."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from ...errors import ConfigurationError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...types import Row
+
+
+def compiled(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[Row], Any]:
+    """A function of a row: `condition` itself, or what the expression says.
+
+    A column that the row lacks is undefined, which is false; comparing it raises.
+
+    Args:
+        where: begins the error's sentence.
+
+    Raises:
+        ConfigurationError: the expression cannot be read; the message shows the place.
+        MissingDependencyError: Jinja is not installed.
+    """
+    if callable(condition):
+        return condition
+    environment, fault = _sandbox()
+    try:
+        evaluate = environment.compile_expression(condition, undefined_to_none=False)
+    except fault as exc:
+        raise ConfigurationError(
+            f"{where} is not an expression: {exc.message} (in {condition!r}). "
+            "It is written as in Jinja: `score > 3 and topic in ['a', 'b']`."
+        ) from exc
+    return cast("Callable[[Row], Any]", evaluate)
+
+
+@cache
+def _sandbox() -> tuple[Any, Any]:
+    try:
+        from jinja2 import TemplateSyntaxError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    except ImportError as exc:
+        raise MissingDependencyError(
+            "jinja2", needed_by="An expression", requirement="limbeck-core[expressions]"
+        ) from exc
+    return ImmutableSandboxedEnvironment(), TemplateSyntaxError
+
+
+def columns_of(expression: object) -> dict[str, bool]:
+    """The columns that an expression uses, each with whether the row must have it.
+
+    One that is tested with `is defined`, or has a `default`, need not be there.
+    """
+    if not isinstance(expression, str):
+        return {}
+    from jinja2 import meta, nodes
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    tree = ImmutableSandboxedEnvironment().parse(f"{{{{ {expression} }}}}")
+    guarded = [*tree.find_all(nodes.Test), *tree.find_all(nodes.Filter)]
+    optional = {
+        each.node.name
+        for each in guarded
+        if each.name in ("defined", "undefined", "default", "d") and isinstance(each.node, nodes.Name)
+    }
+    used = meta.find_undeclared_variables(tree)
+    names = dict.fromkeys(each.name for each in tree.find_all(nodes.Name) if each.name in used)
+    return {name: name not in optional for name in names}
