@@ -17,7 +17,7 @@ from .threads.portal import portal
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest
-    from .online.backend import Result
+    from .calls.parties import Result
 
 
 class Replay:
@@ -77,7 +77,7 @@ class _ReplayBackend(Backend):
         # One at a time, so that equal requests are answered in the order of their rows; at no pace but its own.
         self.max_concurrency, self.rpm, self.tpm = 1, None, None
         self.online.serve(self)
-        self.window = self.online  # whatever its mode: a batch would be sent
+        self.in_batches = False  # whatever its mode: a batch would be sent
 
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .._engine.calls.jobs import Job
     from .._engine.money.budget import Budget
     from .._engine.money.prices import PriceSource
+    from .._engine.stream.parts import Work
     from ..types import Row, Usage
     from .task import Task
-    from .work import TaskWork
 
 
 _MEASURED = "measured"
@@ -69,7 +69,7 @@ class MeteredWork:
         finish: gives the rows that come of a job.
     """
 
-    def __init__(self, work: TaskWork, finish: Callable[[Job], list[Row]]) -> None:
+    def __init__(self, work: Work, finish: Callable[[Job], list[Row]]) -> None:
         self.name = work.name
         self.num_generations = work.num_generations
         self.reads = work.reads
@@ -92,11 +92,13 @@ def estimate(
     check_sample(n)
     table = price_table(prices)
     how = {"prices": table, "budget": budget}
-    work, _, backend, registry, options = task._streaming(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
+    run = task._task_run(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
+    work, backend = run.asking.work, run.asking.backend
     population, drawn = drawn_from(rows, n, seed, lambda row: prompt_size(work.prepare(row)))
     sampled: list[Any] = [Identified(str(place), row) for place, row, _ in drawn]
-    pricing = Pricing(task.llm, table=table, registry=registry)
-    with RowStream(MeteredWork(work, partial(_what_it_took, pricing)), sampled, backend, registry, options) as stream:
+    pricing = Pricing(task.llm, table=table, registry=run.asking.registry)
+    metered = replace(run.asking, work=MeteredWork(work, partial(_what_it_took, pricing)))
+    with RowStream(replace(run, asking=metered, rows=sampled)) as stream:
         sample = [row[_MEASURED] for row in stream]
     requests = population.rows * (1 if backend.native_n else work.num_generations)
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import errors
 from ...errors import BackendError, ConfigurationError, GenerationError, RowError
-from ..calls.jobs import Outcome
-from ..ledger.makers import Lineage
+from ..calls.jobs import Lineage, Outcome
 from ..ledger.step_ledger import StepLedger
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from ...types import BatchSearch, BatchStatus, GenerationResponse
+    from ..calls.parties import Answerer
     from ..ledger.batch_records import Batch, BatchRecords
-    from ..online.backend import Backend
 
 T = TypeVar("T")
 Reason: TypeAlias = Literal["refused", "failed", "unreachable"]
@@ -36,7 +36,7 @@ class BatchCalls:
     what waiting does not mend, or did not within the backend's `deadline`.
     """
 
-    def __init__(self, backend: Backend, records: BatchRecords, *, step: str) -> None:
+    def __init__(self, backend: Answerer, records: BatchRecords, *, step: str) -> None:
         self._backend = backend
         self._api: Any = backend.llm
         self._records = records

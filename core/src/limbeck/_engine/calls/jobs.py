@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ...errors import GenerationError
     from ...types import Generation, GenerationRequest, GenerationResponse, Row, Usage
-    from ..ledger.makers import Lineage
-    from ..stream.stream import Stream
+    from .parties import Requester
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,19 @@ class Identified:
 
     id: str
     row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What made an answer, told where answers of several makers meet.
+
+    Attributes:
+        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
+    """
+
+    model_name: str
+    parameters: Mapping[str, Any]
+    new: bool
 
 
 @dataclass(slots=True)
@@ -72,10 +84,11 @@ class Unit:
         "request",
         "samples",
         "sent_at",
+        "share",
         "stream",
     )
 
-    def __init__(self, stream: Stream, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def __init__(self, stream: Requester, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
         self.stream = stream
         self.job = job
         self.request = request
@@ -85,6 +98,7 @@ class Unit:
         self.limited = False  # the last attempt was one
         self.fruitless = 0  # answers that held no generation
         self.sent_at = 0.0
-        self.deadline: float | None = None
+        self.deadline: float | None = None  # on the loop's clock; None while it has only been in a provider batch
+        self.share = 1.0  # of the price online
         self.priced: GenerationResponse | GenerationError | None = None  # what `cost` is of
         self.cost: float | None = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...types import GenerationResponse
     from ..calls.jobs import Unit
-    from ..stream.stream import Stream
+    from ..calls.parties import Requester
     from .ledger import Ledger
 
 Ending: TypeAlias = Literal["collected", "failed", "lost"]
@@ -161,7 +161,7 @@ class BatchRecords:
         await done
 
 
-def records_of(stream: Stream) -> BatchRecords | None:
+def records_of(stream: Requester) -> BatchRecords | None:
     """The batches of a stream at its backend's server; None where its answers are kept in no ledger that has them."""
     batches = getattr(stream.ledger, "batches", None)
     if batches is None:
@@ -170,7 +170,7 @@ def records_of(stream: Stream) -> BatchRecords | None:
     return records
 
 
-def refusal_of_online(stream: Stream) -> LedgerError | None:
+def refusal_of_online(stream: Requester) -> LedgerError | None:
     """Why `stream` may not ask one by one: an earlier run left batches at the provider, which would be bought twice."""
     records = records_of(stream)
     if records is None or not stream.asks:

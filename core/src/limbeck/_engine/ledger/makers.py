@@ -11,25 +11,12 @@ from ..calls.keys import KEY_SIZE, VERSION, canonical
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ...types import ChatType, GenerationRequest
 
 _INSERT = "INSERT OR IGNORE INTO makers (id, step, identity, parameters, schema, config) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT id, identity, parameters, schema, config FROM makers"
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What made an answer, told where answers of several makers meet.
-
-    Attributes:
-        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
-    """
-
-    model_name: str
-    parameters: Mapping[str, Any]
-    new: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ import json
 import math
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
 from ...protocols import check_batch_api, check_llm
 from ...types import Capabilities, Generation, GenerationResponse, Quota, Usage
 from ..calls.keys import Keyring, identity_of
 from ..limits.allowances import batched, setting, wait_of
+from ..limits.retry import Retry
 from ..threads.pool import Threads
 from ..threads.portal import portal
 from .window import window_at
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ...types import GenerationRequest
-    from ..batch.window import BatchWindow
+    from ..calls.parties import RequestWindow, Result
     from ..threads.portal import Portal
-    from .window import Window
-
-Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
 
 
 class Backend:
@@ -35,7 +33,8 @@ class Backend:
 
     Attributes:
         billed: whether an answer costs what the LLM's answers cost.
-        identity: what identifies its answers.
+        identity: what identifies its answers. online: the window of its endpoint.
+        in_batches: whether it is asked through its provider's batches. batches: what does that, once it is needed.
     """
 
     billed: ClassVar[bool] = True
@@ -58,16 +57,13 @@ class Backend:
         self.keyring = Keyring(self.identity)
         self.rpm: float | None = setting(llm, "rpm", None)
         self.tpm: float | None = setting(llm, "tpm", None)
-        in_batches = batched(llm)
-        if in_batches:
+        self.retry = Retry(self.max_attempts)
+        self.in_batches = batched(llm)
+        if self.in_batches:
             check_batch_api(llm)
         self.online = window_at(self._endpoint(), home)
         self.online.serve(self)  # which it is fit for
-        self.window: Window | BatchWindow = self.online
-        if in_batches:
-            from ..batch.window import BatchWindow
-
-            self.window = BatchWindow(home)
+        self.batches: RequestWindow | None = None
         self._threads: Threads | None = None
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
         self._watch: asyncio.TimerHandle | None = None

@@ -11,44 +11,45 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import random
 import threading
 import weakref
 from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
-from ...types import GenerationResponse, PaidAnswer
+from ...errors import GenerationError, LedgerError, RateLimitError, TransientError
+from ...types import GenerationResponse
 from ..ledger.batch_records import refusal_of_online
 from ..limits.allowances import quota_of
 from ..limits.controller import Controller
 from ..limits.cycle import Cycle
-from ..limits.retry import backoff
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from ...types import GenerationRequest
     from ..calls.jobs import Unit
-    from ..stream.stream import Stream
+    from ..calls.parties import Requester, Result
     from ..threads.portal import Portal
-    from .backend import Backend, Result
+    from .backend import Backend
+
+_PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the request itself is given up
 
 
 class Window:
     """Sends the requests of its streams to one endpoint, in turn.
 
     Args:
-        home: where it runs. rng: the source of jitter.
+        home: where it runs.
     """
 
-    def __init__(self, home: Portal, *, rng: random.Random | None = None) -> None:
+    def __init__(self, home: Portal) -> None:
         self.home = home
         self.controller = Controller(ceiling=1)
         self._backends: weakref.WeakSet[Backend] = weakref.WeakSet()
         self._serving = threading.Lock()  # backends are made in any thread
         self._loop = home.loop
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._streams: list[Stream] = []
+        self._streams: list[Requester] = []
         self._turn = 0
         self._workers = 0
         self._cycle = Cycle(home.loop)
@@ -78,20 +79,19 @@ class Window:
             tpm=min((backend.tpm for backend in backends if backend.tpm is not None), default=None),
         )
 
-    def attach(self, stream: Stream) -> None:
+    def attach(self, stream: Requester) -> None:
         """Take the requests of `stream` too, in turn with those of the others."""
         if (refusal := refusal_of_online(stream)) is not None:
             stream.stop(refusal)
             return
         self._streams.append(stream)
         self._configure()  # a backend may have gone
-        if stream.observers.run_started is not None:
-            stream.observers.run_started(run=stream.info)
+        stream.attached(self.wake)
         self.wake()
 
     def take(self, unit: Unit) -> None:
         """Send `unit` too, which a provider batch left unanswered."""
-        self._retry(unit, 0.0)
+        self._send_later(unit, 0.0)
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
@@ -101,9 +101,14 @@ class Window:
                 return
             self._workers += 1
             self._cycle.begun()
-            task = self._loop.create_task(self._work(units))
-            self._tasks.add(task)  # the loop itself holds tasks weakly
-            task.add_done_callback(self._tasks.discard)
+            self._begin(units)
+
+    def _begin(self, units: list[Unit]) -> None:
+        """A worker, in the context of whoever's requests it sends."""
+        context = units[0].stream.context
+        task = self._loop.create_task(self._work(units, context), context=context.copy())
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
 
     def _next(self) -> list[Unit]:
         """The next units to send together: one, or up to a batch for a backend that takes batches."""
@@ -130,7 +135,7 @@ class Window:
     def _next_unit(self, now: float) -> Unit | None:
         if self._later:
             unit = self._due(now)
-            if unit is not None and unit.stream.affords(unit):
+            if unit is not None and unit.stream.reserve(unit):
                 return unit
         for _ in range(len(self._streams)):
             self._turn = (self._turn + 1) % len(self._streams)
@@ -150,8 +155,7 @@ class Window:
                 heapq.heappop(self._later)
             elif due <= now:
                 heapq.heappop(self._later)
-                unit.stream.stats.waiting -= 1
-                unit.stream.stats.limited -= unit.limited
+                unit.stream.waits(unit, for_it=False)
                 return unit
             else:
                 self._wake_at(due)
@@ -167,9 +171,9 @@ class Window:
 
     # Sending
 
-    async def _work(self, units: list[Unit]) -> None:
+    async def _work(self, units: list[Unit], context: Context) -> None:
         try:
-            while units:
+            while units and units[0].stream.context is context:
                 if not units[0].stream.ended:  # it may have been stopped since they were taken
                     await self._send(units)
                 await self._cycle.wait()
@@ -177,60 +181,40 @@ class Window:
         except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
             for unit in units:
                 unit.stream.stop(exc)
+            units = []
         finally:
             self._workers -= 1
-            if self._workers < self.controller.limit:
-                self.wake()
+        if units:  # another caller's: another worker takes this one's place
+            self._workers += 1
+            self._begin(units)
+        elif self._workers < self.controller.limit:
+            self.wake()
 
     async def _send(self, units: list[Unit]) -> None:
         task = asyncio.current_task()
         assert task is not None  # a coroutine on a loop has one
-        now = self._loop.time()
+        stream, now = units[0].stream, self._loop.time()
         for unit in units:
-            self._started(unit, task, now)
+            if unit.deadline is None:
+                unit.deadline = now + stream.backend.deadline
+            stream.started(unit)
+        stream.running.add(task)
         try:
-            results = await units[0].stream.backend.ask([for_samples(unit) for unit in units])
+            results = await stream.backend.ask([for_samples(unit) for unit in units])
             latency = self._loop.time() - now
-            if units[0].stream.ledger is not None:
-                results = await self._kept(units, results, latency)
+            if stream.ledger is not None:
+                results = await _kept(units, results, latency)
         except asyncio.CancelledError:
-            if not all(unit.stream.ended for unit in units):
+            for unit in units:
+                stream.withdrawn(unit)
+            if not stream.ended:
                 raise
             task.uncancel()  # the stream was stopped, not the worker
             return
         finally:
-            for unit in units:
-                unit.stream.stats.in_flight -= 1
-                unit.stream.running.discard(task)
+            stream.running.discard(task)
         for unit, result in zip(units, results, strict=True):
             self._ended(unit, result, latency)
-
-    def _started(self, unit: Unit, task: asyncio.Task[Any], now: float) -> None:
-        unit.attempts += 1
-        if unit.deadline is None:
-            unit.deadline = now + unit.stream.backend.deadline
-        stream = unit.stream
-        stream.running.add(task)
-        stream.stats.requests += 1
-        stream.stats.in_flight += 1
-        if stream.observers.request_started is not None:
-            stream.observers.request_started(run=stream.info, request=unit.request)
-
-    async def _kept(self, units: list[Unit], results: list[Result], latency: float) -> list[Result]:
-        """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
-        try:
-            commits = [
-                unit.stream.ledger.keep(_paid(unit, result, latency))
-                for unit, result in zip(units, results, strict=True)
-                if unit.stream.ledger is not None and isinstance(result, GenerationResponse)
-            ]
-            if len(commits) == 1:
-                await commits[0]
-            else:
-                await asyncio.gather(*commits)
-        except LedgerError as exc:
-            return [exc] * len(units)
-        return results
 
     # Taking in the result
 
@@ -238,6 +222,7 @@ class Window:
         if isinstance(result, GenerationResponse):
             self._answered(unit, result, latency)
         elif isinstance(result, LedgerError):
+            unit.stream.withdrawn(unit)
             unit.stream.stop(result)
         else:
             self._failed(unit, result)
@@ -252,85 +237,58 @@ class Window:
             tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
             quota=quota_of(response.quota, longest=stream.backend.deadline),
         )
-        if stream.observers.request_finished is not None:
-            stream.observers.request_finished(run=stream.info, request=unit.request, response=response, latency=latency)
         again = stream.answered(unit, response, latency)
         if again is not None:
-            self._retry(again, 0.0)
+            self._send_later(again, 0.0)
         if self._workers < self.controller.limit:
             self.wake()
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
-        stream = unit.stream
-        stream.unanswered(unit, error)
-        delay = self._delay(unit, error)
-        if stream.observers.request_failed is not None:
-            stream.observers.request_failed(
-                run=stream.info,
-                request=unit.request,
-                error=error,
-                attempt=unit.attempts,
-                will_retry=delay is not None,
-            )
-        if isinstance(error, AuthenticationError):
-            stream.stop(error)
-        elif delay is None:
-            stream.failed(unit, error)
-        else:
-            stream.retried(unit, error)
-            self._retry(unit, delay)
-
-    def _delay(self, unit: Unit, error: GenerationError) -> float | None:
-        """Seconds to wait before another attempt, or None when there is to be none."""
         now = self._loop.time()
-        unit.limited = isinstance(error, RateLimitError)
+        delay = unit.stream.failed(unit, error, now)
         if isinstance(error, RateLimitError):
-            unit.attempts -= 1
-            unit.refusals += 1
-            unit.stream.stats.rate_limited += 1
-            # "At once" is what a clock that runs behind ours says too; who believed it would never stop asking.
-            wait = error.retry_after or backoff(unit.refusals, self._rng)
-            longest = unit.stream.backend.deadline  # nobody is left alone for longer
-            quota = quota_of(error.quota, longest=longest)
-            self.controller.refused(now, sent_at=unit.sent_at, wait=min(wait, longest), quota=quota)
-            delay = wait  # the gate spaces those that wait out
+            self._heed(error, unit, delay)
         elif isinstance(error, TransientError):
             self.controller.faulted()
-            if unit.attempts >= unit.stream.backend.max_attempts:
-                return None
-            unit.stream.stats.retries += 1
-            delay = backoff(unit.attempts, self._rng, retry_after=error.retry_after)
-        else:
-            return None
-        assert unit.deadline is not None  # set when it was first sent
-        return delay if now + delay < unit.deadline else None
+        if delay is not None:
+            self._send_later(unit, delay)
 
-    def _retry(self, unit: Unit, delay: float) -> None:
+    def _heed(self, refusal: RateLimitError, unit: Unit, delay: float | None) -> None:
+        """Leave the server alone for as long as it asks, but nobody for longer than a row's requests may take."""
+        longest = unit.stream.backend.deadline
+        wait = min(refusal.retry_after or delay or _PAUSE_SECONDS, longest)
+        quota = quota_of(refusal.quota, longest=longest)
+        self.controller.refused(self._loop.time(), sent_at=unit.sent_at, wait=wait, quota=quota)
+
+    def _send_later(self, unit: Unit, delay: float) -> None:
         if not unit.stream.ended:
             when = self._loop.time() + delay
-            unit.stream.stats.waiting += 1
-            unit.stream.stats.limited += unit.limited
+            unit.stream.waits(unit, for_it=True)
             heapq.heappush(self._later, (when, next(self._sequence), unit))
             self._wake_at(when)
+
+
+async def _kept(units: list[Unit], results: list[Result], latency: float) -> list[Result]:
+    """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
+    try:
+        commits = [
+            unit.stream.keep(unit, result, latency)
+            for unit, result in zip(units, results, strict=True)
+            if isinstance(result, GenerationResponse)
+        ]
+        if len(commits) == 1 and commits[0] is not None:
+            await commits[0]
+        else:
+            await asyncio.gather(*(commit for commit in commits if commit is not None))
+    except LedgerError as exc:
+        return [exc] * len(units)
+    return results
 
 
 def for_samples(unit: Unit) -> GenerationRequest:
     """The request of `unit`, for as many generations as it has samples."""
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
-
-
-def _paid(unit: Unit, response: GenerationResponse, latency: float) -> PaidAnswer:
-    return PaidAnswer(
-        row=unit.job.id,
-        samples=unit.samples,
-        key=unit.job.key,
-        request=unit.request,
-        response=response,
-        latency=latency,
-        attempts=unit.attempts,
-        cost=unit.stream.cost_of(unit, response),
-    )
 
 
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..._engine.money.budget import Budget
     from ..._engine.money.estimate import Estimate
     from ..._engine.money.prices import PriceSource, PriceTable
+    from ..._engine.stream.parts import Work
     from ..._registry.registry import Registry
-    from ..._task.work import TaskWork
     from ...types import Row
 
 
@@ -36,7 +36,7 @@ class Meter:
     def __init__(self, sizes: list[float]) -> None:
         self.rows = [Measured(size) for size in sizes]
 
-    def on(self, work: TaskWork, task: Task, registry: Registry, prices: PriceTable | None) -> MeteredWork:
+    def on(self, work: Work, task: Task, registry: Registry, prices: PriceTable | None) -> MeteredWork:
         """A task's work, measured."""
         pricing = Pricing(task.llm, table=prices, registry=registry)
 

@@ -9,6 +9,7 @@ import asyncio
 import threading
 import uuid
 from contextlib import ExitStack
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.cache import open_cache
@@ -90,7 +91,7 @@ class Runner:
         self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, list(self._steps), pipeline.edges)
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
-        self.observers = Observers(self.hooks)
+        self.observers = Observers(self.hooks, copy_context())
         self._ledger: Any = None
         self.cache: ResponseCache | None = None
         self._network = Network(self, pipeline, self._steps, sinks=self._sinks, taker=taker)
