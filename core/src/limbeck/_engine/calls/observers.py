@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .context import inside
 from .stats import RunStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextvars import Context
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
-    from ..._registry.hooks import Hooks, Observer
+    from ..._registry.hooks import Hooks
 
     Observe: TypeAlias = Callable[..., None]
 
@@ -70,7 +71,7 @@ class Observers:
     def __init__(self, hooks: Hooks, context: Context) -> None:
         for name in self.__slots__:
             observer = hooks.observer(f"limbeck_{name}")
-            setattr(self, name, None if observer is None else _inside(context, observer))
+            setattr(self, name, None if observer is None else inside(context, observer))
 
     request_failed: Observe | None
     request_finished: Observe | None
@@ -79,10 +80,3 @@ class Observers:
     rows_written: Observe | None
     run_finished: Observe | None
     run_started: Observe | None
-
-
-def _inside(context: Context, observer: Observer) -> Observe:
-    def observe(**facts: Any) -> None:
-        context.copy().run(observer, **facts)
-
-    return observe

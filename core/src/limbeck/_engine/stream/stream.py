@@ -22,6 +22,7 @@ from ...errors import (
 )
 from ...types import PaidAnswer
 from ..answers.known_answers import KnownAnswers
+from ..calls.context import inside
 from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
 from ..calls.observers import Observers, RunInfo
 from ..calls.policy import Breaker
@@ -62,6 +63,8 @@ class Stream:
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work
+        self._prepare = inside(asking.context, self._prepared)
+        self._finish = inside(asking.context, work.finish)
         self._source = source
         self._receiver = receiver
         self._observers = observers
@@ -149,7 +152,7 @@ class Stream:
         try:
             if self.ledger is not None:
                 check_row(id, row, self._work.reads)
-            request, samples = self.context.copy().run(self._prepared, job)
+            request, samples = self._prepare(job)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
@@ -335,7 +338,7 @@ class Stream:
         if self._rerun is not None:
             self._note_lineage(job)
         try:
-            self._release.put(job, self.context.copy().run(self._work.finish, job))
+            self._release.put(job, self._finish(job))
             self._count(job)
         except BaseException as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.stop(exc)

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.cache import open_cache
+from ..._engine.calls.context import inside
 from ..._engine.calls.observers import Observers, PipelineInfo, RunInfo
 from ..._engine.ledger.failed_rows import Failures
 from ..._engine.ledger.ledger import FAILED_FILE, release_ledger, shared_ledger
@@ -91,7 +92,8 @@ class Runner:
         self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, list(self._steps), pipeline.edges)
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
-        self.observers = Observers(self.hooks, copy_context())
+        self.context = copy_context()  # whoever called: what authors wrote is run in copies of it
+        self.observers = Observers(self.hooks, self.context)
         self._ledger: Any = None
         self.cache: ResponseCache | None = None
         self._network = Network(self, pipeline, self._steps, sinks=self._sinks, taker=taker)
@@ -176,7 +178,7 @@ class Runner:
     def _start(self) -> None:
         observer = self.hooks.observer("limbeck_pipeline_started")
         if observer is not None:
-            observer(pipeline=self.info)
+            inside(self.context, observer)(pipeline=self.info)
         for sink in self._network.sinks_at_work:
             self.started(sink.info)
         for node in list(self._nodes.values()):
@@ -377,7 +379,7 @@ class Runner:
     def _tell_observers(self) -> None:
         observer = self.hooks.observer("limbeck_pipeline_finished")
         if observer is not None:
-            observer(pipeline=self.info, report=self.reporter.report(), error=self.error)
+            inside(self.context, observer)(pipeline=self.info, report=self.reporter.report(), error=self.error)
 
     def _let_go(self, *, finished: bool) -> None:
         """Close all but the ledger, whatever is raised; then raise the last of that, with the rest as its context."""

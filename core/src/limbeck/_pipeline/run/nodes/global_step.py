@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...._engine.calls.context import inside
 from ....errors import ConfigurationError, described
 from ..items.lineage import Origin
 from ..items.processing import all_rows
@@ -49,7 +50,7 @@ class GlobalNode(Node):
             self._exhaust()
         else:
             self._begun = True
-            future = self._pool.submit(all_rows, self.step, self._rows)
+            future = self._pool.submit(inside(self.runner.context, all_rows), self.step, self._rows)
             future.add_done_callback(partial(self.runner.call_on_loop, self._guarded, self._worked))
 
     def _worked(self, done: Any) -> None:

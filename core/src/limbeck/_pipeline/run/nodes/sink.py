@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from ...._engine.calls.context import inside
 from ...._engine.calls.observers import RunInfo
 from ...._engine.calls.stats import RunStats
 from ....errors import ConfigurationError, described
@@ -33,7 +34,7 @@ class SinkAtWork:
         self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, runner.info)
         self.writer = Writer(
             sink.name,
-            self._write,
+            inside(runner.context, self._write),
             room=lambda: runner.call_on_loop(exit.room),
             failed=lambda error: runner.call_on_loop(runner.fail, None, self._told(error)),
             done=self._done,

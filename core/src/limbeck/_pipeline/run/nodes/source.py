@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ...._engine.calls.context import inside
 from ...._engine.threads.handoff import EMPTY, END, Handoff, call_on
 from ...._engine.threads.reading import aread, let_go, read
 from ....errors import RowError, described, has_message
@@ -48,7 +49,8 @@ class SourceNode(Node):
     def start(self) -> None:
         if not self.is_async:
             reading = (_each(self._lots), self._rows, self._room, lambda: self.stopped)
-            threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
+            target = inside(self.runner.context, read)
+            threading.Thread(target=target, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
 
     def _wake_reader(self) -> None:

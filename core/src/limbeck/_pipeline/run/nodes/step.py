@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...._engine.calls.context import inside
 from ...._engine.ledger.results import results_of
 from ....errors import ConfigurationError, described
 from ..items.processing import RowProcessor, lot_in_process, process_pool
@@ -38,7 +39,7 @@ class StepNode(Node):
         else:
             self._free = 1
             self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"limbeck-{step.name}")
-            self._work, self._lot_rows = RowProcessor(step).lot, LOT_ROWS
+            self._work, self._lot_rows = inside(runner.context, RowProcessor(step).lot), LOT_ROWS
         self._lots = 0  # in work
         self._again: deque[Item] = deque()  # those of a lot that its time did not suffice for
         self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
