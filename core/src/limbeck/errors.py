@@ -15,6 +15,7 @@
     ├── GenerationError               one generation failed; it becomes data in its row
     │   ├── RateLimitError            refused for now; asked again, does not use up an attempt
     │   ├── TransientError            server, network or time-out; asked again
+    │   │   └── UnavailableError      nobody is there for now: no connection, or 502, 503, 529
     │   ├── AuthenticationError       the key is refused; stops the run
     │   ├── BadRequestError           the server will never accept this request
     │   │   ├── ContextLengthError    the prompt does not fit the model
@@ -77,6 +78,7 @@ __all__ = [
     "RunStoppedError",
     "SchemaError",
     "TransientError",
+    "UnavailableError",
     "UnknownNameError",
     "UnknownPriceError",
 ]
@@ -371,6 +373,14 @@ class TransientError(GenerationError):
     ) -> None:
         self.retry_after = retry_after
         super().__init__(message, usage=usage, model=model)
+
+
+class UnavailableError(TransientError):
+    """Nobody is there for now: connections are refused or dropped, or the status is 502, 503 or 529.
+
+    Several in a row, from a server that has answered before, mean that it is away: until it is back,
+    or a row's `deadline` has passed, they count as no attempts.
+    """
 
 
 class AuthenticationError(GenerationError):

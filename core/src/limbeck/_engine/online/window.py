@@ -12,17 +12,21 @@ from __future__ import annotations
 import asyncio
 import heapq
 import threading
+import time
 import weakref
 from dataclasses import replace
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
-from ...errors import GenerationError, LedgerError, RateLimitError, TransientError
+from ...errors import GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
 from ...types import GenerationResponse
+from ..calls.log import log
 from ..ledger.batch_records import refusal_of_online
 from ..limits.allowances import quota_of
 from ..limits.controller import Controller
 from ..limits.cycle import Cycle
+from ..limits.outage import Outage
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -46,6 +50,7 @@ class Window:
     def __init__(self, home: Portal) -> None:
         self.home = home
         self.controller = Controller(ceiling=1)
+        self._outage = Outage()
         self._backends: weakref.WeakSet[Backend] = weakref.WeakSet()
         self._serving = threading.Lock()  # backends are made in any thread
         self._loop = home.loop
@@ -87,6 +92,8 @@ class Window:
         self._streams.append(stream)
         self._configure()  # a backend may have gone
         stream.attached(self.wake)
+        if self._outage.away:
+            self._tell_away(self._loop.time())
         self.wake()
 
     def take(self, unit: Unit) -> None:
@@ -95,13 +102,18 @@ class Window:
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
-        while self._workers < self.controller.limit and self._cycle.takes_beginners:
+        while self._has_room and self._cycle.takes_beginners:
             units = self._next()
             if not units:
                 return
             self._workers += 1
             self._cycle.begun()
             self._begin(units)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more worker may begin; a probe may, whoever still waits for a server that is away."""
+        return self._outage.away or self._workers < self.controller.limit
 
     def _begin(self, units: list[Unit]) -> None:
         """A worker, in the context of whoever's requests it sends."""
@@ -115,14 +127,17 @@ class Window:
         if self.home.closing:
             return []
         now = self._loop.time()
-        ready = self.controller.ready_at(now)
+        ready = max(self.controller.ready_at(now), self._outage.ready_at())
         if ready > now:
-            self._wake_at(ready)
+            if ready < inf:
+                self._wake_at(ready)
             return []
         unit = self._next_unit(now)
         if unit is None:
             return []
         units = [unit]
+        if self._outage.away:
+            self._outage.probe = unit
         self.controller.sent(now)
         self._cycle.sent(now, self.wake)
         size = unit.stream.backend.batch_size
@@ -176,8 +191,9 @@ class Window:
             while units and units[0].stream.context is context:
                 if not units[0].stream.ended:  # it may have been stopped since they were taken
                     await self._send(units)
+                self._outage.lost(units[0])  # if nothing was heard of it
                 await self._cycle.wait()
-                units = self._next() if self._workers <= self.controller.limit else []
+                units = self._next() if self._outage.away or self._workers <= self.controller.limit else []
         except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
             for unit in units:
                 unit.stream.stop(exc)
@@ -187,7 +203,7 @@ class Window:
         if units:  # another caller's: another worker takes this one's place
             self._workers += 1
             self._begin(units)
-        elif self._workers < self.controller.limit:
+        elif self._has_room:
             self.wake()
 
     async def _send(self, units: list[Unit]) -> None:
@@ -229,6 +245,7 @@ class Window:
 
     def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
         stream, usage = unit.stream, response.usage
+        self._heard(unit)
         self.controller.answered(
             self._loop.time(),
             latency=latency,
@@ -245,13 +262,54 @@ class Window:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         now = self._loop.time()
-        delay = unit.stream.failed(unit, error, now)
+        delay = unit.stream.failed(unit, error, now, spared=self._is_away(unit, error, now))
         if isinstance(error, RateLimitError):
             self._heed(error, unit, delay)
         elif isinstance(error, TransientError):
             self.controller.faulted()
         if delay is not None:
+            log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
             self._send_later(unit, delay)
+
+    def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
+        """Whether `error` says nothing of the request, since nobody is there to take it."""
+        if not isinstance(error, UnavailableError):
+            self._heard(unit)
+            return False
+        stream, outage, was_away = unit.stream, self._outage, self._outage.away
+        spared = outage.found_nobody(
+            unit,
+            now,
+            in_flight=self._workers,
+            patience=stream.backend.deadline,
+            answered_before=stream.info.stats.reused > 0,
+            retry_after=error.retry_after,
+        )
+        if outage.away:
+            self._tell_away(now)
+            if not was_away:
+                name = stream.info.model_name
+                log.warning("%s does not answer, and is asked again now and then: %s", name, error)
+        elif was_away:
+            self._tell_back("%s has not answered for as long as a row's requests may take.")
+        return spared
+
+    def _heard(self, unit: Unit) -> None:
+        if self._outage.heard(unit.sent_at):
+            self._tell_back("%s answers again.")
+
+    def _tell_away(self, now: float) -> None:
+        since = self._outage.since
+        assert since is not None  # it is away
+        clock = time.time() - now  # the loop's clock has another beginning
+        for stream in self._streams:
+            stream.away(since + clock, self._outage.next_try + clock)
+
+    def _tell_back(self, message: str) -> None:
+        for stream in self._streams:
+            stream.away(None, None)
+        for name in dict.fromkeys(stream.info.model_name for stream in self._streams):
+            log.warning(message, name)
 
     def _heed(self, refusal: RateLimitError, unit: Unit, delay: float | None) -> None:
         """Leave the server alone for as long as it asks, but nobody for longer than a row's requests may take."""
@@ -259,6 +317,9 @@ class Window:
         wait = min(refusal.retry_after or delay or _PAUSE_SECONDS, longest)
         quota = quota_of(refusal.quota, longest=longest)
         self.controller.refused(self._loop.time(), sent_at=unit.sent_at, wait=wait, quota=quota)
+        log.info(
+            "%s refused a request for rate; its pace is %s a second", unit.stream.info.model_name, self.controller.pace
+        )
 
     def _send_later(self, unit: Unit, delay: float) -> None:
         if not unit.stream.ended:

@@ -24,6 +24,7 @@ from ...types import PaidAnswer
 from ..answers.known_answers import KnownAnswers
 from ..calls.context import inside
 from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
+from ..calls.log import log
 from ..calls.observers import Observers, RunInfo
 from ..calls.policy import Breaker
 from ..calls.stats import RunStats
@@ -368,6 +369,7 @@ class Stream:
         if not job.carried:
             too_many = self._breaker.failed(errors, whole=len(errors) == len(job.outcomes))
             if too_many is not None:
+                log.warning("%s stops: %s", self._work.name, too_many)
                 self.stop(too_many)
 
     # Ending
@@ -394,6 +396,7 @@ class Stream:
         if self.ended:
             return
         self.ended = True
+        self.away(None, None)
         self._release.close()
         self._accounting.close()
         if self.ledger is not None:
