@@ -51,6 +51,14 @@ def test_every_page_of_the_documentation_is_reached_from_its_index() -> None:
     assert set(DOCS.rglob("*.md")) - reached == set()
 
 
+def test_each_word_of_the_glossary_names_a_file_that_is_there() -> None:
+    rows = re.findall(r"^\| (.+?) \| .+ \| `(.+?)` \|$", text_of("architecture", "glossary.md"), re.MULTILINE)
+    files = {word: file for word, file in rows if word != "Word"}
+    assert files
+    source = REPOSITORY / "core" / "src" / "limbeck"
+    assert [word for word, file in files.items() if not (source / file).is_file()] == []
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     assert lacking(list(limbeck.__all__), text_of("reference", "names.md")) == []
 
