@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..._engine.money.prices import PriceSource, PriceTable
     from ..._task.task import Task
     from ...types import Durability, StoredRequests
-    from .estimating import Meter
+    from .metering import Meter
 
 
 class RunOptions(TypedDict, total=False):

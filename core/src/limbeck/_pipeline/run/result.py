@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...types import Row
     from ..directory.report import RunReport
     from ..directory.run_folder import RunFolder
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
 
 _IN_MEMORY_ROWS = 10_000
 
@@ -106,12 +106,10 @@ class PipelineResult:
         report: what each step yielded. run_dir: where the ledger and the outputs are.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, kept: Mapping[str, KeptRows], report: RunReport, folder: RunFolder | None
-    ) -> None:
+    def __init__(self, graph: Graph, kept: Mapping[str, KeptRows], report: RunReport, folder: RunFolder | None) -> None:
         self.report = report
         self.run_dir = folder.path if folder is not None else None
-        self._leaves: dict[str, Any] = {name: kept.get(name, pipeline.steps[name]) for name in pipeline.leaves}
+        self._leaves: dict[str, Any] = {name: kept.get(name, graph.steps[name]) for name in graph.leaves}
 
     def __repr__(self) -> str:
         where = f", run_dir={str(self.run_dir)!r}" if self.run_dir is not None else ""

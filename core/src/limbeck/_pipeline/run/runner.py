@@ -41,11 +41,10 @@ if TYPE_CHECKING:
     from ..._engine.calls.jobs import Job
     from ...errors import GenerationError
     from ...types import Row
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
     from .items.lineage import Item, Root
-    from .nodes.sink import SinkAtWork
+    from .items.takers import Consumer
     from .options import Options
-    from .streaming import Consumer
 
 # As many as a task's own stream looks at before it misses a column.
 _LOOK_AHEAD_ROWS = 256
@@ -55,7 +54,7 @@ class Runner:
     """Moves rows through a pipeline.
 
     Args:
-        pipeline: checked. options: how it is run.
+        graph: checked. options: how it is run.
         sinks: a sink for each leaf that is none, unless `taker` is given.
         taker: who gets the rows of the one leaf; of a sink, those that it has written.
         finished: called once, on a thread of its own, when all is closed; with what stopped the run, or None.
@@ -70,7 +69,7 @@ class Runner:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        graph: Graph,
         options: Options,
         *,
         sinks: Mapping[str, Sink],
@@ -82,18 +81,18 @@ class Runner:
         self.error: BaseException | None = None
         self.failing = False
         self.folder = RunFolder(options.run_dir) if options.run_dir is not None else None
-        self._pipeline = pipeline
+        self._graph = graph
         asking = {name: task for name, (task, _) in options.reruns.items()}
-        self._steps = {**pipeline.steps, **asking}
+        self._steps = {**graph.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
         self._finished = finished
-        self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, list(self._steps), pipeline.edges)
+        self.info = PipelineInfo(uuid.uuid4().hex, graph.name, list(self._steps), graph.edges)
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
         self.observers = Observers(self.hooks)
         self._ledger: Any = None
         self.cache: ResponseCache | None = None
-        self._network = Network(self, pipeline, self._steps, sinks=self._sinks, taker=taker)
+        self._network = Network(self, graph, self._steps, sinks=self._sinks, taker=taker)
         self._nodes = self._network.nodes
         self._taking = 0  # takers that have not got their last row
         self._closing = False
@@ -124,7 +123,7 @@ class Runner:
             self._ledger = shared_ledger(
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
             )
-            self.folder.note(self._pipeline, [target for sink in self._opened for target in sink.targets()])
+            self.folder.note(self._graph, [target for sink in self._opened for target in sink.targets()])
         self._network.build(self._ledger)
         self._taking = self._network.takers
         self.reporter.begin()
@@ -149,17 +148,17 @@ class Runner:
     def _made_here(self, sink: Sink) -> bool:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
 
-    def columns_seen(self, source: SourceNode, rows: Sequence[Any], *, complete: bool) -> bool:
+    def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
         """Whether to let the first rows of a source go: every column that is needed behind it is in some of them.
 
         Stops the run once it is clear that one is in none.
         """
         columns = list(dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row))
         enough = complete or len(rows) >= _LOOK_AHEAD_ROWS
-        begin = (name for name in self._steps if not self._pipeline.before(name))
+        begin = (name for name in self._steps if not self._graph.before(name))
         declared = {name: declared_columns(self._steps[name]) for name in begin}
         try:
-            self._pipeline.check_columns({**declared, source.name: columns})
+            self._graph.check_columns({**declared, source.name: columns})
         except MissingColumnError as exc:
             if enough and rows:
                 self.fail(source, exc)
@@ -297,14 +296,15 @@ class Runner:
             each.retire()
 
     def _leading_to(self, node: Node) -> set[Node]:
+        nodes = list(self._nodes.values())
         found: set[Node] = set()
         waiting = [node]
         while waiting:
             at = waiting.pop()
             if at not in found:
                 found.add(at)
-                waiting += at.before
-                waiting += self._network.collected[at.name].before if at.name in self._network.collected else []
+                into = (at, self._network.collected.get(at.name))
+                waiting += [each for each in nodes if any(edge.target in into for edge in each.followers)]
         return found
 
     def stop(self) -> None:
@@ -342,10 +342,10 @@ class Runner:
         self._taking -= 1
         self._finish_if_over()
 
-    def sink_done(self, sink: SinkAtWork) -> None:
+    def sink_done(self, info: RunInfo) -> None:
         """A sink has written its last row. Called in any thread."""
-        if sink in self._network.sinks_at_work:
-            self.call_on_loop(self.ended, sink.info)
+        if any(sink.info is info for sink in self._network.sinks_at_work):
+            self.call_on_loop(self.ended, info)
         self.call_on_loop(self.taker_done)
 
     def _finish_if_over(self) -> None:

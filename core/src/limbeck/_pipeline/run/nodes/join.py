@@ -18,7 +18,7 @@ class JoinNode(Node):
 
     def arrive(self, item: Item, edge: Edge) -> None:
         """Keep the item with its root until all are there."""
-        self.runner.entered(self, item.root)
+        self.run.entered(self, item.root)
         self.stats.rows_in += 1
         item.root.waiting.setdefault(self.name, []).append((edge.branch, item))
 
@@ -32,7 +32,7 @@ class JoinNode(Node):
         groups: dict[str, list[tuple[int, Item]]] = {}
         for branch, item in sorted(waiting, key=lambda each: each[1].order):
             if root.partial:
-                self.runner.give_up(self, item)
+                self.run.give_up(self, item)
             else:
                 groups.setdefault(self._origin_of(item).id, []).append((branch, item))
         for group in groups.values():
@@ -51,6 +51,6 @@ class JoinNode(Node):
             tells = isinstance(exc, Exception) and has_message(exc)  # a value may raise anything where it is compared
             rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {exc if tells else described(exc)}."))
         for _, item in group[1:]:
-            self.runner.send(self, item, [])
+            self.run.send(self, item, [])
         self.stats.rows_done += len(group)
-        self.runner.send(self, Item(origin.root, origin.id, origin.order, origin.row, origin.parted), rows)
+        self.run.send(self, Item(origin.root, origin.id, origin.order, origin.row, origin.parted), rows)

@@ -15,7 +15,7 @@ from .node import INBOX_ROWS, LOT_ROWS, Node
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from ..runner import Runner
+    from .node import Run
 
 
 class SourceNode(Node):
@@ -26,8 +26,8 @@ class SourceNode(Node):
         seen: whether their columns are known; else the first rows are held back until they are.
     """
 
-    def __init__(self, runner: Runner, step: Any, lots: Iterable[Any], *, seen: bool) -> None:
-        super().__init__(runner, step, "source")
+    def __init__(self, run: Run, step: Any, lots: Iterable[Any], *, seen: bool) -> None:
+        super().__init__(run, step, "source")
         self.origin = Origin(step.name)
         self._lots: Any = lots
         self._renamed: dict[str, str] = getattr(step, "output_mappings", {})
@@ -35,7 +35,7 @@ class SourceNode(Node):
         self._tell_room: Any = self._room.set
         self._rows: Handoff[Any] = Handoff(
             INBOX_ROWS,
-            wake_taker=lambda: runner.call_on_loop(self.pump_soon),
+            wake_taker=lambda: run.call_on_loop(self.pump_soon),
             wake_giver=self._wake_reader,
         )
         self._held: list[Any] | None = None if seen else []
@@ -81,7 +81,7 @@ class SourceNode(Node):
             row = self._rows.take()
         except BaseException as exc:  # noqa: BLE001 - the source's own error stops the run, after the rows before it
             self._release_held()
-            self.runner.fail(self, exc)
+            self.run.fail(self, exc)
             return END
         if self._held is not None and row is not EMPTY:
             self._hold(row)
@@ -94,7 +94,7 @@ class SourceNode(Node):
         assert self._held is not None  # only called while rows are held
         if row is not END:
             self._held.append(row)
-        if self.runner.columns_seen(self, self._held, complete=row is END):
+        if self.run.columns_seen(self, self._held, complete=row is END):
             self._release_held()
 
     def _release_held(self) -> None:
@@ -109,7 +109,7 @@ class SourceNode(Node):
         if isinstance(row, dict):
             if self._renamed:
                 row = {self._renamed.get(name, name): value for name, value in row.items()}
-            self.runner.send(self, root.item(row), [row])
+            self.run.send(self, root.item(row), [row])
             return
         if isinstance(row, RowError):
             item = root.item(row.row or {})
@@ -118,7 +118,7 @@ class SourceNode(Node):
             item = root.item({"row": row})
             error = RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
         self.count_failure(item, error)
-        self.runner.send(self, item, [])
+        self.run.send(self, item, [])
 
     def _exhaust(self) -> None:
         self.origin.exhausted = True

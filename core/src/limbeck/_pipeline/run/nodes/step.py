@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ....errors import GenerationError
     from ....types import Row
     from ..items.lineage import Item
-    from ..runner import Runner
+    from .node import Run
 
 _PROCESS_LOT_ROWS = 32
 
@@ -28,8 +28,8 @@ _PROCESS_LOT_ROWS = 32
 class StepNode(Node):
     """A plain step or a router, in a thread of its own or, with `cpu_bound`, in a pool of processes."""
 
-    def __init__(self, runner: Runner, step: Any, kind: str, ledger: Ledger | None) -> None:
-        super().__init__(runner, step, kind)
+    def __init__(self, run: Run, step: Any, kind: str, ledger: Ledger | None) -> None:
+        super().__init__(run, step, kind)
         self._pool: Executor
         if getattr(step, "cpu_bound", False):
             self._free = os.cpu_count() or 1
@@ -64,7 +64,7 @@ class StepNode(Node):
             self._put_back(lot)
             raise self._not_run(exc) from exc
         self._lots += 1
-        future.add_done_callback(partial(self.runner.call_on_loop, self._guarded, self._worked, lot))
+        future.add_done_callback(partial(self.run.call_on_loop, self._guarded, self._worked, lot))
 
     def _not_run(self, cause: BaseException) -> ConfigurationError:
         return ConfigurationError(f"The step {self.name!r} could not be run: {described(cause)}")
@@ -106,7 +106,7 @@ class StepNode(Node):
             results = []
             failure = self._not_run(exc)
             failure.__cause__ = exc
-            self.runner.fail(self, failure)
+            self.run.fail(self, failure)
         self._put_back(lot[len(results) :])
         for item, (made, error) in zip(lot, results, strict=False):
             if error is not None:
@@ -117,7 +117,7 @@ class StepNode(Node):
         if self.stopped:
             self._give_up_again()
         elif getattr(self.step, "exhausted", False):
-            self.runner.satisfied(self)
+            self.run.satisfied(self)
         self.pump_soon()
 
     def _keep(self, item: Item, made: list[Row]) -> None:
@@ -130,30 +130,30 @@ class StepNode(Node):
         try:
             self._results.keep(item.id, item.row, made)
         except Exception as exc:  # noqa: BLE001 - a ledger that cannot be written, mostly; the taker must hear of it
-            self.runner.fail(self, exc)
+            self.run.fail(self, exc)
 
     def _done(self, item: Item, made: list[Any]) -> None:
         """Send on what came of an item: rows, or for a router the item itself, to the steps named."""
         self.stats.rows_done += 1
         if self.kind != "router":
-            self.runner.send(self, item, made)
+            self.run.send(self, item, made)
             return
         known = [edge.target.name for edge in self.followers]  # no set: what a function names may be anything
         strangers = [name for name in made if name not in known]
         if strangers:
             follow = ", ".join(map(repr, sorted(known)))
-            self.runner.fail(
+            self.run.fail(
                 self,
                 ConfigurationError(
                     f"The router {self.name!r} sends row {item.id} to {strangers[0]!r}, which does not follow it; "
                     f"{follow} {'does' if len(known) == 1 else 'do'}."
                 ),
             )
-        self.runner.send(self, item, [item.row] if made else [], only=made)
+        self.run.send(self, item, [item.row] if made else [], only=made)
 
     def _failed(self, item: Item, error: GenerationError) -> None:
         self.stats.rows_done += 1
-        self.runner.send(self, item, self.after_failure(item, error))
+        self.run.send(self, item, self.after_failure(item, error))
 
     def _give_up_again(self) -> None:
         while self._again:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ...._task.task import Task
     from ....types import Row
     from ..items.lineage import Item
-    from ..runner import Runner
+    from .node import Run
 
 
 class TaskNode(Node):
     """A task: its rows go through the window of its LLM."""
 
-    def __init__(self, runner: Runner, task: Task, ledger: Ledger | None) -> None:
-        super().__init__(runner, task, "task")
-        options = runner.options
+    def __init__(self, run: Run, task: Task, ledger: Ledger | None) -> None:
+        super().__init__(run, task, "task")
+        options = run.options
         work, backend, registry = task._begin(None, load=options.ask)  # noqa: SLF001 - as the task itself would
         _, plan = options.reruns.get(task.name, (None, None))
         self._backend = backend
@@ -41,9 +41,9 @@ class TaskNode(Node):
             ledger=part,
             folder=None if ledger is None else ledger.folder,
             budget=options.budget,
-            cache=runner.cache,
+            cache=run.cache,
             rerun=plan,
-            wake=partial(runner.call_on_loop, backend.window.wake),
+            wake=partial(run.call_on_loop, backend.window.wake),
         )
         self.stream = Stream(
             work if options.meter is None else options.meter.on(work, task, registry, options.prices),
@@ -51,13 +51,13 @@ class TaskNode(Node):
             backend,
             emit=self._emit,
             finished=self._finished,
-            observers=runner.observers,
+            observers=run.observers,
             policy=Policy(
                 ordered=False, breaker=backend.breaker_threshold, max_failed=options.max_failed, ask=options.ask
             ),
             ledger=part,
-            failed=runner.failed_jobs(task.name),
-            pipeline=runner.info,
+            failed=run.failed_jobs(task.name),
+            pipeline=run.info,
             terms=terms,
         )
         self.stats = self.stream.stats
@@ -87,14 +87,14 @@ class TaskNode(Node):
         return Identified(item.id, item.row)
 
     def _emit(self, id: str, rows: list[Row]) -> None:
-        self.runner.send(self, self._inside.pop(id), rows, counted=True)
+        self.run.send(self, self._inside.pop(id), rows, counted=True)
 
     def _finished(self, error: BaseException | None) -> None:
         for item in self._inside.values():
             self._let_go(item)
         self._inside.clear()
         if error is not None:
-            self.runner.fail(self, error)
+            self.run.fail(self, error)
         super().stop()
 
     def stop(self) -> None:
