@@ -52,12 +52,12 @@ def _exists(target: str) -> ConfigurationError:
 
 
 def is_special(path: Path) -> bool:
-    """Whether it is a device or a named pipe: nothing to be replaced."""
+    """Tell whether it is a device or a named pipe: nothing to be replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 class Draft:
-    """What is to become the file `target`, a path or a URL.
+    """The draft of what is to become the file `target`, a path or a URL.
 
     Args:
         target: its suffix may ask for compression.

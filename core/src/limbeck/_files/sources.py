@@ -33,7 +33,7 @@ _LARGEST_COUNTED_CSV = 64 << 20  # bytes; counting its records means parsing it
 
 
 class FileSource(GeneratorStep):
-    """What every source of files has; a format defines `read`, and better forms of the rest where it can.
+    """The base of every source of files; a format defines `read`, and better forms of the rest where it can.
 
     Files are read as a stream, in the order given. A record that is no row comes out as a
     `RowError` in its place, which says file and line, and the others go on; with
@@ -80,7 +80,7 @@ class FileSource(GeneratorStep):
             return list(dict.fromkeys(column for row in rows for column in row))
 
     def count_of(self, place: str) -> int | None:  # noqa: ARG002 - a format that can tell uses it
-        """How many rows one file has, or None where finding out means reading it."""
+        """The number of rows of one file, or None where finding out means reading it."""
         return None
 
     def places(self) -> list[str]:
@@ -109,7 +109,7 @@ class FileSource(GeneratorStep):
         return self._columns
 
     def count(self) -> int | None:
-        """How many rows there are, or None where finding out would cost too much."""
+        """The number of rows, or None where finding out would cost too much."""
         total = 0
         for place in self.places():
             rows = self.count_of(place) if is_plain_file(place) else None

@@ -77,14 +77,17 @@ class Pipeline(Graph):
 
     @classmethod
     def from_yaml(cls, source: str | Path, *, settings: Sequence[str] = ()) -> Pipeline:
-        """As `from_dict`, of a YAML file, or of a text of several lines. Paths are meant from the file's folder."""
+        """The pipeline of a YAML file, or of a text of several lines; see `from_dict`.
+
+        Paths are meant from the file's folder.
+        """
         from .config.load import of_yaml
 
         return _read(of_yaml(source), settings)
 
     @classmethod
     def from_toml(cls, source: str | Path, *, settings: Sequence[str] = ()) -> Pipeline:
-        """As `from_yaml`, of TOML."""
+        """The pipeline of a TOML file; see `from_yaml`."""
         from .config.load import of_toml
 
         return _read(of_toml(source), settings)
@@ -102,19 +105,19 @@ class Pipeline(Graph):
         return to_dict(self, self.file)
 
     def to_yaml(self, path: str | Path | None = None) -> str:
-        """As `to_dict`, the text of a YAML file; it is written to `path` where that is given."""
+        """The pipeline as the text of a YAML file, as `to_dict` has it; it is written to `path` where that is given."""
         from .config.load import write_file
 
         return write_file(self.to_dict(), path)
 
     @property
     def run_settings(self) -> RunSettings | None:
-        """What the file that it was read from says of how it is run."""
+        """The settings of the file that it was read from."""
         return self.file.run if self.file is not None else None
 
     @property
     def environment(self) -> Environment | None:
-        """What that file took from the environment, and so is not shown."""
+        """The environment that this file took values from, which are not shown."""
         return self.file.environment if self.file is not None else None
 
     # Drawing
@@ -240,7 +243,7 @@ class Pipeline(Graph):
     async def arun(
         self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
     ) -> PipelineResult:
-        """As `run`, for an event loop; `rows` may be an async iterable."""
+        """Run it to the end from an event loop; see `run`. `rows` may be an async iterable."""
         from .run.streaming import PipelineStream
 
         asked = self._options(Pipeline.arun, run_dir, options, keep=True)
@@ -263,7 +266,7 @@ class Pipeline(Graph):
     def _options(
         self, method: Callable[..., Any], run_dir: str | Path | None, given: RunOptions, *, keep: bool, **more: Any
     ) -> Options:
-        """What was given, and where nothing was, what the file says; `keep` makes a run directory if none is named."""
+        """Join what was given and what the file says otherwise; `keep` makes a run directory if none is named."""
         from .._engine.money.prices import price_table
         from .directory.run_folder import fresh_path
 

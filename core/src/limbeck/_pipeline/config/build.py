@@ -90,7 +90,7 @@ class _Builder:
         return FirstRows(name=step.name, on_error=step.on_error, source=step, limit=limit)
 
     def _edges(self, steps: Mapping[str, Any]) -> list[tuple[str, StepSpec]]:
-        """Which step leads to which, in the order of the file."""
+        """The edges, as the step upstream and the entry downstream, in the order of the file."""
         edges: list[tuple[str, StepSpec]] = []
         before: StepSpec | None = None
         for spec in self._recipe.steps:
@@ -339,7 +339,7 @@ def check_pipeline(graph: Graph, recipe: Recipe) -> None:
 
 
 def _located(where: str, environment: Environment, make: Callable[[], Any], *, hide: bool = False) -> Any:
-    """What `make` makes; its errors say where. With `hide`, values are not shown."""
+    """Call `make`, and have its errors say where. With `hide`, values are not shown."""
     try:
         return make()
     except ValidationError as exc:

@@ -38,7 +38,7 @@ def of_dict(data: Any) -> Document:
 
 
 def write_file(data: dict[str, Any], path: str | Path | None) -> str:
-    """See `Pipeline.to_yaml`."""
+    """Write the text of a YAML file; see `Pipeline.to_yaml`."""
     text = write_yaml(data)
     if path is not None:
         try:

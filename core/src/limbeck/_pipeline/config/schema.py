@@ -190,7 +190,7 @@ def _described(cls: type, name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """What has no JSON form (a function, an object) may be anything here."""
+    """The generator of schemas in which a value without a JSON form (a function, an object) may be anything."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as its base class has it
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How a step was written in a file.
+    """One step as it was written in a file.
 
     Attributes:
         kind, registered: the name of its class. fields: as they were written, references to the
@@ -75,7 +75,7 @@ def secret_fields(cls: type) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """How a pipeline was written in a file.
+    """A pipeline's file as it was written: its steps, its settings, and what it took from the environment.
 
     Attributes:
         run: what the file says of how it is run. environment: what was taken from there, and so is not shown.
@@ -136,7 +136,7 @@ class _Writer:
         return entry
 
     def _default(self, name: str, before: str | None) -> list[str]:
-        """What leads to a step for which the file does not say it."""
+        """The steps upstream of one for which the file does not name them."""
         return [] if before is None or isinstance(self._steps[name], GeneratorStep) else [before]
 
     def _short_input(self) -> str | None:
@@ -168,7 +168,7 @@ class _Entry:
         self.fields = self._fields()
 
     def is_short(self, which: Literal["input", "output"]) -> bool:
-        """Whether one key of the file said, and still says, all of it."""
+        """Tell whether one key of the file said, and still says, all of it."""
         written = self._written
         return (
             written is not None and written.short == which and self._name == which

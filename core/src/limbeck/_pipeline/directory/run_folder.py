@@ -43,16 +43,16 @@ class RunFolder:
 
     @property
     def outputs(self) -> Path:
-        """Where the rows of leaves that are no sinks are kept."""
+        """The directory of the rows of leaves that are no sinks."""
         return self.path / OUTPUTS
 
     def made(self, target: str) -> bool:
-        """Whether `target` was made from the answers here, and so can be made again."""
+        """Tell whether `target` was made from the answers here, and so can be made again."""
         noted = self.noted()["outputs"]
         return target in noted or _digest(target) in noted
 
     def noted(self) -> dict[str, Any]:
-        """What is noted of the run: `command`, `outputs` and, once it has begun, the rest.
+        """Read the note of the run: `command`, `outputs` and, once it has begun, the rest.
 
         Raises:
             ConfigurationError: it cannot be read.

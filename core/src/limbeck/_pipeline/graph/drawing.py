@@ -25,7 +25,7 @@ _COLOURS = {"source": "#d7e8f7", "sink": "#d9efd9", "task": "#fbe5c8", "router":
 
 
 def draw(graph: Graph, format: str) -> str:
-    """See `Pipeline.draw`."""
+    """Draw a graph; see `Pipeline.draw`."""
     if format == "mermaid":
         return _mermaid(graph)
     if format == "svg":

@@ -1,4 +1,4 @@
-"""What the graph says of the way rows take: where they may leave, where branches part and are joined again."""
+"""The ways that rows take: where they may leave, where branches part and are joined again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """All that the rows of one origin may come by. A step over all rows ends a region, and begins one.
+    """The part of a graph that the rows of one origin may come by. A step over all rows ends a region, and begins one.
 
     Attributes:
         waits: the steps in it that wait until all that may come of a row has come (joins, and those
@@ -75,7 +75,7 @@ def _region(steps: Mapping[str, Any], downstream: Mapping[str, Sequence[str]], o
 
 
 def _reached(way: Mapping[str, Sequence[str]], start: str, *, without: str = "") -> set[str]:
-    """All that `start` leads to, itself included, where `without` is not to be passed."""
+    """Find all steps downstream of `start`, itself included, where `without` is not to be passed."""
     found: set[str] = set()
     waiting = [start]
     while waiting:

@@ -38,7 +38,7 @@ def estimate(
     budget: Budget | None,
     confidence: float,
 ) -> Estimate:
-    """See `Pipeline.estimate`."""
+    """Estimate what all rows are going to take; see `Pipeline.estimate`."""
     check_sample(n)
     table = price_table(prices)
     sources = [name for name, step in graph.steps.items() if is_source(step) and not graph.before(name)]
@@ -109,10 +109,10 @@ class _Nowhere(Sink):
     """Takes rows, and keeps none."""
 
     def open(self, *, replace: bool) -> None:
-        """There is nothing to replace."""
+        """Do nothing: there is nothing to replace."""
 
     def write(self, rows: list[Row]) -> None:
-        """They are only counted."""
+        """Let go of the rows, which are only counted."""
 
     def close(self, *, finished: bool) -> None:
-        """There is nothing to publish."""
+        """Do nothing: there is nothing to publish."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """What a run consists of; empty until it is built, so that what was made of it can be closed if that fails.
+    """The parts of a run; empty until it is built, so that what was made of it can be closed if that fails.
 
     Args:
         run: what the nodes are a part of. graph: its graph. steps: those that are run, by name, in topological order.
@@ -105,7 +105,7 @@ class Network:
             self._lead(self.nodes[name], self._exit(name), None, 0)
 
     def _exit(self, name: str) -> Outlet:
-        """Where the rows of a leaf leave."""
+        """Make the outlet of a leaf."""
         exit = self._exits[name] = Outlet(name, ordered=self._run.options.ordered)
         exit.taker = self._taker_of(name, exit)
         return exit
@@ -115,7 +115,7 @@ class Network:
         target.before.append(node)
 
     def _target(self, name: str) -> Node | Outlet:
-        """What takes the rows that go to a step; a step over all rows is given them in order, as they leave."""
+        """The node or outlet for rows that go to a step; a step over all rows is given them in order, as they leave."""
         node = self.nodes.get(name)
         if node is None:
             return self._exit(name)
@@ -126,7 +126,7 @@ class Network:
         return node
 
     def _taker_of(self, name: str, exit: Outlet) -> Taker:
-        """Who gets the rows of a leaf."""
+        """The taker of a leaf's rows."""
         self.takers += 1
         sink = self._sinks.get(name)
         if sink is None:

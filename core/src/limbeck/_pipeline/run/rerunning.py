@@ -1,4 +1,4 @@
-"""Which task of a pipeline asks again, and what."""
+"""The task of a pipeline that asks again, and what it asks."""
 
 from __future__ import annotations
 

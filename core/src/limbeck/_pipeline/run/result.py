@@ -1,4 +1,4 @@
-"""What a pipeline's run gives: the rows of its leaves, those that failed, and the report."""
+"""The result of a pipeline's run: the rows of its leaves, those that failed, and the report."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class KeptRows(Sink):
             self._later.append(self._spilled(rows))
 
     def _spilled(self, rows: list[Row]) -> int | list[Row]:
-        """Their place in the temporary file; the rows themselves where they hold what cannot be pickled."""
+        """Write rows to the temporary file; gives their place, or the rows themselves where they cannot be pickled."""
         payload = pickled(rows)
         if payload is None:
             return rows
@@ -100,7 +100,7 @@ class KeptRows(Sink):
 
 
 class PipelineResult:
-    """What came of a run. Iterate over it for the rows of the one leaf; `result["name"]` has those of a named one.
+    """The result of a run. Iterate over it for the rows of the one leaf; `result["name"]` has those of a named one.
 
     Attributes:
         report: what each step yielded. run_dir: where the ledger and the outputs are.

@@ -149,7 +149,7 @@ class Runner:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
 
     def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
-        """Whether to let the first rows of a source go: every column that is needed behind it is in some of them.
+        """Tell whether to let the first rows of a source go: every column that is needed behind it is in some of them.
 
         Stops the run once it is clear that one is in none.
         """
@@ -244,7 +244,7 @@ class Runner:
                     at.all_there(root)
 
     def _complete(self, root: Root) -> None:
-        """All that came of a root is where it may leave."""
+        """Let all that came of a root leave."""
         arrived = root.arrived
         if len(arrived) > 1:
             arrived.sort(key=lambda each: each[1])
@@ -260,7 +260,7 @@ class Runner:
             failures.write_row(id, row, error)
 
     def failed_jobs(self, name: str) -> Callable[[Job], object] | None:
-        """What keeps the rows of a task that failed."""
+        """The keeper of a task's failed rows."""
         failures = self._failures_of(name)
         return failures.write if failures is not None else None
 
@@ -338,7 +338,7 @@ class Runner:
             self.observers.run_finished(run=info, stats=info.stats, error=None)
 
     def taker_done(self) -> None:
-        """Who takes rows that leave has got the last of them."""
+        """Note that a taker has got the last of the rows that leave."""
         self._taking -= 1
         self._finish_if_over()
 

@@ -73,7 +73,7 @@ class PipelineStream:
 
     @property
     def report(self) -> RunReport:
-        """What it has yielded so far."""
+        """The yield so far."""
         return self._runner.reporter.report()
 
     @property
@@ -136,7 +136,7 @@ class PipelineStream:
         return self._outcome()
 
     async def await_end(self) -> PipelineResult:
-        """As `wait`, for an event loop."""
+        """Wait for the end in an event loop; see `wait`."""
         await asyncio.to_thread(self._closed.wait)
         return self._outcome()
 
@@ -162,7 +162,7 @@ class PipelineStream:
         self._closed.wait()
 
     async def aclose(self) -> None:
-        """As `close`, for an event loop."""
+        """Stop, and wait in an event loop until everything is closed; see `close`."""
         if self._reading is not None:
             self._reading.cancel()
         await asyncio.to_thread(self.close)
@@ -181,7 +181,7 @@ class PipelineStream:
 
 
 class _Ending:
-    """What is done when a run is over. It does not know the stream, which may be nobody's by then."""
+    """The end of a run. It does not know the stream, which may be nobody's by then."""
 
     def __init__(self, closed: threading.Event, consumer: Consumer | None) -> None:
         self._closed = closed

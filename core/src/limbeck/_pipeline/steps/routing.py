@@ -1,4 +1,4 @@
-"""Where rows part and where they meet again: routers and joins."""
+"""The steps where rows part and where they meet again: routers and joins."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _listed(names: Any) -> list[Any]:
 
 
 def _merged(metadata: Sequence[Any]) -> Any:
-    """All branches' metadata in one: each task's is under the task's own name."""
+    """Merge all branches' metadata: each task's is under the task's own name."""
     if not all(isinstance(each, dict) for each in metadata):
         return metadata[-1]
     return {key: value for each in metadata for key, value in each.items()}

@@ -46,7 +46,7 @@ class Rows(GeneratorStep):
         self._taken = True
 
     def count(self) -> int | None:
-        """How many rows there are, or None where that is not known."""
+        """The number of rows, or None where that is not known."""
         return len(self.rows) if hasattr(self.rows, "__len__") else None
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none

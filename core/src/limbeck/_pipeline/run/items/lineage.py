@@ -1,4 +1,4 @@
-"""Which row came of which: ids for the ledger, the order of the output, and when all that came of a row is in.
+"""The descent of rows: ids for the ledger, the order of the output, and when all that came of a row is in.
 
 A source row (or a row of a `GlobalStep`'s result) is a root. Everything that comes of it is an
 item on its way to a step. A root is complete when no item of it is on its way any more; what
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Origin:
-    """Where roots begin: a source, or a step that was given all rows.
+    """The step where roots begin: a source, or a step that was given all rows.
 
     Attributes:
         name: the step's. count: roots so far. exhausted: whether there will be no more.

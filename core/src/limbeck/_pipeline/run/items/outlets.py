@@ -78,7 +78,7 @@ class Outlet:
             self.full = True
 
     def settle(self, origin: Origin, index: int, rows: list[Row]) -> None:
-        """All that came of a root, in order; be it nothing."""
+        """Take all that came of a root, in order; be it nothing."""
         lane = self._lanes[origin]
         if not self._ordered or (index == lane.head and self._turn[0] is origin):
             lane.head += 1
@@ -99,7 +99,7 @@ class Outlet:
             self._turn.pop(0)
 
     def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:  # noqa: ARG002 - a gate looks at them
-        """It is the turn of what came of a root."""
+        """Give what came of a root, whose turn it is."""
         self.give(rows)
 
     def end_if_done(self) -> None:
@@ -132,7 +132,7 @@ class Gate(Outlet):
 
     @property
     def holds(self) -> bool:
-        """Whether anything waits here."""
+        """Tell whether anything waits here."""
         return bool(self._items)
 
     def hold(self, root: Root, items: list[Item]) -> None:

@@ -50,7 +50,7 @@ class RowProcessor:
         return results
 
     def one(self, row: Row) -> Result:
-        """What comes of a row."""
+        """Have the step work on one row."""
         try:
             for column in self._required:
                 if column not in row:
@@ -86,7 +86,7 @@ class RowProcessor:
 
 
 def all_rows(step: Any, rows: list[Row]) -> list[Row]:
-    """What a step that is given all rows makes of them."""
+    """Have a step work on all rows at once."""
     return [row for lot in step.process([own_row(row) for row in rows]) for row in lot]
 
 
@@ -124,6 +124,6 @@ def _begin(payload: bytes) -> None:
 
 
 def lot_in_process(rows: Sequence[Row]) -> list[Result]:
-    """As `RowProcessor.lot`, in a process of the pool."""
+    """Work as `RowProcessor.lot`, in a process of the pool."""
     assert _processor is not None  # `_begin` has run in every process of the pool
     return _processor.lot(rows)

@@ -17,7 +17,7 @@ _LOT_ROWS = 1024
 
 
 class Taker(Protocol):
-    """Who gets the rows: called on the portal's loop."""
+    """A taker of rows, called on the portal's loop."""
 
     def give(self, rows: list[Row]) -> bool:
         """Take rows; False when there is no room for more at the moment."""
@@ -55,11 +55,11 @@ class Writer:
         self._thread.start()
 
     def give(self, rows: list[Row]) -> bool:
-        """See `Taker`."""
+        """Take rows; see `Taker`."""
         return self._rows.give(rows)
 
     def end_of_rows(self) -> None:
-        """See `Taker`."""
+        """Note that no more rows will come; see `Taker`."""
         self._rows.end()
 
     def _serve(self) -> None:
@@ -103,15 +103,15 @@ class Consumer:
         self._untaken = False  # for good
 
     def begin(self, *, room: Callable[[], object], done: Callable[[], object]) -> None:
-        """Whom to tell that there is room again, and that the last row has come."""
+        """Set the calls that tell that there is room again, and that the last row has come."""
         self._tell_room, self._done = room, done
 
     def give(self, rows: list[Row]) -> bool:
-        """See `Taker`."""
+        """Take rows; see `Taker`."""
         return self._rows.give(rows)
 
     def give_waiting(self, rows: list[Row]) -> None:
-        """As `give`, for a thread, which waits until there is room."""
+        """Take rows from a thread, which waits until there is room."""
         if not self._rows.give(rows) and not self._untaken:
             self._room.wait()
             self._room.clear()
@@ -124,7 +124,7 @@ class Consumer:
         self._tell_room()
 
     def end_of_rows(self) -> None:
-        """See `Taker`."""
+        """Note that no more rows will come; see `Taker`."""
         self._done()
 
     def let_go(self) -> None:

@@ -1,4 +1,4 @@
-"""What runs a step: takes the items that come to it, has them processed, and sends on what came of them.
+"""The nodes, each of which runs a step: it takes items, has them processed, and sends on what came of them.
 
 Everything here happens on the portal's loop, so nothing is locked; sources, plain steps and
 sinks have threads (or processes) of their own, and meet the loop in lots of rows.

@@ -26,7 +26,7 @@ class InOrderNode(StepNode):
         item.root.waiting.setdefault(self.name, []).append((edge.branch, item))
 
     def all_there(self, root: Root) -> None:
-        """All that will come of a root is there: it passes when it is its turn."""
+        """Let a root pass when it is its turn: all that will come of it is there."""
         waiting = sorted(root.waiting.pop(self.name, ()), key=lambda each: each[1].order)
         self.gate.hold(root, [item for _, item in waiting])
 

@@ -27,7 +27,7 @@ class JoinNode(Node):
             self.end()
 
     def all_there(self, root: Root) -> None:
-        """All that will come of a root is there."""
+        """Join what came of a root: all that will come of it is there."""
         waiting = root.waiting.pop(self.name, ())
         groups: dict[str, list[tuple[int, Item]]] = {}
         for branch, item in sorted(waiting, key=lambda each: each[1].order):

@@ -1,4 +1,4 @@
-"""What the nodes have in common: an inbox that spills, counters, and how they start, wait, fail and end."""
+"""The base of all nodes: an inbox that spills, counters, and how they start, wait, fail and end."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Run(Protocol):
         ...
 
     def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
-        """Whether to let the first rows of a source go."""
+        """Tell whether to let the first rows of a source go."""
         ...
 
     def entered(self, node: Node, root: Root) -> None:
@@ -77,7 +77,7 @@ class Run(Protocol):
         ...
 
     def failed_jobs(self, name: str) -> Callable[[Job], object] | None:
-        """What keeps the rows of a task that failed."""
+        """The keeper of a task's failed rows."""
         ...
 
     def fail(self, node: Node | None, error: BaseException) -> None:
@@ -93,7 +93,7 @@ class Run(Protocol):
         ...
 
     def taker_done(self) -> None:
-        """Who takes rows that leave has got the last of them."""
+        """Note that a taker has got the last of the rows that leave."""
         ...
 
     def sink_done(self, info: RunInfo) -> None:
@@ -167,19 +167,19 @@ class Node(ABC):
 
     @property
     def full(self) -> bool:
-        """Whether those before should wait, if nobody else is hungry."""
+        """Tell whether those before should wait, if nobody else is hungry."""
         is_full = len(self._inbox) >= INBOX_ROWS
         self._told_full = self._told_full or is_full
         return is_full
 
     @property
     def overfull(self) -> bool:
-        """Whether those before must wait."""
+        """Tell whether those before must wait."""
         return len(self._inbox) >= _BEYOND_ROWS
 
     @property
     def blocked(self) -> bool:
-        """Whether it is to wait for those that follow."""
+        """Tell whether it is to wait for those that follow."""
         targets = [edge.target for edge in self.followers]
         full = [target.full for target in targets]  # each must know that it was asked
         return (bool(full) and all(full)) or any(target.overfull for target in targets)
@@ -238,7 +238,7 @@ class Node(ABC):
             self.pump_soon()
 
     def retire(self) -> None:
-        """As `stop`, where nothing is lost: nobody wants what would come of it."""
+        """Stop where nothing is lost: nobody wants what would come of it."""
         self._retired = True
         self.stop()
 

@@ -42,7 +42,7 @@ class SourceNode(Node):
 
     @property
     def is_async(self) -> bool:
-        """Whether its rows are to be read on the caller's loop."""
+        """Tell whether its rows are to be read on the caller's loop."""
         return hasattr(self._lots, "__aiter__")
 
     def start(self) -> None:

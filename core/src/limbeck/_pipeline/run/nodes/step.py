@@ -45,7 +45,7 @@ class StepNode(Node):
 
     @property
     def _held(self) -> bool:
-        """Whether rows wait for their turn."""
+        """Tell whether rows wait for their turn."""
         return False
 
     def pump(self) -> None:
@@ -74,7 +74,7 @@ class StepNode(Node):
         self._again.extendleft(reversed(items))
 
     def _next_lot(self) -> list[Item]:
-        """What to work on next; items whose results are stored are done with at once."""
+        """Take the items to work on next; those whose results are stored are done with at once."""
         lot: list[Item] = []
         while len(lot) < self._lot_rows:
             item = self._again.popleft() if self._again else self._next()
@@ -89,7 +89,7 @@ class StepNode(Node):
         return lot
 
     def _known(self, lot: list[Item]) -> list[Row] | None:
-        """What is stored for the last of a lot."""
+        """Find what is stored for the last of a lot."""
         if self._results is None:
             return None
         try:

@@ -104,7 +104,7 @@ class TaskNode(Node):
 
 
 class _Waiting:
-    """What waits at a task, as the stream's source."""
+    """The items that wait at a task, as the stream's source."""
 
     def __init__(self, node: TaskNode) -> None:
         self.take = node.next_row
