@@ -119,7 +119,7 @@ class Draft:
         self._good += len(data)
 
     def _mend(self) -> None:
-        """Take back the half of a lot that went into a full disk."""
+        """Take back the half of a chunk that went into a full disk."""
         if self._suffix or self._special:
             self._broken = True
         else:

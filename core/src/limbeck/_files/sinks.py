@@ -130,7 +130,7 @@ class FileSink(Sink):
         if not is_url(str(self.path)) and Path(self.path).is_file() and not Path(self.path).stat().st_size:
             return iter(())
         source = unattached(self.reader, **self.read_with())
-        return (row for lot in source.process() for row in lot)
+        return (row for chunk in source.process() for row in chunk)
 
     def read_with(self) -> dict[str, Any]:
         """The fields of the source that reads back what was written."""

@@ -119,7 +119,7 @@ class FileSource(GeneratorStep):
         return total
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
-        return lots(self._rows(), self.batch_size, strict=self.on_error == "raise")
+        return chunks(self._rows(), self.batch_size, strict=self.on_error == "raise")
 
     def _rows(self) -> Iterator[Row | RowError]:
         for place in self.places():
@@ -131,13 +131,13 @@ class FileSource(GeneratorStep):
             yield from self.read(file, shown(place))
 
 
-def lots(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator[list[Any]]:
+def chunks(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator[list[Any]]:
     """Lists of `size` rows. What was read before a fault goes out before the fault is raised.
 
     Rows that an earlier run wrote to its `failed.jsonl` lose the column with their errors.
     """
     failed = _failed_column()
-    lot: list[Any] = []
+    chunk: list[Any] = []
     try:
         for row in rows:
             if isinstance(row, RowError):
@@ -145,16 +145,16 @@ def lots(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator
                     raise row
             else:
                 row.pop(failed, None)
-            lot.append(row)
-            if len(lot) >= size:
-                yield lot
-                lot = []
+            chunk.append(row)
+            if len(chunk) >= size:
+                yield chunk
+                chunk = []
     except (ConfigurationError, RowError):
-        if lot:
-            yield lot
+        if chunk:
+            yield chunk
         raise
-    if lot:
-        yield lot
+    if chunk:
+        yield chunk
 
 
 def _failed_column() -> str:
@@ -240,11 +240,11 @@ class LoadDataFromStdin(GeneratorStep):
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
         if sys.stdin.isatty():
             raise ConfigurationError("Standard input is a terminal: pipe rows in, or name a file.")
-        return self._lots()
+        return self._chunks()
 
-    def _lots(self) -> Iterator[list[Row]]:
+    def _chunks(self) -> Iterator[list[Row]]:
         with _stdin() as stream:
-            yield from lots(rows_of_lines(stream, "stdin"), 1, strict=self.on_error == "raise")
+            yield from chunks(rows_of_lines(stream, "stdin"), 1, strict=self.on_error == "raise")
 
 
 @contextmanager

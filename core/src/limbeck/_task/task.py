@@ -434,7 +434,7 @@ def _several(rows: Any) -> Any:
     if isinstance(rows, dict | str | bytes):
         raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
     refuse_series(rows)
-    return (row for lot in lots_of_table(rows) for row in lot) if is_table(rows) else rows
+    return (row for chunk in lots_of_table(rows) for row in chunk) if is_table(rows) else rows
 
 
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not

@@ -59,8 +59,8 @@ class FirstRows(GeneratorStep):
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
         left = self.limit
-        for lot in self.source.process():
-            yield lot[:left]
-            left -= len(lot)
+        for chunk in self.source.process():
+            yield chunk[:left]
+            left -= len(chunk)
             if left <= 0:
                 return

@@ -78,10 +78,10 @@ def _rows_of(source: GeneratorStep) -> Iterator[Row]:
     if hasattr(getattr(source, "rows", None), "__aiter__"):
         raise ConfigurationError("An estimate does not wait for rows that come from an async iterable: give it a list.")
     source.load()
-    lots: Iterator[list[Any]] = source.process()  # errors among them, in place of rows that could not be read
+    chunks: Iterator[list[Any]] = source.process()  # errors among them, in place of rows that could not be read
     try:
-        for lot in lots:
-            yield from (row for row in lot if isinstance(row, dict))
+        for chunk in chunks:
+            yield from (row for row in chunk if isinstance(row, dict))
     finally:
         source.unload()
 

@@ -81,8 +81,8 @@ class Network:
             return TaskNode(self._run, step, ledger)
         if isinstance(step, GeneratorStep):
             rows = getattr(step, "rows", None)
-            lots: Any = rows if hasattr(rows, "__aiter__") else step.process()
-            return SourceNode(self._run, step, lots, seen=declared_columns(step) is not None)
+            chunks: Any = rows if hasattr(rows, "__aiter__") else step.process()
+            return SourceNode(self._run, step, chunks, seen=declared_columns(step) is not None)
         if isinstance(step, GlobalStep):
             return GlobalNode(self._run, step)
         if kind == "join":

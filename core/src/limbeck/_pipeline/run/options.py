@@ -1,4 +1,4 @@
-"""The options of a pipeline's run: as they are given by keyword, and as the run has them. `Pipeline.run` explains each."""
+"""The options of a pipeline's run: as they are given by keyword, and as the run has them. See `Pipeline.run`."""
 
 from __future__ import annotations
 

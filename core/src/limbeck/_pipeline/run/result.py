@@ -39,7 +39,7 @@ class KeptRows(Sink):
     folder: Any = None
 
     _rows: list[Row] = PrivateAttr(default_factory=list)
-    _later: list[int | list[Row]] = PrivateAttr(default_factory=list)  # lots, or their places in the file
+    _later: list[int | list[Row]] = PrivateAttr(default_factory=list)  # chunks, or their places in the file
     _beyond: IO[bytes] | None = PrivateAttr(default=None)
     _file: IO[bytes] | None = PrivateAttr(default=None)
 
@@ -89,8 +89,8 @@ class KeptRows(Sink):
     def rows(self) -> Iterator[Row]:
         """The rows, as they were."""
         yield from self._rows
-        for lot in self._later:
-            yield from self._loaded(lot) if isinstance(lot, int) else lot
+        for chunk in self._later:
+            yield from self._loaded(chunk) if isinstance(chunk, int) else chunk
 
     def _loaded(self, place: int) -> list[Row]:
         assert self._beyond is not None  # something was spilled to it

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ....types import Row
 
 _UNTAKEN = 4096
-_LOT_ROWS = 1024
+_CHUNK_ROWS = 1024
 
 
 class Taker(Protocol):
@@ -29,7 +29,7 @@ class Taker(Protocol):
 
 
 class Writer:
-    """A taker with a thread of its own, which writes the rows in lots.
+    """A taker with a thread of its own, which writes the rows in chunks.
 
     Args:
         name: the thread's. write: called with rows, in that thread.
@@ -64,30 +64,30 @@ class Writer:
 
     def _serve(self) -> None:
         broken = False
-        while (lot := self._lot()) is not END:
+        while (chunk := self._chunk()) is not END:
             if broken:
                 continue  # taken and let go, so that nobody waits for room
             try:
-                self._write(lot)
+                self._write(chunk)
             except BaseException as exc:  # noqa: BLE001 - the isolation boundary of sinks: an author's `sys.exit` too
                 broken = True
                 self._failed(exc)
         self._done()
 
-    def _lot(self) -> Any:
-        lot: list[Row] = []
-        while len(lot) < _LOT_ROWS:
+    def _chunk(self) -> Any:
+        chunk: list[Row] = []
+        while len(chunk) < _CHUNK_ROWS:
             rows = self._rows.take()
             if rows is END:
-                return lot or END
+                return chunk or END
             if rows is not EMPTY:
-                lot += rows
-            elif lot:
-                return lot
+                chunk += rows
+            elif chunk:
+                return chunk
             else:
                 self._arrived.wait()
                 self._arrived.clear()
-        return lot
+        return chunk
 
 
 class Consumer:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import ConfigurationError, described
 from ..items.lineage import Origin
 from ..items.processing import all_rows
-from .node import LOT_ROWS, Node
+from .node import CHUNK_ROWS, Node
 
 if TYPE_CHECKING:
     from ....types import Row
@@ -66,7 +66,7 @@ class GlobalNode(Node):
 
     def _send_made(self) -> None:
         assert self._made is not None  # as `pump` saw
-        for _ in range(LOT_ROWS):
+        for _ in range(CHUNK_ROWS):
             if not self._made or self.stopped:
                 self._exhaust()
                 return

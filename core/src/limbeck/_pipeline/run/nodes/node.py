@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..options import Options
 
 INBOX_ROWS = 1024
-LOT_ROWS = 256  # what a node does before others have their turn
+CHUNK_ROWS = 256  # what a node does before others have their turn
 _BEYOND_ROWS = 100_000  # what a slow branch may lag behind a fast one
 
 

@@ -10,7 +10,7 @@ from ...._engine.threads.handoff import EMPTY, END, Handoff, call_on
 from ...._engine.threads.reading import aread, let_go, read
 from ....errors import RowError, described, has_message
 from ..items.lineage import Origin
-from .node import INBOX_ROWS, LOT_ROWS, Node
+from .node import CHUNK_ROWS, INBOX_ROWS, Node
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -22,14 +22,14 @@ class SourceNode(Node):
     """A source: its thread makes rows, and the loop admits them while somebody is hungry.
 
     Args:
-        lots: the rows, in lists; or an async iterable of rows.
+        chunks: the rows, in lists; or an async iterable of rows.
         seen: whether their columns are known; else the first rows are held back until they are.
     """
 
-    def __init__(self, run: Run, step: Any, lots: Iterable[Any], *, seen: bool) -> None:
+    def __init__(self, run: Run, step: Any, chunks: Iterable[Any], *, seen: bool) -> None:
         super().__init__(run, step, "source")
         self.origin = Origin(step.name)
-        self._lots: Any = lots
+        self._chunks: Any = chunks
         self._renamed: dict[str, str] = getattr(step, "output_mappings", {})
         self._room = threading.Event()
         self._tell_room: Any = self._room.set
@@ -43,11 +43,11 @@ class SourceNode(Node):
     @property
     def is_async(self) -> bool:
         """Tell whether its rows are to be read on the caller's loop."""
-        return hasattr(self._lots, "__aiter__")
+        return hasattr(self._chunks, "__aiter__")
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (_each(self._lots), self._rows, self._room, lambda: self.stopped)
+            reading = (_each(self._chunks), self._rows, self._room, lambda: self.stopped)
             threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
 
@@ -58,13 +58,13 @@ class SourceNode(Node):
         """Hand in the rows of an async iterable, on the loop that it belongs to."""
         loop, room = asyncio.get_running_loop(), asyncio.Event()
         self._tell_room = lambda: call_on(loop, room.set)
-        await aread(self._lots, self._rows, room, lambda: self.stopped)
+        await aread(self._chunks, self._rows, room, lambda: self.stopped)
 
     def pump(self) -> None:
         if self.stopped:
             self._exhaust()
             return
-        for _ in range(LOT_ROWS):
+        for _ in range(CHUNK_ROWS):
             if self.blocked:
                 return
             row = self._take()
@@ -130,10 +130,10 @@ class SourceNode(Node):
         self.pump_soon()
 
 
-def _each(lots: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
-    """The rows of lots. Whoever closes it closes what makes them, which may hold a file open."""
+def _each(chunks: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
+    """The rows of chunks. Whoever closes it closes what makes them, which may hold a file open."""
     try:
-        for lot in lots:
-            yield from lot
+        for chunk in chunks:
+            yield from chunk
     finally:
-        let_go(lots)
+        let_go(chunks)
