@@ -195,8 +195,8 @@ class Graph:
                 f"Nothing leads to the step {name!r}, and it is no source. Put a source before it, or give rows: "
                 "`pipeline.run(rows)`."
             )
-        if hasattr(step, "check_followers"):
-            step.check_followers(after)
+        if hasattr(step, "check_downstream"):
+            step.check_downstream(after)
         if hasattr(step, "joined") and len(before) < 2:
             raise ConfigurationError(f"The join {name!r} has {len(before)} branch to join; it needs two or more.")
 

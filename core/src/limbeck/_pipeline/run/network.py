@@ -92,17 +92,17 @@ class Network:
 
     def _link(self, name: str) -> None:
         """Join a step to those that lead to it, and a leaf to where rows leave."""
-        before = [self.nodes[each] for each in self._graph.before(name)]
+        upstream = [self.nodes[each] for each in self._graph.before(name)]
         target = self._target(name)
-        for number, node in enumerate(before):
-            meets = len(before) > 1 and not isinstance(target, JoinNode)
-            self._lead(node, target, number if meets else None, number)
+        for number, node in enumerate(upstream):
+            meets = len(upstream) > 1 and not isinstance(target, JoinNode)
+            self._connect(node, target, number if meets else None, number)
         if isinstance(target, Node):
-            target.leads = len(before)
-            if not before and is_source(target.step) and not isinstance(target, SourceNode):
+            target.unended = len(upstream)
+            if not upstream and is_source(target.step) and not isinstance(target, SourceNode):
                 self._seed(target)
         if name in self.nodes and not self._graph.after(name):
-            self._lead(self.nodes[name], self._exit(name), None, 0)
+            self._connect(self.nodes[name], self._exit(name), None, 0)
 
     def _exit(self, name: str) -> Outlet:
         """Make the outlet of a leaf."""
@@ -110,9 +110,9 @@ class Network:
         exit.taker = self._taker_of(name, exit)
         return exit
 
-    def _lead(self, node: Node, target: Node | Outlet, number: int | None, branch: int) -> None:
-        node.followers.append(Edge(node.name, target, number, branch))
-        target.before.append(node)
+    def _connect(self, node: Node, target: Node | Outlet, number: int | None, branch: int) -> None:
+        node.downstream.append(Edge(node.name, target, number, branch))
+        target.upstream.append(node)
 
     def _target(self, name: str) -> Node | Outlet:
         """The node or outlet for rows that go to a step; a step over all rows is given them in order, as they leave."""
@@ -144,8 +144,8 @@ class Network:
         limit = self._graph.file.limit if self._graph.file is not None else None
         rows = Rows.model_construct(name=f"{node.name} seeds", rows=islice(node.step.seeds(), limit))
         seeds = self.nodes[rows.name] = SourceNode(self._run, rows, rows.process(), seen=True)
-        self._lead(seeds, node, None, 0)
-        node.leads = 1
+        self._connect(seeds, node, None, 0)
+        node.unended = 1
 
     def _lay_out(self) -> None:
         """Tell each origin where its rows may leave, and which joins they meet."""

@@ -29,10 +29,10 @@ def plan_for(
     """
     task = task_of(graph, step)
     asking, plan = plan_of(task, where=where, llm=llm, parameters=parameters)
-    return {task.name: (asking, replace(plan, followers=_followers(graph, task.name)))}
+    return {task.name: (asking, replace(plan, followers=_downstream(graph, task.name)))}
 
 
-def _followers(graph: Graph, name: str) -> list[Follower]:
+def _downstream(graph: Graph, name: str) -> list[Follower]:
     """The tasks that what comes of a task goes through, in order."""
     behind = {name}
     found = []

@@ -194,9 +194,9 @@ class Runner:
     def entered(self, node: Node, root: Root) -> None:
         """An item of `root` is at `node`."""
         root.pending += 1
-        if root.before:
+        if root.awaited:
             for each, leading in root.origin.waits.items():
-                root.before[each] += node.name in leading
+                root.awaited[each] += node.name in leading
 
     def send(
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
@@ -204,13 +204,13 @@ class Runner:
         """Rows came of an item, at a node: they go on, and the item has been.
 
         Args:
-            only: names of those that follow, where the rows do not go to all.
+            only: names of those downstream, where the rows do not go to all.
             counted: whether they are counted as the node's already.
         """
         if not counted:
             node.stats.rows_out += len(rows)
         if rows:
-            edges = node.followers
+            edges = node.downstream
             if only is not None:
                 edges = [edge for edge in edges if edge.target.name in only]
             for child in item.children(rows):
@@ -227,7 +227,7 @@ class Runner:
     def _left(self, node: Node, root: Root) -> None:
         """An item of `root` is at `node` no more."""
         root.pending -= 1
-        if root.before:
+        if root.awaited:
             self._tell_waiting(node, root)
         if not root.pending:
             root.pending = -1  # once
@@ -237,8 +237,8 @@ class Runner:
         """Let go on what waited for an item of `root` that was at `node`, once it was the last."""
         for each, leading in root.origin.waits.items():
             if node.name in leading:
-                root.before[each] -= 1
-                if not root.before[each]:
+                root.awaited[each] -= 1
+                if not root.awaited[each]:
                     at = self._nodes[each]
                     assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
                     at.all_there(root)
@@ -288,10 +288,10 @@ class Runner:
         self._idle.add(node)
         found = [node]
         for each in found:  # and what is found on the way
-            for before in each.before:
-                if before not in self._idle and all(edge.target in self._idle for edge in before.followers):
-                    self._idle.add(before)
-                    found.append(before)
+            for other in each.upstream:
+                if other not in self._idle and all(edge.target in self._idle for edge in other.downstream):
+                    self._idle.add(other)
+                    found.append(other)
         for each in found:
             each.retire()
 
@@ -304,7 +304,7 @@ class Runner:
             if at not in found:
                 found.add(at)
                 into = (at, self._network.collected.get(at.name))
-                waiting += [each for each in nodes if any(edge.target in into for edge in each.followers)]
+                waiting += [each for each in nodes if any(edge.target in into for edge in each.downstream)]
         return found
 
     def stop(self) -> None:
@@ -322,9 +322,9 @@ class Runner:
 
     def node_ended(self, node: Node) -> None:
         """A node will send nothing more."""
-        for edge in node.followers:
+        for edge in node.downstream:
             if isinstance(edge.target, Node):
-                edge.target.lead_ended()
+                edge.target.upstream_ended()
         if isinstance(node, SourceNode | GlobalNode):
             for outlet in (*node.origin.gates, *node.origin.outlets):
                 outlet.end_if_done()

@@ -66,7 +66,7 @@ class Router(Step):
             return [named] if isinstance(named, str) else list(named or ())
         return [name for name, test in self._tests if test(row)] or self._otherwise
 
-    def check_followers(self, following: Sequence[str]) -> None:
+    def check_downstream(self, following: Sequence[str]) -> None:
         """Raise unless every route leads to a step that follows, and every such step has a route.
 
         Raises:

@@ -52,11 +52,11 @@ class Root:
     Attributes:
         pending: items on their way. partial: whether some were given up, as the run was stopped.
         arrived: what is where rows leave: the outlet, the place in the order, the row.
-        before: for each step that waits, how many items may still reach it. waiting: those that
+        awaited: for each step that waits, how many items may still reach it. waiting: those that
             have, each with the number of its branch.
     """
 
-    __slots__ = ("arrived", "before", "index", "origin", "partial", "pending", "waiting")
+    __slots__ = ("arrived", "awaited", "index", "origin", "partial", "pending", "waiting")
 
     def __init__(self, origin: Origin, index: int) -> None:
         self.origin = origin
@@ -64,7 +64,7 @@ class Root:
         self.pending = 1  # the root's own row, at its origin
         self.partial = False
         self.arrived: list[tuple[Outlet, tuple[int, ...], Row]] = []
-        self.before: dict[str, int] = dict.fromkeys(origin.waits, 1)
+        self.awaited: dict[str, int] = dict.fromkeys(origin.waits, 1)
         self.waiting: dict[str, list[tuple[int, Item]]] = {}
 
     def item(self, row: Row) -> Item:

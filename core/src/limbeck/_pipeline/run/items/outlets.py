@@ -38,7 +38,7 @@ class Outlet:
         name: the step's whose rows leave here. ordered: False to give rows as they come.
 
     Attributes:
-        taker: who gets them. full: whether it has no room. before: who leads here.
+        taker: who gets them. full: whether it has no room. upstream: who leads here.
     """
 
     overfull = False  # what waits here for its turn spills
@@ -49,7 +49,7 @@ class Outlet:
         self.name = name
         self.full = False
         self.ended = False
-        self.before: list[Giver] = []
+        self.upstream: list[Giver] = []
         self._lanes: dict[Origin, _Lane] = {}
         self._turn: list[Origin] = []
         self._ordered = ordered
@@ -69,7 +69,7 @@ class Outlet:
     def room(self) -> None:
         """The taker has room again."""
         self.full = False
-        for node in self.before:
+        for node in self.upstream:
             node.pump_soon()
 
     def give(self, rows: list[Row]) -> None:

@@ -23,7 +23,7 @@ class JoinNode(Node):
         item.root.waiting.setdefault(self.name, []).append((edge.branch, item))
 
     def pump(self) -> None:
-        if not self.leads:
+        if not self.unended:
             self.end()
 
     def all_there(self, root: Root) -> None:
@@ -44,7 +44,7 @@ class JoinNode(Node):
 
     def _join(self, group: list[tuple[int, Item]]) -> None:
         origin = self._origin_of(group[0][1])
-        branches = [[item.row for at, item in group if at == branch] for branch in range(len(self.before))]
+        branches = [[item.row for at, item in group if at == branch] for branch in range(len(self.upstream))]
         try:
             rows = [self.step.joined(origin.row, branches)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of a join: one row, an author's `sys.exit` too

@@ -123,9 +123,9 @@ class Node(ABC):
 
     Attributes:
         name, kind: the step's; see `kind_of`. stats: its counters, live.
-        followers: where what comes of its items goes. before: who leads here.
+        downstream: the edges along which what comes of its items goes. upstream: the nodes that lead here.
         parts: the joins whose branches part behind this step.
-        leads: how many of those before have not ended.
+        unended: how many of those upstream have not ended.
         stopped: whether it takes nothing more. ended: whether nothing will come of it any more.
     """
 
@@ -136,10 +136,10 @@ class Node(ABC):
         self.kind = kind
         self.stats = RunStats()
         self.info = RunInfo(uuid.uuid4().hex, self.name, None, kind, self.stats, run.info)
-        self.followers: list[Edge] = []
-        self.before: list[Node] = []
+        self.downstream: list[Edge] = []
+        self.upstream: list[Node] = []
         self.parts: list[str] = []
-        self.leads = 0
+        self.unended = 0
         self.stopped = False
         self.ended = False
         self._retired = False
@@ -167,37 +167,37 @@ class Node(ABC):
 
     @property
     def full(self) -> bool:
-        """Tell whether those before should wait, if nobody else is hungry."""
+        """Tell whether those upstream should wait, if nobody else is hungry."""
         is_full = len(self._inbox) >= INBOX_ROWS
         self._told_full = self._told_full or is_full
         return is_full
 
     @property
     def overfull(self) -> bool:
-        """Tell whether those before must wait."""
+        """Tell whether those upstream must wait."""
         return len(self._inbox) >= _BEYOND_ROWS
 
     @property
     def blocked(self) -> bool:
-        """Tell whether it is to wait for those that follow."""
-        targets = [edge.target for edge in self.followers]
+        """Tell whether it is to wait for those downstream."""
+        targets = [edge.target for edge in self.downstream]
         full = [target.full for target in targets]  # each must know that it was asked
         return (bool(full) and all(full)) or any(target.overfull for target in targets)
 
     def _next(self) -> Item | None:
-        """The first item that waits; those before are told when there is room again."""
+        """The first item that waits; those upstream are told when there is room again."""
         if not len(self._inbox):
             return None
         item = self._inbox.get()
         if self._told_full and len(self._inbox) <= INBOX_ROWS // 2:
             self._told_full = False
-            for node in self.before:
+            for node in self.upstream:
                 node.pump_soon()
         return item
 
-    def lead_ended(self) -> None:
-        """One of those before will send nothing more."""
-        self.leads -= 1
+    def upstream_ended(self) -> None:
+        """Note that one of those upstream will send nothing more."""
+        self.unended -= 1
         self.pump_soon()
 
     # Working

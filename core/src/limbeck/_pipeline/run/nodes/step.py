@@ -54,7 +54,7 @@ class StepNode(Node):
             if not chunk:
                 break
             self._begin(chunk)
-        if not (self.leads or self._chunks or self._again or len(self._inbox) or self._held):
+        if not (self.unended or self._chunks or self._again or len(self._inbox) or self._held):
             self.end()
 
     def _begin(self, chunk: list[Item]) -> None:
@@ -138,7 +138,7 @@ class StepNode(Node):
         if self.kind != "router":
             self.run.send(self, item, made)
             return
-        known = [edge.target.name for edge in self.followers]  # no set: what a function names may be anything
+        known = [edge.target.name for edge in self.downstream]  # no set: what a function names may be anything
         strangers = [name for name in made if name not in known]
         if strangers:
             follow = ", ".join(map(repr, sorted(known)))

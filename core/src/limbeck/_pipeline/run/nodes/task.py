@@ -73,7 +73,7 @@ class TaskNode(Node):
     def pump(self) -> None:
         if not self.stream.ended:
             self._backend.window.wake()
-        elif not self.leads:
+        elif not self.unended:
             self.end()
 
     def next_row(self) -> Any:
@@ -82,7 +82,7 @@ class TaskNode(Node):
             return EMPTY
         item = self._next()
         if item is None:
-            return EMPTY if self.leads else END
+            return EMPTY if self.unended else END
         self._inside[item.id] = item
         return Identified(item.id, item.row)
 
