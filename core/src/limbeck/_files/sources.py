@@ -61,7 +61,7 @@ class FileSource(GeneratorStep):
         return paths
 
     def _check_columns(self) -> None:
-        """Not when it is made: its columns stand in the files."""
+        """Check nothing when it is made: its columns stand in the files."""
 
     def _check_mappings(self) -> None:
         if self.input_mappings:

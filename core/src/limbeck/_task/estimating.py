@@ -101,7 +101,7 @@ def estimate(
     requests = population.rows * (1 if backend.native_n else work.num_generations)
 
     def seconds_at(waited: float, tokens: float) -> float:
-        """With as many requests in flight as are allowed, and the allowance used up."""
+        """The seconds with as many requests in flight as are allowed, and the allowance used up."""
         paced = requests / backend.rpm * 60 if backend.rpm else 0.0
         metered = tokens / backend.tpm * 60 if backend.tpm else 0.0
         longest: float = max(waited / backend.max_concurrency, paced, metered)

@@ -46,7 +46,7 @@ WORDS = ("task", "step", "router", "join")
 
 @dataclass(slots=True)
 class StepSpec:
-    """A step as it was asked for.
+    """The entry of a step, as it was asked for.
 
     Attributes:
         kind: whether its name is among the tasks or the steps. registered: that name.

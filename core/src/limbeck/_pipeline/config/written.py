@@ -46,7 +46,7 @@ class Written:
 
 
 class _Unstorable:
-    """In place of a value that is no data."""
+    """The stand-in for a value that is no data."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

@@ -122,25 +122,25 @@ class Reporter:
         self._writing: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Everything is prepared: the directory no longer says what an earlier run yielded, as if this one had."""
+        """Forget the report of an earlier run in the directory, once everything is prepared."""
         if self._folder is not None:
             self._folder.forget(REPORT)
 
     @hookimpl
     def limbeck_run_started(self, run: RunInfo) -> None:
-        """A step of the pipeline begins."""
+        """Note that a step of the pipeline begins."""
         if run.pipeline is self._pipeline:
             self._watched[run.task] = _Watched(run, run.stats, time.monotonic())
 
     @hookimpl
     def limbeck_run_finished(self, run: RunInfo) -> None:
-        """A step has ended."""
+        """Note that a step has ended."""
         if run.pipeline is self._pipeline and run.task in self._watched:
             self._watched[run.task].ended = time.monotonic()
 
     @hookimpl
     def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
-        """The rows begin to move: from here on the report is written now and then."""
+        """Begin to write the report now and then: the rows begin to move."""
         if pipeline is self._pipeline and self._folder is not None:
             self._writing = threading.Thread(target=self._write_now_and_then, name="limbeck-report", daemon=True)
             self._writing.start()
@@ -157,7 +157,7 @@ class Reporter:
                 return
 
     def close(self, error: BaseException | None, *, stopped: bool) -> None:
-        """The run is over; the report is written for good."""
+        """Write the report for good: the run is over."""
         self._error = error
         self._over = error is None and not stopped
         self._seconds = time.monotonic() - self._began

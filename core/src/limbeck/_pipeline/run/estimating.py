@@ -53,7 +53,7 @@ def estimate(
     width = sum(getattr(llm, "max_concurrency", 1) for llm in llms.values())
 
     def seconds_at(waited: float, _tokens: float) -> float:
-        """With as many requests in flight as all LLMs together allow."""
+        """The seconds with as many requests in flight as all LLMs together allow."""
         return waited / max(width, 1)
 
     return projected(meter.rows, population, seconds_at=seconds_at, confidence=confidence)

@@ -187,12 +187,12 @@ class Runner:
         )
 
     def started(self, info: RunInfo) -> None:
-        """A step that is no task begins."""
+        """Tell observers that a step that is no task begins."""
         if self.observers.run_started is not None:
             self.observers.run_started(run=info)
 
     def entered(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node`."""
+        """Count an item of `root` that is at `node`."""
         root.pending += 1
         if root.awaited:
             for each, leading in root.origin.waits.items():
@@ -201,7 +201,7 @@ class Runner:
     def send(
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
     ) -> None:
-        """Rows came of an item, at a node: they go on, and the item has been.
+        """Send on the rows that came of an item at a node; the item has been.
 
         Args:
             only: names of those downstream, where the rows do not go to all.
@@ -220,12 +220,12 @@ class Runner:
         self._left(node, item.root)
 
     def give_up(self, node: Node, item: Item) -> None:
-        """Nothing will come of an item, for the run is being stopped."""
+        """Give an item up, for the run is being stopped."""
         item.root.partial = True
         self._left(node, item.root)
 
     def _left(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node` no more."""
+        """Count off an item of `root` that is at `node` no more."""
         root.pending -= 1
         if root.awaited:
             self._tell_waiting(node, root)
@@ -284,7 +284,7 @@ class Runner:
                 other.stop()
 
     def satisfied(self, node: Node) -> None:
-        """A step wants no more rows: it is stopped, and with it all that leads nowhere else."""
+        """Stop a step that wants no more rows, and with it all that leads nowhere else."""
         self._idle.add(node)
         found = [node]
         for each in found:  # and what is found on the way
@@ -321,7 +321,7 @@ class Runner:
         call_on(self.loop, function, *arguments)
 
     def node_ended(self, node: Node) -> None:
-        """A node will send nothing more."""
+        """Note that a node will send nothing more."""
         for edge in node.downstream:
             if isinstance(edge.target, Node):
                 edge.target.upstream_ended()
@@ -333,7 +333,7 @@ class Runner:
         self._finish_if_over()
 
     def ended(self, info: RunInfo) -> None:
-        """A step that is no task has ended."""
+        """Tell observers that a step that is no task has ended."""
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=info, stats=info.stats, error=None)
 
@@ -343,7 +343,7 @@ class Runner:
         self._finish_if_over()
 
     def sink_done(self, info: RunInfo) -> None:
-        """A sink has written its last row. Called in any thread."""
+        """Note that a sink has written its last row. Called in any thread."""
         if any(sink.info is info for sink in self._network.sinks_at_work):
             self.call_on_loop(self.ended, info)
         self.call_on_loop(self.taker_done)

@@ -68,7 +68,7 @@ class Root:
         self.waiting: dict[str, list[tuple[int, Item]]] = {}
 
     def item(self, row: Row) -> Item:
-        """Its own row, at its origin."""
+        """The item of its own row, at its origin."""
         return Item(self, str(self.index), (), row)
 
 

@@ -55,19 +55,19 @@ class Outlet:
         self._ordered = ordered
 
     def add(self, origin: Origin) -> None:
-        """The rows of `origin` may come here, after those of the origins before it."""
+        """Add an origin whose rows may come here, after those of the origins before it."""
         self._lanes[origin] = _Lane(origin)
         self._turn.append(origin)
 
     def arrive(self, item: Item, edge: object) -> None:  # noqa: ARG002 - a join looks at the edge
-        """An item is to leave: in its turn, or at once where order does not matter."""
+        """Let an item leave: in its turn, or at once where order does not matter."""
         if self._ordered:
             item.root.arrived.append((self, item.order, item.row))
         else:
             self.give([item.row])
 
     def room(self) -> None:
-        """The taker has room again."""
+        """Have those upstream go on: the taker has room again."""
         self.full = False
         for node in self.upstream:
             node.pump_soon()
@@ -149,4 +149,4 @@ class Gate(Outlet):
             self._admit(item)
 
     def _tell_ended(self) -> None:
-        """The step itself knows when nothing leads to it any more."""
+        """Do nothing: the step itself knows when nothing leads to it any more."""

@@ -24,7 +24,7 @@ Result: TypeAlias = "tuple[list[Any], GenerationError | None]"
 
 
 class RowProcessor:
-    """Has a step work on one row at a time.
+    """The work of a step, on one row at a time.
 
     Args:
         step: anything with `process`; for a router, its `destinations` is asked.

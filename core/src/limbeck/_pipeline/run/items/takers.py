@@ -24,7 +24,7 @@ class Taker(Protocol):
         ...
 
     def end_of_rows(self) -> None:
-        """No more will come."""
+        """Note that no more rows will come."""
         ...
 
 
@@ -128,12 +128,12 @@ class Consumer:
         self._done()
 
     def let_go(self) -> None:
-        """Nobody takes any more: no giver is to wait."""
+        """Let no giver wait: nobody takes any more."""
         self._untaken = True
         self._room.set()
 
     def end(self, error: BaseException | None) -> None:
-        """Everything is closed; `error` is raised after the last row."""
+        """End the rows, now that everything is closed; `error` is raised after the last row."""
         self._room.set()
         self._rows.end(error)
 

@@ -36,7 +36,7 @@ class GlobalNode(Node):
         return True
 
     def end_of_rows(self) -> None:
-        """The last row has come; see `Taker`."""
+        """Note that the last row has come; see `Taker`."""
         self._all_given = True
         self.pump_soon()
 

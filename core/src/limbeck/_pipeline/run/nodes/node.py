@@ -51,7 +51,7 @@ class Run(Protocol):
         ...
 
     def started(self, info: RunInfo) -> None:
-        """A step that is no task begins."""
+        """Tell observers that a step that is no task begins."""
         ...
 
     def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
@@ -59,17 +59,17 @@ class Run(Protocol):
         ...
 
     def entered(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node`."""
+        """Count an item of `root` that is at `node`."""
         ...
 
     def send(
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
     ) -> None:
-        """Rows came of an item, at a node: they go on, and the item has been."""
+        """Send on the rows that came of an item at a node; the item has been."""
         ...
 
     def give_up(self, node: Node, item: Item) -> None:
-        """Nothing will come of an item, for the run is being stopped."""
+        """Give an item up, for the run is being stopped."""
         ...
 
     def write_failure(self, name: str, id: str, row: Row, error: GenerationError) -> None:
@@ -85,11 +85,11 @@ class Run(Protocol):
         ...
 
     def satisfied(self, node: Node) -> None:
-        """A step wants no more rows."""
+        """Stop a step that wants no more rows."""
         ...
 
     def node_ended(self, node: Node) -> None:
-        """A node will send nothing more."""
+        """Note that a node will send nothing more."""
         ...
 
     def taker_done(self) -> None:
@@ -97,12 +97,12 @@ class Run(Protocol):
         ...
 
     def sink_done(self, info: RunInfo) -> None:
-        """A sink has written its last row. Called in any thread."""
+        """Note that a sink has written its last row. Called in any thread."""
         ...
 
 
 class Edge:
-    """From the step `name` to a node or an outlet.
+    """The way from the step `name` to a node or an outlet.
 
     Attributes:
         number: where several edges meet, which of them this is; None elsewhere.
@@ -150,7 +150,7 @@ class Node(ABC):
     # Taking rows
 
     def arrive(self, item: Item, edge: Edge) -> None:  # noqa: ARG002 - a join looks at the edge
-        """An item has come."""
+        """Take in an item that has come."""
         self.run.entered(self, item.root)
         self._take_in(item)
 
@@ -203,7 +203,7 @@ class Node(ABC):
     # Working
 
     def start(self) -> None:
-        """The run begins."""
+        """Begin, as the run does."""
         self.run.started(self.info)
         self.pump_soon()
 
@@ -249,7 +249,7 @@ class Node(ABC):
             self.run.give_up(self, item)
 
     def end(self) -> None:
-        """Nothing will come of it any more."""
+        """End: nothing will come of it any more."""
         if not self.ended:
             self.ended = True
             self._inbox.close()
@@ -259,7 +259,7 @@ class Node(ABC):
         """Let go of threads and processes. The run is over."""
 
     def count_failure(self, item: Item, error: GenerationError) -> None:
-        """A row has failed: it is counted, written down, and may be one too many."""
+        """Count a row that failed, and write it down; it may be one too many."""
         self.stats.rows_failed += 1
         self.stats.failures[type(error).__name__] += 1
         self._write_failure(item, error)

@@ -68,7 +68,7 @@ class TaskNode(Node):
         self.pump_soon()
 
     def _count_in(self) -> None:
-        """The stream counts what it admits."""
+        """Do nothing: the stream counts what it admits."""
 
     def pump(self) -> None:
         if not self.stream.ended:
