@@ -59,6 +59,20 @@ def test_each_word_of_the_glossary_names_a_file_that_is_there() -> None:
     assert [word for word, file in files.items() if not (source / file).is_file()] == []
 
 
+def test_the_files_that_a_decision_names_are_there() -> None:
+    named = {
+        record.name: re.findall(r"`([^`]+)`", line)
+        for record in DOCS.glob("architecture/[0-9]*.md")
+        for line in record.read_text(encoding="utf-8").splitlines()
+        if line.startswith("In the code: ")
+    }
+    assert named
+    lacking_files = {
+        name: [each for each in paths if not (REPOSITORY / each).is_file()] for name, paths in named.items()
+    }
+    assert {name: paths for name, paths in lacking_files.items() if paths} == {}
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     assert lacking(list(limbeck.__all__), text_of("reference", "names.md")) == []
 

@@ -202,7 +202,7 @@ class GeneratorStep(Step):
 class Sink(Step):
     """A step that takes rows, in order, and gives none on: a file, standard output, a table.
 
-    A pipeline calls `open` before anything else happens, `write` with lots of rows on one
+    A pipeline calls `open` before anything else happens, `write` with chunks of rows on one
     thread, and `close` once, however the run ends.
 
     Attributes:

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .types import Quota, Row, Usage
+    from ._usage import Quota, Usage
 
 __all__ = [
     "AmbiguousNameError",
@@ -418,9 +418,9 @@ class RowError(GenerationError):
         row: of a row that a source could not read, the columns that it could; else None.
     """
 
-    row: Row | None = None  # also for a subclass that does not call this constructor
+    row: dict[str, Any] | None = None  # also for a subclass that does not call this constructor
 
-    def __init__(self, message: str = "", *, raw: str | None = None, row: Row | None = None) -> None:
+    def __init__(self, message: str = "", *, raw: str | None = None, row: dict[str, Any] | None = None) -> None:
         self.row = row
         super().__init__(message, raw=raw)
 

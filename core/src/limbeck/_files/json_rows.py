@@ -91,7 +91,7 @@ def encode_row(row: Row, *, end: str = "\n") -> bytes:
 
 
 def _fault(row: Mapping[Any, Any]) -> str:
-    """What it is in a row that JSON cannot hold."""
+    """Find what it is in a row that JSON cannot hold."""
     for column, value in row.items():
         if not isinstance(column, str | int | float | None):
             return f"a column is named {column!r}, which is no text"
@@ -108,7 +108,7 @@ def as_json(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """What stands in JSON for a value that it does not have."""
+    """The stand-in in JSON for a value that it does not have."""
     try:
         return form_of(value)
     except TypeError:

@@ -34,7 +34,7 @@ _MEASURED = "measured"
 
 @dataclass(slots=True)
 class Measured:
-    """What one row of the sample took; None for what nobody says.
+    """The measures of one row of the sample; None for what nobody says.
 
     Attributes:
         size: known before anything is asked. seconds: the LLM's, of all its requests.
@@ -88,7 +88,7 @@ def estimate(
     budget: Budget | None,
     confidence: float,
 ) -> Estimate:
-    """See `Task.estimate`."""
+    """Estimate what all rows are going to take; see `Task.estimate`."""
     check_sample(n)
     table = price_table(prices)
     how = {"prices": table, "budget": budget}
@@ -103,7 +103,7 @@ def estimate(
     requests = population.rows * (1 if backend.native_n else work.num_generations)
 
     def seconds_at(waited: float, tokens: float) -> float:
-        """With as many requests in flight as are allowed, and the allowance used up."""
+        """The seconds with as many requests in flight as are allowed, and the allowance used up."""
         paced = requests / backend.rpm * 60 if backend.rpm else 0.0
         metered = tokens / backend.tpm * 60 if backend.tpm else 0.0
         longest: float = max(waited / backend.max_concurrency, paced, metered)
@@ -113,7 +113,7 @@ def estimate(
 
 
 def _what_it_took(pricing: Pricing, job: Job) -> list[Row]:
-    """What a row took, in place of its rows."""
+    """Measure what a row took, in place of its rows."""
     assert job.request is not None  # rows without one are not drawn
     measured = Measured(prompt_size(job.request))
     measured.add(job, pricing.cost)
@@ -129,7 +129,7 @@ def check_sample(n: int) -> None:
 def drawn_from(
     rows: Iterable[Row], n: int, seed: int, size_of: Callable[[Row], float]
 ) -> tuple[Population, list[tuple[int, Row, float]]]:
-    """All rows' number and size, and `n` of them with place and size: a reservoir (Vitter 1985, algorithm R).
+    """Draw `n` rows with place and size, and count all: a reservoir (Vitter 1985, algorithm R).
 
     Args:
         size_of: a row's size; raises `RowError` for one of which nothing will be asked.

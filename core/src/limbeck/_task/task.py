@@ -127,7 +127,7 @@ class Task(Step):
         self._backend = backend_of(self.llm)
 
     def _is_loaded(self) -> bool:
-        """Whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
+        """Tell whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
         backend = self._backend
         return backend is not None and backend.llm is self.llm and backend.home.usable
 
@@ -155,7 +155,7 @@ class Task(Step):
         yield portal().wait(gather_rows(asking, rows))
 
     async def aprocess(self, inputs: list[Row]) -> list[Row]:
-        """As `process`, for an event loop: all that comes of `inputs`, in input order."""
+        """Process in an event loop; see `process`. Gives all that comes of `inputs`, in input order."""
         import asyncio
 
         from .._engine.gather import gather_rows
@@ -209,7 +209,7 @@ class Task(Step):
 
     @spelt_out(RunOptions, DEFAULTS)
     def arun(self, rows: Iterable[Row] | AsyncIterable[Row], **options: Unpack[RunOptions]) -> AsyncRowStream:
-        """As `run`, for an event loop: iterate over the result with `async for`."""
+        """Run in an event loop; see `run`. Iterate over the result with `async for`."""
         from .._engine.run import AsyncRowStream
 
         return AsyncRowStream(self._run_of(Task.arun, rows, options))
@@ -408,14 +408,14 @@ class Task(Step):
         return Asking(TaskWork(self, Task.schema_for), backend, registry)
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
-        """As `_columns_seen`, of rows whose prompts must be written down too; the last of them is new."""
+        """Look at rows as `_columns_seen` does, whose prompts must be written down too; the last of them is new."""
         from .._engine.rows.plain import check_first_rows
 
         check_first_rows(rows[-1:], reads, first=len(rows) - 1)
         return self._columns_seen(rows, complete)
 
     def _columns_seen(self, rows: Sequence[Any], complete: bool) -> bool:
-        """Whether every required column is in some row; raises once it is clear that one is in none."""
+        """Tell whether every required column is in some row; raises once it is clear that one is in none."""
         missing = [
             source
             for source in (self.input_mappings.get(name, name) for name in required_columns(self.inputs))
@@ -435,7 +435,7 @@ def _several(rows: Any) -> Any:
     if isinstance(rows, dict | str | bytes):
         raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
     refuse_series(rows)
-    return (row for lot in lots_of_table(rows) for row in lot) if is_table(rows) else rows
+    return (row for chunk in lots_of_table(rows) for row in chunk) if is_table(rows) else rows
 
 
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not
@@ -457,5 +457,5 @@ class GeneratorTask(Task):
         return ({} for _ in range(self.num_rows))
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:
-        """As `Task.process`, over the seeds where no rows are given."""
+        """Process rows as `Task.process`, or the seeds where no rows are given."""
         return super().process(list(self.seeds()) if inputs is None else inputs)

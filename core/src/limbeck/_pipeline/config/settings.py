@@ -50,7 +50,7 @@ def split_setting(argument: str) -> tuple[str, str]:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field or setting of this name may hold a secret, which is then not repeated anywhere."""
+    """Tell whether a field or setting of this name may hold a secret, which is then not repeated anywhere."""
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower()))
 
 

@@ -43,11 +43,10 @@ if TYPE_CHECKING:
     from ..._engine.calls.jobs import Job
     from ...errors import GenerationError
     from ...types import Row
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
     from .items.lineage import Item, Root
-    from .nodes.sink import SinkAtWork
+    from .items.takers import Consumer
     from .options import Options
-    from .streaming import Consumer
 
 # As many as a task's own stream looks at before it misses a column.
 _LOOK_AHEAD_ROWS = 256
@@ -57,7 +56,7 @@ class Runner:
     """Moves rows through a pipeline.
 
     Args:
-        pipeline: checked. options: how it is run.
+        graph: checked. options: how it is run.
         sinks: a sink for each leaf that is none, unless `taker` is given.
         taker: who gets the rows of the one leaf; of a sink, those that it has written.
         finished: called once, on a thread of its own, when all is closed; with what stopped the run, or None.
@@ -72,7 +71,7 @@ class Runner:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        graph: Graph,
         options: Options,
         *,
         sinks: Mapping[str, Sink],
@@ -84,19 +83,19 @@ class Runner:
         self.error: BaseException | None = None
         self.failing = False
         self.folder = RunFolder(options.run_dir) if options.run_dir is not None else None
-        self._pipeline = pipeline
+        self._graph = graph
         asking = {name: task for name, (task, _) in options.reruns.items()}
-        self._steps = {**pipeline.steps, **asking}
+        self._steps = {**graph.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
         self._finished = finished
-        self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, list(self._steps), pipeline.edges)
+        self.info = PipelineInfo(uuid.uuid4().hex, graph.name, list(self._steps), graph.edges)
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
         self.context = copy_context()  # whoever called: what authors wrote is run in copies of it
         self.observers = Observers(self.hooks, self.context)
         self._ledger: Any = None
         self.cache: ResponseCache | None = None
-        self._network = Network(self, pipeline, self._steps, sinks=self._sinks, taker=taker)
+        self._network = Network(self, graph, self._steps, sinks=self._sinks, taker=taker)
         self._nodes = self._network.nodes
         self._taking = 0  # takers that have not got their last row
         self._closing = False
@@ -127,7 +126,7 @@ class Runner:
             self._ledger = shared_ledger(
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
             )
-            self.folder.note(self._pipeline, [target for sink in self._opened for target in sink.targets()])
+            self.folder.note(self._graph, [target for sink in self._opened for target in sink.targets()])
         self._network.build(self._ledger)
         self._taking = self._network.takers
         self.reporter.begin()
@@ -152,17 +151,17 @@ class Runner:
     def _made_here(self, sink: Sink) -> bool:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
 
-    def columns_seen(self, source: SourceNode, rows: Sequence[Any], *, complete: bool) -> bool:
-        """Whether to let the first rows of a source go: every column that is needed behind it is in some of them.
+    def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
+        """Tell whether to let the first rows of a source go: every column that is needed behind it is in some of them.
 
         Stops the run once it is clear that one is in none.
         """
         columns = list(dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row))
         enough = complete or len(rows) >= _LOOK_AHEAD_ROWS
-        begin = (name for name in self._steps if not self._pipeline.before(name))
+        begin = (name for name in self._steps if not self._graph.before(name))
         declared = {name: declared_columns(self._steps[name]) for name in begin}
         try:
-            self._pipeline.check_columns({**declared, source.name: columns})
+            self._graph.check_columns({**declared, source.name: columns})
         except MissingColumnError as exc:
             if enough and rows:
                 self.fail(source, exc)
@@ -191,30 +190,30 @@ class Runner:
         )
 
     def started(self, info: RunInfo) -> None:
-        """A step that is no task begins."""
+        """Tell observers that a step that is no task begins."""
         if self.observers.run_started is not None:
             self.observers.run_started(run=info)
 
     def entered(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node`."""
+        """Count an item of `root` that is at `node`."""
         root.pending += 1
-        if root.before:
+        if root.awaited:
             for each, leading in root.origin.waits.items():
-                root.before[each] += node.name in leading
+                root.awaited[each] += node.name in leading
 
     def send(
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
     ) -> None:
-        """Rows came of an item, at a node: they go on, and the item has been.
+        """Send on the rows that came of an item at a node; the item has been.
 
         Args:
-            only: names of those that follow, where the rows do not go to all.
+            only: names of those downstream, where the rows do not go to all.
             counted: whether they are counted as the node's already.
         """
         if not counted:
             node.stats.rows_out += len(rows)
         if rows:
-            edges = node.followers
+            edges = node.downstream
             if only is not None:
                 edges = [edge for edge in edges if edge.target.name in only]
             for child in item.children(rows):
@@ -224,14 +223,14 @@ class Runner:
         self._left(node, item.root)
 
     def give_up(self, node: Node, item: Item) -> None:
-        """Nothing will come of an item, for the run is being stopped."""
+        """Give an item up, for the run is being stopped."""
         item.root.partial = True
         self._left(node, item.root)
 
     def _left(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node` no more."""
+        """Count off an item of `root` that is at `node` no more."""
         root.pending -= 1
-        if root.before:
+        if root.awaited:
             self._tell_waiting(node, root)
         if not root.pending:
             root.pending = -1  # once
@@ -241,14 +240,14 @@ class Runner:
         """Let go on what waited for an item of `root` that was at `node`, once it was the last."""
         for each, leading in root.origin.waits.items():
             if node.name in leading:
-                root.before[each] -= 1
-                if not root.before[each]:
+                root.awaited[each] -= 1
+                if not root.awaited[each]:
                     at = self._nodes[each]
                     assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
                     at.all_there(root)
 
     def _complete(self, root: Root) -> None:
-        """All that came of a root is where it may leave."""
+        """Let all that came of a root leave."""
         arrived = root.arrived
         if len(arrived) > 1:
             arrived.sort(key=lambda each: each[1])
@@ -264,7 +263,7 @@ class Runner:
             failures.write_row(id, row, error)
 
     def failed_jobs(self, name: str) -> Callable[[Job], object] | None:
-        """What keeps the rows of a task that failed."""
+        """The keeper of a task's failed rows."""
         failures = self._failures_of(name)
         return failures.write if failures is not None else None
 
@@ -288,26 +287,27 @@ class Runner:
                 other.stop()
 
     def satisfied(self, node: Node) -> None:
-        """A step wants no more rows: it is stopped, and with it all that leads nowhere else."""
+        """Stop a step that wants no more rows, and with it all that leads nowhere else."""
         self._idle.add(node)
         found = [node]
         for each in found:  # and what is found on the way
-            for before in each.before:
-                if before not in self._idle and all(edge.target in self._idle for edge in before.followers):
-                    self._idle.add(before)
-                    found.append(before)
+            for other in each.upstream:
+                if other not in self._idle and all(edge.target in self._idle for edge in other.downstream):
+                    self._idle.add(other)
+                    found.append(other)
         for each in found:
             each.retire()
 
     def _leading_to(self, node: Node) -> set[Node]:
+        nodes = list(self._nodes.values())
         found: set[Node] = set()
         waiting = [node]
         while waiting:
             at = waiting.pop()
             if at not in found:
                 found.add(at)
-                waiting += at.before
-                waiting += self._network.collected[at.name].before if at.name in self._network.collected else []
+                into = (at, self._network.collected.get(at.name))
+                waiting += [each for each in nodes if any(edge.target in into for edge in each.downstream)]
         return found
 
     def stop(self) -> None:
@@ -324,10 +324,10 @@ class Runner:
         call_on(self.loop, function, *arguments)
 
     def node_ended(self, node: Node) -> None:
-        """A node will send nothing more."""
-        for edge in node.followers:
+        """Note that a node will send nothing more."""
+        for edge in node.downstream:
             if isinstance(edge.target, Node):
-                edge.target.lead_ended()
+                edge.target.upstream_ended()
         if isinstance(node, SourceNode | GlobalNode):
             for outlet in (*node.origin.gates, *node.origin.outlets):
                 outlet.end_if_done()
@@ -336,19 +336,19 @@ class Runner:
         self._finish_if_over()
 
     def ended(self, info: RunInfo) -> None:
-        """A step that is no task has ended."""
+        """Tell observers that a step that is no task has ended."""
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=info, stats=info.stats, error=None)
 
     def taker_done(self) -> None:
-        """Who takes rows that leave has got the last of them."""
+        """Note that a taker has got the last of the rows that leave."""
         self._taking -= 1
         self._finish_if_over()
 
-    def sink_done(self, sink: SinkAtWork) -> None:
-        """A sink has written its last row. Called in any thread."""
-        if sink in self._network.sinks_at_work:
-            self.call_on_loop(self.ended, sink.info)
+    def sink_done(self, info: RunInfo) -> None:
+        """Note that a sink has written its last row. Called in any thread."""
+        if any(sink.info is info for sink in self._network.sinks_at_work):
+            self.call_on_loop(self.ended, info)
         self.call_on_loop(self.taker_done)
 
     def _finish_if_over(self) -> None:

@@ -70,7 +70,7 @@ def _process_each(function: Callable[[Any], Any]) -> Callable[..., Iterator[list
 
 
 def _rows_of(made: Any) -> list[Row]:
-    """What a function of a row returned, as rows."""
+    """The rows that a function of a row returned."""
     if isinstance(made, dict):
         return [made]
     if made is None:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from ....types import Row
 
-# A lot goes back after this time, so that rows that are done do not wait for those that are not.
-_LOT_SECONDS = 0.02
+# A chunk goes back after this time, so that rows that are done do not wait for those that are not.
+_CHUNK_SECONDS = 0.02
 
 Result: TypeAlias = "tuple[list[Any], GenerationError | None]"
 """What came of a row (rows, or for a router the names of steps), and the error if it failed."""
 
 
 class RowProcessor:
-    """Has a step work on one row at a time.
+    """The work of a step, on one row at a time.
 
     Args:
         step: anything with `process`; for a router, its `destinations` is asked.
@@ -39,9 +39,9 @@ class RowProcessor:
         self._renamed_out = dict(getattr(step, "output_mappings", {}))
         self._required = [] if self._routes else [inputs.get(name, name) for name in required_columns(step.inputs)]
 
-    def lot(self, rows: Sequence[Row]) -> list[Result]:
+    def chunk(self, rows: Sequence[Row]) -> list[Result]:
         """The results of the first of `rows`: as many as its time allows, at least one."""
-        until = time.monotonic() + _LOT_SECONDS
+        until = time.monotonic() + _CHUNK_SECONDS
         results: list[Result] = []
         for row in rows:
             results.append(self.one(row))
@@ -50,7 +50,7 @@ class RowProcessor:
         return results
 
     def one(self, row: Row) -> Result:
-        """What comes of a row."""
+        """Have the step work on one row."""
         try:
             for column in self._required:
                 if column not in row:
@@ -72,7 +72,7 @@ class RowProcessor:
     def _processed(self, row: Row) -> list[Row]:
         given = own_row(row)
         given |= {own: given[column] for own, column in self._renamed_in.items() if column in given}
-        made = [each for lot in self._step.process([given]) for each in lot]
+        made = [each for chunk in self._step.process([given]) for each in chunk]
         for each in made:
             if not isinstance(each, dict):
                 raise TypeError(f"`process` yielded {type(each).__name__} where a row, a dict, is expected")
@@ -86,8 +86,8 @@ class RowProcessor:
 
 
 def all_rows(step: Any, rows: list[Row]) -> list[Row]:
-    """What a step that is given all rows makes of them."""
-    return [row for lot in step.process([own_row(row) for row in rows]) for row in lot]
+    """Have a step work on all rows at once."""
+    return [row for chunk in step.process([own_row(row) for row in rows]) for row in chunk]
 
 
 # In a process of a pool: the processor of the step that it works for.
@@ -123,7 +123,7 @@ def _begin(payload: bytes) -> None:
     _processor = RowProcessor(step)
 
 
-def lot_in_process(rows: Sequence[Row]) -> list[Result]:
-    """As `RowProcessor.lot`, in a process of the pool."""
+def chunk_in_process(rows: Sequence[Row]) -> list[Result]:
+    """Work as `RowProcessor.chunk`, in a process of the pool."""
     assert _processor is not None  # `_begin` has run in every process of the pool
-    return _processor.lot(rows)
+    return _processor.chunk(rows)

@@ -11,18 +11,18 @@ from ...._engine.calls.context import inside
 from ....errors import ConfigurationError, described
 from ..items.lineage import Origin
 from ..items.processing import all_rows
-from .node import LOT_ROWS, Node
+from .node import CHUNK_ROWS, Node
 
 if TYPE_CHECKING:
     from ....types import Row
-    from ..runner import Runner
+    from .node import Run
 
 
 class GlobalNode(Node):
     """A step that is given all rows at once; what it makes begins anew."""
 
-    def __init__(self, runner: Runner, step: Any) -> None:
-        super().__init__(runner, step, "global")
+    def __init__(self, run: Run, step: Any) -> None:
+        super().__init__(run, step, "global")
         self.origin = Origin(step.name)
         self._rows: list[Row] = []
         self._all_given = False
@@ -37,7 +37,7 @@ class GlobalNode(Node):
         return True
 
     def end_of_rows(self) -> None:
-        """The last row has come; see `Taker`."""
+        """Note that the last row has come; see `Taker`."""
         self._all_given = True
         self.pump_soon()
 
@@ -46,12 +46,12 @@ class GlobalNode(Node):
             self._send_made()
         elif not self._all_given or self._begun:
             return
-        elif self.runner.failing:  # rows are missing: what it made of the others would be wrong
+        elif self.run.failing:  # rows are missing: what it made of the others would be wrong
             self._exhaust()
         else:
             self._begun = True
-            future = self._pool.submit(inside(self.runner.context, all_rows), self.step, self._rows)
-            future.add_done_callback(partial(self.runner.call_on_loop, self._guarded, self._worked))
+            future = self._pool.submit(inside(self.run.context, all_rows), self.step, self._rows)
+            future.add_done_callback(partial(self.run.call_on_loop, self._guarded, self._worked))
 
     def _worked(self, done: Any) -> None:
         self._rows = []
@@ -62,19 +62,19 @@ class GlobalNode(Node):
             self._made = deque()
             error = ConfigurationError(f"Step {self.name!r} raised {described(exc)}")
             error.__cause__ = exc
-            self.runner.fail(self, error)
+            self.run.fail(self, error)
         self.pump_soon()
 
     def _send_made(self) -> None:
         assert self._made is not None  # as `pump` saw
-        for _ in range(LOT_ROWS):
+        for _ in range(CHUNK_ROWS):
             if not self._made or self.stopped:
                 self._exhaust()
                 return
             if self.blocked:
                 return
             row = self._made.popleft()
-            self.runner.send(self, self.origin.next_root().item(row), [row])
+            self.run.send(self, self.origin.next_root().item(row), [row])
         self.pump_soon()
 
     def _exhaust(self) -> None:

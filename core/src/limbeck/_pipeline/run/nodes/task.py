@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ...._task.task import Task
     from ....types import Row
     from ..items.lineage import Item
-    from ..runner import Runner
+    from .node import Run
 
 
 class TaskNode(Node):
     """A task: its rows go through the window of its LLM."""
 
-    def __init__(self, runner: Runner, task: Task, ledger: Ledger | None) -> None:
-        super().__init__(runner, task, "task")
-        options = runner.options
+    def __init__(self, run: Run, task: Task, ledger: Ledger | None) -> None:
+        super().__init__(run, task, "task")
+        options = run.options
         asking = task._asking(load=options.ask)  # noqa: SLF001 - as the task itself would
         if options.meter is not None:
             asking = replace(asking, work=options.meter.on(asking.work, task, asking.registry, options.prices))
@@ -36,11 +36,11 @@ class TaskNode(Node):
         config = task.model_dump(mode="json", fallback=str) if ledger is not None else {}
         _, plan = options.reruns.get(task.name, (None, None))
         self.stream = assemble(
-            replace(asking, observers=runner.observers, pipeline=runner.info),
+            replace(asking, observers=run.observers, pipeline=run.info),
             _Waiting(self),
-            Receiver(self._emit, self._finished, runner.failed_jobs(task.name)),
+            Receiver(self._emit, self._finished, run.failed_jobs(task.name)),
             Policy(ordered=False, breaker=backend.breaker_threshold, max_failed=options.max_failed, ask=options.ask),
-            storage=Storage(ledger, config, runner.cache, plan),
+            storage=Storage(ledger, config, run.cache, plan),
             spending=spending_of(asking, options.prices, options.budget),
         )
         self.stats = self.stream.stats
@@ -51,12 +51,12 @@ class TaskNode(Node):
         self.pump_soon()
 
     def _count_in(self) -> None:
-        """The stream counts what it admits."""
+        """Do nothing: the stream counts what it admits."""
 
     def pump(self) -> None:
         if not self.stream.ended:
             self._window.wake()
-        elif not self.leads:
+        elif not self.unended:
             self.end()
 
     def next_row(self) -> Any:
@@ -65,19 +65,19 @@ class TaskNode(Node):
             return EMPTY
         item = self._next()
         if item is None:
-            return EMPTY if self.leads else END
+            return EMPTY if self.unended else END
         self._inside[item.id] = item
         return Identified(item.id, item.row)
 
     def _emit(self, id: str, rows: list[Row]) -> None:
-        self.runner.send(self, self._inside.pop(id), rows, counted=True)
+        self.run.send(self, self._inside.pop(id), rows, counted=True)
 
     def _finished(self, error: BaseException | None) -> None:
         for item in self._inside.values():
             self._let_go(item)
         self._inside.clear()
         if error is not None:
-            self.runner.fail(self, error)
+            self.run.fail(self, error)
         super().stop()
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class TaskNode(Node):
 
 
 class _Waiting:
-    """What waits at a task, as the stream's source."""
+    """The items that wait at a task, as the stream's source."""
 
     def __init__(self, node: TaskNode) -> None:
         self.take = node.next_row
