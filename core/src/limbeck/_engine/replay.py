@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
-from .backend import Backend
+from .backend import Backend, told_nobody
 from .ledger_file import FILE, read_only
 from .portal import portal
 from .stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest
-    from .backend import Result
+    from .backend import Result, Tell
 
 
 class Replay:
@@ -82,7 +82,7 @@ class _ReplayBackend(Backend):
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:  # noqa: ARG002
         return [self._recorded(request) for request in requests]
 
     def _recorded(self, request: GenerationRequest) -> Result:

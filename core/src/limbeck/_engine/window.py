@@ -189,7 +189,8 @@ class Window:
         for unit in units:
             self._started(unit, task, now)
         try:
-            results = await units[0].stream.backend.ask([for_samples(unit) for unit in units])
+            stream = units[0].stream
+            results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
             latency = self._loop.time() - now
             if units[0].stream.ledger is not None:
                 results = await self._kept(units, results, latency)
