@@ -155,7 +155,7 @@ def test_warnings_that_are_errors_cost_no_paid_answer() -> None:  # as all are i
 
 
 @pytest.mark.parametrize(
-    ("count", "read"), [(7, 7), (7.0, 7), ("7", 7), (" 7.0 ", 7), (None, 0), (0, 0)], ids=lambda value: repr(value)
+    ("count", "read"), [(7, 7), (7.0, 7), ("7", 7), (" 7.0 ", 7), (None, 0), (0, 0)], ids=repr
 )
 def test_a_count_of_tokens_is_read_in_every_form_that_is_one(count: Any, read: int) -> None:
     response = GenerationResponse(

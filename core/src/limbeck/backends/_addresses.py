@@ -40,7 +40,7 @@ class ServerAddress:
         except ValueError:
             usable = False
         if not usable or any(character.isspace() or not character.isprintable() for character in url.strip()):
-            raise ConfigurationError(f"{name} must be an address such as {example!r}, not {shown!r}.")
+            raise ConfigurationError(f"{name} must be a URL such as {example!r}, not {shown!r}.")
         if "@" in parts.netloc:
             raise ConfigurationError(
                 f"{name} holds a user name or a password, and it is stored with a run. Take it out; use `api_key`."
