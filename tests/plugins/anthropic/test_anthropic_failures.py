@@ -247,7 +247,7 @@ def test_a_server_that_is_not_there_is_transient(ask: Callable[..., GenerationRe
         b'"text"',
         b"{}",
         b'{"content": null, "stop_reason": "end_turn"}',
-        b'{"content": ["text"], "stop_reason": "end_turn"}',
+        b'{"content": [7], "stop_reason": "end_turn"}',
         b'{"content": [{"type": "text"}], "stop_reason": "end_turn"}',
         b'{"content": [], "stop_reason": null}',
         b"<html>Welcome to the hotel's network</html>",

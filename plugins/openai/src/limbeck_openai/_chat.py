@@ -170,7 +170,7 @@ def _is_error(payload: Any) -> bool:
 
 
 def _has_words(payload: dict[str, Any]) -> bool:
-    return any(payload.get(name) for name in ("message", "detail", "msg", "errors"))
+    return any(payload.get(name) for name in ("message", "detail", "msg", "errors", "code"))
 
 
 def _innermost(exc: BaseException) -> str:

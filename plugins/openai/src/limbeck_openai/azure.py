@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from limbeck.types import GenerationRequest, GenerationResponse
 
-    from ._chat import Chat
+    from ._chat import Chat  # noqa: TC004 - pydantic leaves the type of a private attribute alone
 
 
 class AzureOpenAILLM(LLM):

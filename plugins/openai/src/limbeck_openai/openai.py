@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from limbeck.types import BatchIntent, BatchSearch, BatchStatus, GenerationRequest, GenerationResponse
 
     from ._batches import Batches
-    from ._chat import Chat
+    from ._chat import Chat  # noqa: TC004 - pydantic leaves the type of a private attribute alone
     from ._request import ChatQuery
 
 _OPENAI = "https://api.openai.com/v1"
