@@ -75,7 +75,7 @@ def test_a_status_becomes_its_error_after_one_request(
         ({"ratelimit": '"api";r=0;t=55'}, 55.0),
         ({"ratelimit": '"api";r=3;t=55'}, None),
         ({"retry-after": "soon"}, None),
-        ({"retry-after": "-1"}, None),
+        ({"retry-after": "-1"}, 0.0),
         ({"retry-after": "inf"}, None),
         ({}, None),
     ],

@@ -7,7 +7,7 @@
 - `guard`: bounds what a client of `httpx` or `httpx2` reads, and keeps its requests on their host.
 - `completion_in`, `decoded`, `events_in` and their like: a body of JSON or of server-sent events, whichever came.
 - `text_in`, `reasoning_in`, `chat_usage`, `tokens_in`: the parts of an answer, whatever shape they have.
-- `Refusal`, `read_refusal`: what an error body says, and whether it says that the account has no credit.
+- `Refusal`, `read_refusal`, `is_error_body`: what an error body says, of the account's credit too.
 - `import_sdk`, `typed_cause`: an SDK at its first use, and the typed error under one of its own.
 
 A provider need not repair what is odd beside an answer's text: the engine keeps the text, leaves out what cannot be
@@ -22,7 +22,7 @@ from ._clients import ClientPerLoop
 from ._guard import guard, typed_cause
 from ._legible import legible, legible_usage, tokens_in
 from ._parts import chat_usage, reasoning_in, text_in
-from ._refusals import Refusal, read_refusal
+from ._refusals import Refusal, is_error_body, read_refusal
 from ._sdks import import_sdk
 from ._secrets import Secrets, find_key, is_secret_name, refuse_secrets
 from ._waits import quota_of, seconds_to_wait
@@ -40,6 +40,7 @@ __all__ = [
     "find_key",
     "guard",
     "import_sdk",
+    "is_error_body",
     "is_event_stream",
     "is_secret_name",
     "legible",

@@ -91,6 +91,20 @@ def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
     )
 
 
+def is_error_body(body: Any, *, answer: str) -> bool:
+    """Whether the body of a successful response is an error: gateways have sent their 200 before they fail.
+
+    Args:
+        body: its JSON value. answer: the name under which an answer would stand.
+    """
+    if isinstance(body, list):
+        return any(isinstance(item, dict) and bool(item.get("error")) for item in body)
+    if not isinstance(body, dict):
+        return False
+    names = () if body.get(answer) else ("message", "detail", "msg", "errors", "code")
+    return any(body.get(name) for name in ("error", *names))
+
+
 def _message(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         return value

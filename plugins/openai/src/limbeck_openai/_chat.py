@@ -16,6 +16,7 @@ from limbeck.backends import (
     completion_in,
     decoded,
     guard,
+    is_error_body,
     quota_of,
     read_refusal,
     typed_cause,
@@ -130,7 +131,7 @@ class Chat:
         if isinstance(payload, str):
             shown = self._secrets.redact(payload)[:_LONGEST_BODY_SHOWN]
             raise TransientError(f"{self._server} answered with something that is not a completion: {shown!r}")
-        if _is_error(payload):  # gateways that have sent their 200 before they fail
+        if is_error_body(payload, answer="choices"):  # gateways that have sent their 200 before they fail
             failure = self.refused(200, payload, model=model, headers=headers)
             if isinstance(payload, dict):
                 failure.usage, failure.model = chat_usage(payload.get("usage")), model_in(payload)
@@ -160,17 +161,6 @@ class Chat:
         failure = failure_of(said, headers or {}, server=self._server, model=model)
         failure.quota = quota_of(headers.raw) if headers is not None else None
         return failure
-
-
-def _is_error(payload: Any) -> bool:
-    """Whether a successful response holds an error: beside an answer, only what stands under `error` is one."""
-    if not isinstance(payload, dict):
-        return isinstance(payload, list) and any(isinstance(item, dict) and item.get("error") for item in payload)
-    return bool(payload.get("error") or (not payload.get("choices") and _has_words(payload)))
-
-
-def _has_words(payload: dict[str, Any]) -> bool:
-    return any(payload.get(name) for name in ("message", "detail", "msg", "errors", "code"))
 
 
 def _innermost(exc: BaseException) -> str:
