@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 from ..errors import ConfigurationError
 from ._secrets import is_secret_name
+
+_LONG = 8  # characters: a shorter value may be a part of any message
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,10 @@ class ServerAddress:
 
     @property
     def secrets(self) -> list[str]:
-        """The values in the query, which no message may show."""
-        return [value for _, value in parse_qsl(self.query)]
+        """What of the query no message may show: what has a secret's name, and what is long, as sent and as meant."""
+        pairs = parse_qsl(self.query)
+        hidden = [value for name, value in pairs if is_secret_name(name) or len(value) >= _LONG]
+        return [form for value in hidden for form in (value, quote_plus(value), quote(value))]
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -11,6 +11,25 @@ _THOUGHTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _THOUGHT_KEYS = ("thinking", "reasoning", "text", "summary", "content", "reasoning_content")
 
 
+def messages_in(body: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The choices of a chat completion that hold a message, each with it.
+
+    A single choice may stand without a list, a message may be a text, and a choice may have `text` in place of one.
+    """
+    choices = body.get("choices") if isinstance(body, dict) else None
+    given = choices if isinstance(choices, list) else [choices]
+    found = ((choice, _message_of(choice)) for choice in given if isinstance(choice, dict))
+    return [(choice, message) for choice, message in found if message is not None]
+
+
+def _message_of(choice: dict[str, Any]) -> dict[str, Any] | None:
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    content = choice.get("text") if message is None else message
+    return None if content is None else {"content": content}
+
+
 def text_in(content: Any) -> str | None:
     """The text of a message's `content`: a text, parts of which some are text, texts; None where there is none.
 

@@ -102,6 +102,22 @@ def _sendable(key: str, name: str) -> str:
     return key
 
 
+def check_headers(headers: Any, *, owner: str) -> None:
+    """Raise where `extra_headers` of `generation_kwargs` cannot be sent as headers.
+
+    Raises:
+        ConfigurationError: a name or a value holds a line end or a letter that no header can hold.
+    """
+    for name, value in headers.items() if isinstance(headers, Mapping) else ():
+        odd = next((each for each in f"{name}{value}" if not (" " <= each <= "~" or each == "\t")), None)
+        if odd is not None:
+            what = unicodedata.name(odd, f"U+{ord(odd):04X}").lower()
+            raise ConfigurationError(
+                f"`extra_headers` in `generation_kwargs` of `{owner}`: {str(name)!r} or its value holds a character "
+                f"that no header can hold ({what})."
+            )
+
+
 def is_secret_name(name: str) -> bool:
     """Whether a header, a parameter or a field by this name would hold a secret (`X-Api-Key`, `access_token`, …)."""
     words = [word.lower() for word in _WORD.findall(name)]

@@ -6,7 +6,7 @@ import inspect
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import refuse_secrets
+from limbeck.backends import check_headers, refuse_secrets
 from limbeck.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def _check_values(parameters: Mapping[str, Any], owner: str) -> None:
                 f"`{owner}`: a tool is in OpenAI's form, with 'function'; Anthropic's is "
                 "{'name': ..., 'description': ..., 'input_schema': ...}."
             )
+    check_headers(parameters.get("extra_headers"), owner=owner)
     refuse_secrets(parameters, owner=owner, remedy=_FOR_SECRETS)
 
 

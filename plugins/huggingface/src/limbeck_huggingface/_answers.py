@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import chat_usage, events_in, reasoning_in, text_in
+from limbeck.backends import chat_usage, events_in, messages_in, reasoning_in, text_in
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
 
@@ -28,10 +28,12 @@ def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
         ContentFilteredError: the answer was withheld.
             Both have the tokens that the server counted all the same.
     """
-    choice = _first_choice(body)
-    message, usage, model = choice.get("message"), chat_usage(body.get("usage")), _model(body.get("model"))
-    if not isinstance(message, dict):
-        raise TransientError("The server's answer has a choice without a message.", usage=usage, model=model)
+    fields = body if isinstance(body, dict) else {}
+    usage, model = chat_usage(fields.get("usage")), _model(fields.get("model"))
+    messages = messages_in(fields)
+    if not messages:
+        raise TransientError("The server's answer has no choices with a message.", usage=usage, model=model)
+    choice, message = messages[0]
     content = message.get("content")
     text = text_in(content)
     finish_reason = choice.get("finish_reason")
@@ -51,13 +53,6 @@ def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
         logprobs=choice.get("logprobs"),
     )
     return GenerationResponse(generations=[generation], usage=usage, model=model, quota=quota)
-
-
-def _first_choice(body: Any) -> dict[str, Any]:
-    choices = body.get("choices") if isinstance(body, dict) else None
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
-    raise TransientError("The server's answer has no choices.")
 
 
 def _model(model: Any) -> str | None:

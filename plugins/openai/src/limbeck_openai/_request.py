@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from limbeck.backends import refuse_secrets
+from limbeck.backends import check_headers, refuse_secrets
 from limbeck.errors import BadRequestError, ConfigurationError, did_you_mean
 
 from ._sdk import import_sdk
@@ -113,6 +113,7 @@ def check_parameters(generation_kwargs: Mapping[str, Any], *, owner: str) -> Non
                 f"A parameter that only your server knows goes into `extra_body={{{name!r}: …}}`."
             )
         _check_value(name, value, owner)
+    check_headers(generation_kwargs.get("extra_headers"), owner=owner)
     refuse_secrets(generation_kwargs, owner=owner, remedy=_FOR_SECRETS)
 
 

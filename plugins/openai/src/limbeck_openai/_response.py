@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import chat_usage, reasoning_in, text_in
+from limbeck.backends import chat_usage, messages_in, reasoning_in, text_in
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse
 
@@ -34,9 +34,9 @@ def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | Non
     """
     fields = payload if isinstance(payload, dict) else {}
     choices, usage, model = fields.get("choices"), chat_usage(fields.get("usage")), model_in(fields)
-    if not isinstance(choices, list) or not choices:
+    if not choices:
         raise TransientError(f"{server} answered without any choices.", usage=usage, model=model)
-    messages = [(choice, choice["message"]) for choice in choices if _is_readable(choice)]
+    messages = [(choice, message) for choice, message in messages_in(fields) if not _is_broken_off(choice)]
     if not messages:
         raise TransientError(f"{server} answered with choices that hold no message.", usage=usage, model=model)
     generations = [_generation(choice, message) for choice, message in messages if not _is_refused(choice, message)]
@@ -47,11 +47,9 @@ def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | Non
     return GenerationResponse(generations=generations[:asked], usage=usage, model=model, quota=quota)
 
 
-def _is_readable(choice: Any) -> bool:
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        return False
+def _is_broken_off(choice: Mapping[str, Any]) -> bool:
     reason = choice.get("finish_reason")
-    return not isinstance(reason, str) or reason not in _BROKEN_OFF
+    return isinstance(reason, str) and reason in _BROKEN_OFF
 
 
 def _is_refused(choice: Mapping[str, Any], message: Mapping[str, Any]) -> bool:

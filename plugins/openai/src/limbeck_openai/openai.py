@@ -107,6 +107,7 @@ class OpenAILLM(LLM):
         """
         import_sdk()
         self._key()
+        self._account()
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
@@ -165,11 +166,12 @@ class OpenAILLM(LLM):
         from ._chat import Chat, http_client, timeouts
 
         address, key = self._address(), self._key()
+        organization, project = self._account()
         client = openai.AsyncOpenAI(
             api_key=key,
             base_url=address.url,
-            organization=self.organization,
-            project=self.project,
+            organization=organization,
+            project=project,
             max_retries=0,
             timeout=timeouts(self.timeout),
             http_client=http_client(
@@ -190,6 +192,13 @@ class OpenAILLM(LLM):
         else:
             address = checked_address(from_environment, name="`OPENAI_BASE_URL`")
         return address if self.url_query is None else ServerAddress(address.url, self.url_query.get_secret_value())
+
+    def _account(self) -> tuple[str | None, str | None]:
+        """The organization and the project, which travel as headers."""
+        return (
+            find_key(self.organization, "OPENAI_ORG_ID", field="organization"),
+            find_key(self.project, "OPENAI_PROJECT_ID", field="project"),
+        )
 
     def _key(self) -> str:
         if key := find_key(self.api_key.get_secret_value() if self.api_key else None, "OPENAI_API_KEY"):
