@@ -53,7 +53,7 @@ def _blocks(content: Any) -> list[dict[str, Any]] | None:
         return None
     blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
     kept = [block for block in blocks if isinstance(block, dict)]
-    texts = [block for block in kept if block.get("type") == "text"]
+    texts = [block for block in kept if _is_text(block)]
     if (blocks and not kept) or (texts and all(block.get("text") is None for block in texts)):
         return None
     return kept
@@ -66,7 +66,7 @@ def model_in(message: Mapping[str, Any]) -> str | None:
 
 
 def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
-    texts = [text_in(block.get("text")) or "" for block in content if block.get("type", "text") == "text"]
+    texts = [text_in(block.get("text")) or "" for block in content if _is_text(block)]
     thoughts = [reasoning_in(block.get("thinking")) for block in content if block.get("type") == "thinking"]
     calls = tuple(_tool_call(block) for block in content if block.get("type") == "tool_use")
     said = [thought for thought in thoughts if thought]  # a block whose thinking the model keeps to itself is empty
@@ -77,6 +77,12 @@ def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
         reasoning=odd[0] if odd else "\n\n".join(said) or None,  # the engine leaves out what is odd, and says so
         tool_calls=calls or None,
     )
+
+
+def _is_text(block: Mapping[str, Any]) -> bool:
+    """Whether a block is one of text; one that says of no kind to be is, where it has a text."""
+    kind = block.get("type")
+    return kind == "text" or (not isinstance(kind, str) and "text" in block)
 
 
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
