@@ -7,6 +7,7 @@ with wire_server(Raw(body=b"{nope")) as server:
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 import math
 import random
@@ -16,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from limbeck import Pipeline
+from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
 from support.loopback import serving
 from support.questions import METADATA, Ask, questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import pytest
 
 ODD_COUNTS = [-35, 1.5, math.nan, math.inf, 10**400, "many", [7], {"n": 7}, True]
 ODD_VALUES: list[Any] = [
@@ -192,7 +198,7 @@ def faults(make_llm: Callable[[WireServer], Any], answers: Sequence[Spoiled], te
     found = []
     for answer, row in zip(answers, rows, strict=True):
         error = row[METADATA].get("error_ask")
-        if answer.keeps_text and row["answer"] != text:
+        if answer.keeps_text and text not in (row["answer"] or ""):
             found.append(f"{answer.what}: the text became {row['answer']!r}, {error}")
         elif error is not None and error["type"] not in _TYPES:
             found.append(f"{answer.what}: {error}")
@@ -206,3 +212,45 @@ def _names(cls: type[Any]) -> set[str]:
 
 
 _TYPES = _names(GenerationError) - {"GenerationError", "BackendError"}
+
+
+# Rules of the wire
+
+
+def bomb(unpacked: int) -> Raw:
+    """A small answer that unpacks to so many bytes."""
+    return Raw(body=gzip.compress(b" " * unpacked, 6), headers={"content-encoding": "gzip"})
+
+
+def redirect(to: str, *, status: int = 307) -> Raw:
+    """An answer that sends the request on."""
+    return Raw(body=b"", status=status, headers={"location": to})
+
+
+def as_another_host(url: str) -> str:
+    """The same address under another name."""
+    return url.replace("127.0.0.1", "localhost")
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged by anybody but the server."""
+    return [record.getMessage() for record in caplog.records if record.name != "aiohttp.access"]
+
+
+def leaks(secret: str, llm: Any, folder: Path) -> list[str]:
+    """Where a secret can be read after a run of one row: rows, files of the run, the backend as text and as data.
+
+    Args:
+        llm: a backend at a server that answers. folder: for the run.
+    """
+    pipeline = Pipeline([{"question": "0"}], Ask(llm=llm))
+    rows = pipeline.run(run_dir=folder).to_list()
+    assert [row["answer"] for row in rows] == ["paid"]
+    texts = {
+        "a row": str(rows),
+        "the repr": repr(llm),
+        "the identity": str(llm.identity),
+        "the configuration": str(config_of(llm)),
+        **{str(path): path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file()},
+    }
+    return [place for place, text in texts.items() if secret in text]

@@ -52,9 +52,9 @@ def one_at_a_time(server: WireServer) -> OpenAILLM:
 
 def told_of(server: WireServer, words: str) -> Any:
     """The stream of one row, whose text is kept, with a warning in these words."""
-    with pytest.warns(LimbeckWarning, match=words):
+    with pytest.warns(LimbeckWarning, match=words):  # noqa: PT031 - it is told while the rows are taken
         stream = Ask(llm=llm_at(server)).run(questions(1))
-        assert [row["answer"] for row in stream] == ["paid"]  # noqa: PT031 - it is told while the rows are taken
+        assert [row["answer"] for row in stream] == ["paid"]
     return stream
 
 

@@ -80,9 +80,9 @@ def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
 
 
 def _is_text(block: Mapping[str, Any]) -> bool:
-    """Whether a block is one of text; one that says of no kind to be is, where it has a text."""
+    """Whether a block is one of text, or has a text though it says to be of an unknown kind."""
     kind = block.get("type")
-    return kind == "text" or (not isinstance(kind, str) and "text" in block)
+    return kind == "text" or ("text" in block and kind not in ("thinking", "redacted_thinking"))
 
 
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:

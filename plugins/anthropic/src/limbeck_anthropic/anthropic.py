@@ -18,6 +18,7 @@ from limbeck.backends import (
     decoded,
     find_key,
     import_sdk,
+    is_error_body,
     is_event_stream,
     quota_of,
     typed_cause,
@@ -335,7 +336,7 @@ class AnthropicLLM(LLM):
     def _read(self, response: httpx2.Response, client: AsyncAnthropic) -> GenerationResponse:
         try:
             message = _message(response)
-            if message.get("type") != "error":
+            if message.get("type") != "error" and not is_error_body(message, answer="content"):
                 return response_of(message, quota=quota_of(response.headers))
         except (ValueError, LookupError, TypeError, AttributeError):
             message = {}
@@ -366,6 +367,8 @@ def _message(response: httpx2.Response) -> dict[str, Any]:
     if is_event_stream(response.content):
         return message_of_events(response.content)
     message = decoded(response.content)
+    if isinstance(message, list) and is_error_body(message, answer="content"):
+        message = message[0]
     if not isinstance(message, dict):
         raise TypeError
     return message
