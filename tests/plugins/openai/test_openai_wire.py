@@ -132,6 +132,11 @@ def test_what_is_no_secret_in_a_query_tells_servers_apart_and_a_secret_does_not(
     assert one == other_token
 
 
+def test_two_queries_that_differ_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="another in `url_query`"):
+        llm_at("http://localhost/v1?a=1", url_query=SecretStr("a=2"))
+
+
 def test_a_copy_with_other_parameters_keeps_the_query() -> None:
     from limbeck._task.rerunning import with_parameters
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 from ..errors import ConfigurationError
 from ._secrets import is_secret_name
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 _LONG = 8  # characters: a shorter value may be a part of any message
 
@@ -48,6 +51,21 @@ class ServerAddress:
                 f"{name} holds a user name or a password, and it is stored with a run. Take it out; use `api_key`."
             )
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.query)
+
+    def query_beside(self, given: SecretStr | None, *, name: str) -> SecretStr:
+        """This address's query, for the field `url_query`.
+
+        Args:
+            given: the field. name: what the address was given as.
+
+        Raises:
+            ConfigurationError: there are two, and they differ.
+        """
+        if given is not None and given.get_secret_value() != self.query:
+            raise ConfigurationError(f"There is a query in {name} and another in `url_query`. Keep one of them.")
+        from pydantic import SecretStr
+
+        return SecretStr(self.query)
 
     @property
     def secrets(self) -> list[str]:

@@ -50,7 +50,7 @@ def typed_cause(exc: BaseException) -> GenerationError | None:
         if isinstance(cause, GenerationError):
             return cause
         seen.add(id(cause))
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__  # not the context: that may be an earlier failure, which a caller is handling
     return None
 
 

@@ -105,7 +105,7 @@ class AnthropicLLM(LLM):
             address = _checked_address(self.base_url, "base_url")
             self.base_url = address.url
             if address.query:
-                self.url_query = SecretStr(address.query)
+                self.url_query = address.query_beside(self.url_query, name="`base_url`")
 
     @property
     def model_name(self) -> str:

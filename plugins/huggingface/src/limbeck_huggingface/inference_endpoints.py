@@ -127,7 +127,7 @@ class InferenceEndpointsLLM(LLM):
             address = ServerAddress.of(self.base_url, name="`base_url`", example="http://localhost:8080")
             self.base_url = address.url
             if address.query:
-                self.url_query = SecretStr(address.query)
+                self.url_query = address.query_beside(self.url_query, name="`base_url`")
         through_hub = bool(self.model_id and not self.base_url)
         needs = {
             "endpoint_namespace": ("endpoint_name", self.endpoint_namespace and not self.endpoint_name),

@@ -76,7 +76,7 @@ class AzureOpenAILLM(LLM):
             address = checked_address(self.azure_endpoint, name="`azure_endpoint`")
             self.azure_endpoint = address.url
             if address.query:
-                self.url_query = SecretStr(address.query)
+                self.url_query = address.query_beside(self.url_query, name="`azure_endpoint`")
 
     @property
     def model_name(self) -> str:

@@ -83,7 +83,7 @@ class OpenAILLM(LLM):
             address = checked_address(self.base_url, name="`base_url`")
             self.base_url = address.url
             if address.query:
-                self.url_query = SecretStr(address.query)
+                self.url_query = address.query_beside(self.url_query, name="`base_url`")
 
     @property
     def model_name(self) -> str:
