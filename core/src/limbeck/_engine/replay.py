@@ -12,12 +12,12 @@ from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
 from .ledger.file import FILE, read_only
 from .ledger.stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
-from .online.backend import Backend
+from .online.backend import Backend, told_nobody
 from .threads.portal import portal
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest
-    from .calls.parties import Result
+    from .calls.parties import Result, Tell
 
 
 class Replay:
@@ -82,7 +82,7 @@ class _ReplayBackend(Backend):
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:  # noqa: ARG002
         return [self._recorded(request) for request in requests]
 
     def _recorded(self, request: GenerationRequest) -> Result:

@@ -361,7 +361,9 @@ class _Line:
                 if len(results.answers) >= _LOT:
                     await self._commit(batch, results)
                     self._give(batch, results)
-                checked = result if isinstance(result, Exception) else self._stream.backend.judged(result)
+                checked = (
+                    result if isinstance(result, Exception) else self._stream.backend.judged(result, self._stream.tell)
+                )
                 if isinstance(checked, GenerationResponse):
                     results.answers[custom_id] = checked
                 else:

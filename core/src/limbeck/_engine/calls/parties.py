@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
 """What comes of one request."""
+Tell: TypeAlias = "Callable[[str], object]"
+"""Takes a word for what was left out of an answer."""
 
 
 class UnitSender(Protocol):
@@ -50,11 +52,11 @@ class Answerer(Protocol):
     @property
     def endpoint(self) -> str: ...
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def ask(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
         """Send requests together, once; never raises but when cancelled."""
         ...
 
-    def judged(self, result: Any) -> Result:
+    def judged(self, result: Any, tell: Tell) -> Result:
         """What a backend returned, once it is known to be a response."""
         ...
 
@@ -101,6 +103,10 @@ class Requester(Protocol):
 
     def attached(self, wake: Callable[[], object]) -> None:
         """A window has taken it in, and is told by `wake` when there may be something to send."""
+        ...
+
+    def tell(self, word: str) -> None:
+        """Warn that a part of an answer was left out."""
         ...
 
     def next_unit(self) -> Unit | None:

@@ -10,9 +10,10 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...backends import legible, legible_usage
 from ...errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
 from ...protocols import check_batch_api, check_llm
-from ...types import Capabilities, Generation, GenerationResponse, Quota, Usage
+from ...types import Capabilities, Generation, GenerationResponse
 from ..calls.keys import Keyring, identity_of
 from ..limits.allowances import batched, setting, wait_of
 from ..limits.retry import Retry
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ...types import GenerationRequest
-    from ..calls.parties import RequestWindow, Result
+    from ..calls.parties import RequestWindow, Result, Tell
     from ..threads.portal import Portal
+
+
+def told_nobody(_word: str) -> None:
+    """Nobody is there to be told."""
 
 
 class Backend:
@@ -80,16 +85,16 @@ class Backend:
         """Which server and model this is, in a form that holds in another process too."""
         return json.dumps([self.identity.get(name) for name in ("provider", "base_url", "model_name")])
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
         if self._batches:
-            return await self._ask_batch(requests)
+            return await self._ask_batch(requests, tell)
         task = asyncio.current_task()
         try:
-            return [_checked(await self._within_timeout(requests[0]))]
+            return [_checked(await self._within_timeout(requests[0]), tell)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             _reraise_cancellation(exc, task)
-            return [self.typed(exc)]
+            return [self.typed(exc, tell)]
 
     async def _within_timeout(self, request: GenerationRequest) -> Any:
         """The answer, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time."""
@@ -127,7 +132,7 @@ class Backend:
             task.cancel()
         self._watch = None
 
-    async def _ask_batch(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def _ask_batch(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
         task = asyncio.current_task()
         try:
             results = list(await self._in_thread(self.llm.generate_batch, requests))
@@ -135,25 +140,27 @@ class Backend:
                 raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
             _reraise_cancellation(exc, task)
-            error = self.typed(exc)
+            error = self.typed(exc, tell)
             others = len(requests) - 1
             return [error, *[_without_usage(error)] * others] if others else [error]
-        return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in results]
+        return [
+            self.typed(result, tell) if isinstance(result, Exception) else self.judged(result, tell)
+            for result in results
+        ]
 
-    def judged(self, result: Any) -> Result:
+    def judged(self, result: Any, tell: Tell = told_nobody) -> Result:
         """What a backend returned, once it is known to be a response."""
         try:
-            return _checked(result)
+            return _checked(result, tell)
         except BackendError as exc:
             return exc
 
-    def typed(self, error: BaseException) -> GenerationError | LedgerError:
+    def typed(self, error: BaseException, tell: Tell = told_nobody) -> GenerationError | LedgerError:
         """What a backend raised, as one of the types that the engine tells apart."""
         if isinstance(error, LedgerError):
             return error
         if isinstance(error, GenerationError) and has_message(error):
-            usage: Any = error.usage
-            return _readable(error) if usage is None or _are_tokens(usage) else _uncounted(error, usage)
+            return _readable(error, tell)
         if isinstance(error, TimeoutError):
             return TransientError(f"No answer within {self.timeout:g} seconds.")
         typed = BackendError(described(error))
@@ -187,13 +194,16 @@ def _running_task() -> asyncio.Task[Any] | None:
         return None
 
 
-def _readable(error: GenerationError) -> GenerationError:
+def _readable(error: GenerationError, tell: Tell) -> GenerationError:
     """The error without what the engine cannot read of it: it may be of a class of the backend's."""
     if getattr(error, "retry_after", None) is not None:
         error.retry_after = wait_of(error.retry_after)  # type: ignore[attr-defined]  # it has it
     for name in ("raw", "model"):
         if not isinstance(getattr(error, name), str | None):
             setattr(error, name, None)
+    error.usage, odd = legible_usage(error.usage)
+    if odd:
+        tell(odd)
     return error
 
 
@@ -209,56 +219,27 @@ def _without_usage(error: GenerationError | LedgerError) -> GenerationError | Le
     return free
 
 
-def _uncounted(error: GenerationError, usage: object) -> BackendError:
-    """In place of an error whose tokens cannot be counted."""
-    what = usage if isinstance(usage, Usage) else type(usage).__name__
-    return BackendError(f"The backend's {type(error).__name__} has {what} as its `usage`: {error}")
-
-
-_TEXT = (str, type(None))
-_RESPONSE_PARTS: tuple[tuple[str, Any], ...] = (
-    ("generations", (list, tuple)),
-    ("usage", (Usage, type(None))),
-    ("quota", (Quota, type(None))),
-    ("model", _TEXT),
-)
-_GENERATION_PARTS: tuple[tuple[str, Any], ...] = (("text", _TEXT), ("finish_reason", _TEXT), ("reasoning", _TEXT))
 _MOST = 2**63  # what the ledger can hold
 
 
-def _checked(response: Any) -> GenerationResponse:
-    """The response, once all its parts are what they should be: a backend may be anybody's."""
+def _checked(response: Any, tell: Tell) -> GenerationResponse:
+    """The response with all that can be read of it: a backend may be anybody's, and its texts are paid for."""
     if not isinstance(response, GenerationResponse):
         raise BackendError(f"The backend returned {type(response).__name__}, not a GenerationResponse.")
-    fault = _fault_of(response, _RESPONSE_PARTS, "response")
-    if fault is not None:
-        raise BackendError(fault)
-    if response.usage is not None and not _are_tokens(response.usage):
-        raise BackendError(f"The backend's `usage` holds what are no numbers of tokens: {response.usage}.")
-    generations: Any = response.generations
-    for generation in generations:
-        if not isinstance(generation, Generation):
-            fault = f"The backend's `generations` hold {type(generation).__name__}, not Generation."
-        else:
-            fault = _fault_of(generation, _GENERATION_PARTS, "generation")
-        if fault is not None:
-            raise BackendError(fault, usage=response.usage)
-    return response
-
-
-def _fault_of(whole: Any, parts: tuple[tuple[str, Any], ...], what: str) -> str | None:
-    for name, kinds in parts:
-        part = getattr(whole, name)
-        if not isinstance(part, kinds):
-            return f"The backend's {what} has {type(part).__name__} as its `{name}`."
-    return None
-
-
-def _are_tokens(usage: Any) -> bool:
-    if not isinstance(usage, Usage):
-        return False
-    counts: tuple[Any, ...] = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
-    return all(isinstance(count, int) and 0 <= count < _MOST for count in counts)
+    given: Any = response.generations
+    if not isinstance(given, list | tuple):
+        raise BackendError(f"The backend's response has {type(given).__name__} as its `generations`.")
+    whole, left_out = legible(response)
+    for word in left_out:
+        tell(word)
+    for before, generation in zip(given, whole.generations, strict=True):
+        if not isinstance(before, Generation):
+            fault = f"The backend's `generations` hold {type(before).__name__}, not Generation."
+            raise BackendError(fault, usage=whole.usage)
+        if generation.text is None and before.text is not None:
+            fault = f"The backend's generation has {type(before.text).__name__} as its `text`."
+            raise BackendError(fault, usage=whole.usage)
+    return whole
 
 
 _backends: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()

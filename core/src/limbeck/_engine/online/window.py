@@ -216,7 +216,7 @@ class Window:
             stream.started(unit)
         stream.running.add(task)
         try:
-            results = await stream.backend.ask([for_samples(unit) for unit in units])
+            results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
             latency = self._loop.time() - now
             if stream.ledger is not None:
                 results = await _kept(units, results, latency)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from ...errors import (
     GenerationError,
     IncompleteResponseError,
     LedgerError,
+    LimbeckWarning,
     RateLimitError,
     RowError,
 )
@@ -80,6 +82,7 @@ class Stream:
         self._n = work.num_generations
         self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
+        self._told: set[str] = set()
         self._exhausted = False
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
@@ -221,6 +224,20 @@ class Stream:
                 cost=self._accounting.cost_of(unit, response),
             )
         )
+
+    def tell(self, word: str) -> None:
+        """Warn, once a run for each part of an answer, that it could not be read and was left out."""
+        part = word.partition(",")[0]
+        if part in self._told:
+            return
+        self._told.add(part)
+        message = (
+            f"The backend of {self.info.task!r} gave an answer with {word}. It could not be read and was left out; the "
+            "text is kept. Further answers like it are not told."
+        )
+        with suppress(LimbeckWarning):  # the user has made warnings errors, but the answer is paid for
+            # Not `warn`, which tells a text once a process.
+            warnings.warn_explicit(message, LimbeckWarning, __file__, 1)
 
     def answered(self, unit: Unit, response: GenerationResponse, latency: float) -> Unit | None:
         """Give the samples of `unit` their generations; returns a unit that asks for those still missing."""
