@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal, Self
@@ -358,10 +359,29 @@ class Patterned(BaseModel):
     a: str = Field(pattern=ENDLESS)
 
 
+class PatternedForPython(BaseModel, regex_engine="python-re"):
+    a: str | None = Field(pattern=ENDLESS)
+
+
+class PatternedInside(BaseModel):
+    of: list[PatternedForPython]
+
+
+class Compiled(BaseModel):
+    a: str = Field(pattern=re.compile(ENDLESS))
+
+
+class Flagged(BaseModel):
+    a: str = Field(pattern=re.compile("^a+$", re.IGNORECASE))
+
+
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
         (Patterned, {"a": AS}),
+        (PatternedForPython, {"a": AS}),
+        (PatternedInside, {"of": [{"a": AS}]}),
+        (Compiled, {"a": AS}),
         (Patterned.model_json_schema(), {"a": AS}),
         (on_text(ENDLESS), {"a": AS}),
         (on_names(ENDLESS), {AS: 1}),
@@ -384,6 +404,12 @@ def test_a_pattern_that_only_backtracking_can_read_is_stopped() -> None:
     assert conform('{"a": "aaa"}', on_text(LOOKING)) == '{"a": "aaa"}'
     with pytest.raises(SchemaError, match="more than a second"):
         conform(json.dumps({"a": "a" * 200 + "!"}), on_text(LOOKING))
+
+
+@pytest.mark.parametrize("model", [Patterned, PatternedForPython, Compiled, Flagged])
+def test_a_models_pattern_lets_through_what_fits(model: Any) -> None:
+    assert conform('{"a": "aaa"}', model) == '{"a": "aaa"}'
+    assert model is not Flagged or conform('{"a": "AA"}', model) == '{"a": "AA"}'
 
 
 def test_patterns_hold_as_they_are_meant() -> None:

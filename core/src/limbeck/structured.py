@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from ._found_json import found_json, why_none
 from ._json_schema import compiled
-from .errors import ConfigurationError, SchemaError, described
+from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
     from ._found_json import Found
@@ -91,6 +91,8 @@ def _conforming(text: str, schema: Any) -> str:
 
 
 def _of_model(model: type[BaseModel], found: Found) -> str:
+    if _may_backtrack(model):
+        _check_patterns(model, found)
     try:
         read = _read_by(model, found)
     except ValidationError as exc:
@@ -116,6 +118,32 @@ def _writes_what_it_reads(model: type[BaseModel]) -> bool:
 def _fields(schema: JSONSchema) -> dict[str, set[str]]:
     parts = {"": schema, **schema.get("$defs", {})}
     return {name: set(part.get("properties", ())) for name, part in parts.items()}
+
+
+@lru_cache(maxsize=256)
+def _may_backtrack(model: type[BaseModel]) -> bool:
+    """Whether a model has patterns for Python's own engine, which nothing can stop. Pydantic's is linear."""
+    _model_schema(model)  # which builds a model that was deferred
+    core_schema = repr(model.__pydantic_core_schema__)
+    flagged = ", re." in core_schema  # flags are not in the JSON Schema, so that it would refuse what they let through
+    return ("python-re" in core_schema or "re.compile(" in core_schema) and not flagged
+
+
+def _check_patterns(model: type[BaseModel], found: Found) -> None:
+    """Refuse in bounded time what breaks a pattern: on what fits, backtracking seldom takes long."""
+    try:
+        validator = compiled(_model_schema(model))
+    except MissingDependencyError:
+        return
+    for error in validator.iter_errors(found.value):
+        if _is_of_a_pattern(error):
+            raise SchemaError(
+                f"The answer breaks the schema of `{model.__name__}` at {error.json_path}: {error.message}."
+            )
+
+
+def _is_of_a_pattern(error: Any) -> bool:
+    return error.validator == "pattern" or any(map(_is_of_a_pattern, error.context))
 
 
 def _read_by(model: type[BaseModel], found: Found) -> BaseModel:
