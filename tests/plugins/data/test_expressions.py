@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from limbeck.errors import ConfigurationError
@@ -70,7 +72,7 @@ def test_a_column_that_is_no_expression_is_refused_with_its_name() -> None:
 
 @pytest.mark.parametrize("key", ["items", "values", "keys", "copy", "get"])
 def test_a_key_with_the_name_of_a_method_is_the_key(key: str) -> None:
-    rows = [{"of": {key: []}}, {"of": {key: [1]}}]
+    rows: list[dict[str, Any]] = [{"of": {key: []}}, {"of": {key: [1]}}]
     assert through(FilterRows(condition=f"of.{key}"), rows) == rows[1:]
     assert through(FilterRows(condition=f"of['{key}'] | length == 0"), rows) == rows[:1]
     assert [row["x"] for row in through(MapRows(columns={"x": f"of.{key}"}), rows)] == [[], [1]]
@@ -78,7 +80,7 @@ def test_a_key_with_the_name_of_a_method_is_the_key(key: str) -> None:
 
 @pytest.mark.parametrize("expression", ["of.items", "of['items']", "of | attr('items')", "text.title", "list.count"])
 def test_a_method_is_neither_true_nor_a_value(expression: str) -> None:
-    row = {"of": {"a": 1}, "text": "x", "list": [1]}
+    row: dict[str, Any] = {"of": {"a": 1}, "text": "x", "list": [1]}
     assert through(FilterRows(condition=expression), [row]) == []
     with pytest.raises(ValueError, match="gives nothing"):
         through(MapRows(columns={"x": expression}), [row])
