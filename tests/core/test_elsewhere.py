@@ -60,9 +60,9 @@ def test_a_schema_given_to_an_llm_is_sent_to_the_task(name: str) -> None:
 @pytest.mark.parametrize(
     ("cls", "name", "told"),
     [
-        (Ask, "input_batch_size", "There are no batches to size"),
+        (Ask, "input_batch_size", "distilabel has it. Here are no batches to size"),
         (Ask, "use_cache", "`run(run_dir=…)`"),
-        (LoadDataFromDicts, "resources", "Nothing is placed"),
+        (LoadDataFromDicts, "resources", "distilabel has it. Here a pipeline runs in this process"),
         (EchoLLM, "use_offline_batch_generation", '`mode="batch"`'),
     ],
 )

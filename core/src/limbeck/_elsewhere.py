@@ -17,16 +17,23 @@ _OF_TASKS = (
 )
 _SCHEMA = "A schema is the task's: give `output_schema` to `structured-generation`, or to a task of your own."
 _BATCHES = (
-    "There are no batches to size: requests are sent one by one, as many at once as `max_concurrency` of the LLM says."
+    "distilabel has it. Here are no batches to size: requests are sent one by one, as many at once as "
+    "`max_concurrency` of the LLM says."
 )
-_KEPT = "Answers are kept in a run directory: `run(run_dir=…)`."
-_MODE = 'Provider batches are `mode="batch"` of the LLM.'
+_KEPT = "distilabel has it. Here answers are kept in a run directory: `run(run_dir=…)`."
+_MODE = 'distilabel has it. Here provider batches are `mode="batch"` of the LLM.'
+_PLACED = (
+    "distilabel has it. Here a pipeline runs in this process, and a step that says `cpu_bound` in a pool of others."
+)
+_MAGPIE = "distilabel has it. Here no LLM makes a conversation's first question."
 
 _FIELDS: dict[str, dict[str, str]] = {
     "llm": {
         **{name: f"`{name}` is a field of the task that has the LLM." for name in _OF_TASKS},
         **{name: f"It goes into `generation_kwargs={{{name!r}: …}}`." for name in _SAMPLING},
-        **dict.fromkeys(("structured_output", "output_schema", "response_format"), _SCHEMA),
+        "structured_output": f"distilabel has it. {_SCHEMA}",
+        **dict.fromkeys(("output_schema", "response_format"), _SCHEMA),
+        **dict.fromkeys(("use_magpie_template", "magpie_pre_query_template"), _MAGPIE),
         **dict.fromkeys(
             ("use_offline_batch_generation", "offline_batch_generation_block_until_done", "jobs_ids"), _MODE
         ),
@@ -38,14 +45,15 @@ _FIELDS: dict[str, dict[str, str]] = {
     "task": {
         **{name: f"`{name}` is a field of the LLM: `llm=SomeLLM(…, {name}=…)`." for name in _OF_LLMS},
         **{name: f"It goes into the LLM: `llm=SomeLLM(…, generation_kwargs={{{name!r}: …}})`." for name in _SAMPLING},
-        **dict.fromkeys(("structured_output", "output_schema", "use_default_structured_output"), _SCHEMA),
+        **dict.fromkeys(("structured_output", "use_default_structured_output"), f"distilabel has it. {_SCHEMA}"),
+        "output_schema": _SCHEMA,
     },
     "step": {},
 }
 for _kind in ("task", "step"):
     _FIELDS[_kind].update(
         input_batch_size=_BATCHES,
-        resources="Nothing is placed: a pipeline runs in this process, and a step that says `cpu_bound` in a pool.",
+        resources=_PLACED,
         use_cache=_KEPT,
     )
 
