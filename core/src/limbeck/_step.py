@@ -64,6 +64,8 @@ class Step(Configured, metaclass=_StepType):
             nulls and the error beside them, "drop" it, or "raise".
     """
 
+    _kind_of_class: ClassVar[str] = "step"
+
     version: ClassVar[str] = "1"
     """Part of what identifies stored results. Raise it when the code changes."""
 

@@ -241,10 +241,13 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
         suspects: Sequence[str] = (),
         install: str | None = None,
         disabled_by: str | None = None,
+        instead: str | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
         parts = [f"There is no {kind} named {name!r}.{did_you_mean(name, known)}"]
+        if instead and not install:
+            parts.append(instead)
         if disabled_by:
             parts.append(f"It is disabled by {disabled_by}.")
         if install:

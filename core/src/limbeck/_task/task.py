@@ -65,6 +65,8 @@ class Task(Step):
             logprobs where the model gave them.
     """
 
+    _kind_of_class: ClassVar[str] = "task"
+
     llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
     num_generations: PositiveInt = 1
     group_generations: bool = False

@@ -584,10 +584,11 @@ def test_values_that_have_a_form_in_json_pass_and_are_fed_back_in_it(tmp_path: P
     llm = ScriptedLLM(script=[BadRequestError("no")])
     list(Ask(llm=llm).run([row], run_dir=tmp_path))
     (line,) = (tmp_path / "failed.jsonl").read_text(encoding="utf-8").splitlines()
-    assert {name: json.loads(line)[name] for name in ("when", "tags", "raw")} == {
+    assert {name: json.loads(line)[name] for name in ("when", "tags", "raw", "nan")} == {
         "when": "2026-11-24",
         "tags": ["a"],
         "raw": "\x00",
+        "nan": None,
     }
 
 
