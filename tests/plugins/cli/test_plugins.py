@@ -180,9 +180,9 @@ def test_a_command_of_an_official_package_that_is_not_installed_says_what_to_ins
 
 def test_a_command_that_is_kept_out_or_that_nobody_has_is_no_command() -> None:
     for command in ("report", "reprot", "limbeck-tasks"):
-        result = invoke(command, LIMBECK_DISABLE_PLUGINS="limbeck-report")
-        assert result.exit_code == 2
-        assert "No such command" in result.stderr
+        done = limbeck(command, env={"LIMBECK_DISABLE_PLUGINS": "limbeck-report"})
+        assert done.returncode == 2
+        assert "No such command" in done.stderr
 
 
 def test_why_of_a_name_that_nobody_has_is_an_error_with_what_is_close() -> None:
