@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .types import JSONSchema
 
 _THINKING = re.compile(r"<think>.*?</think>|^.*?</think>", re.DOTALL)
+_DEEPEST = 500
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
@@ -112,11 +114,30 @@ def _conforming(text: str, schema: Any) -> str:
 
 def _find_json(text: str) -> tuple[str, Any]:
     for candidate in _candidates(text):
+        refuse_deep(candidate)
         try:
             return candidate, json.loads(candidate, parse_constant=_refuse_constant)
         except ValueError:
             continue
     raise SchemaError("The answer holds no JSON, and a schema was asked for.", raw=text)
+
+
+def refuse_deep(text: str) -> None:
+    """Raise where JSON is nested beyond reason, as a model caught in a loop nests it.
+
+    The decoder would go down to the interpreter's limit. Garbage that is collected down there has
+    no room for its finalizers, of whatever part of the program: they fail and never run again.
+
+    Raises:
+        RecursionError: it is.
+    """
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0
+        if depth > _DEEPEST:
+            raise RecursionError(f"it is nested more than {_DEEPEST} levels deep")
 
 
 def _refuse_constant(name: str) -> Any:
