@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import sys
 from datetime import date, datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal, Self
@@ -202,6 +204,55 @@ def test_an_answer_of_a_model_caught_in_a_loop_breaks_the_schema(schema: Any, sa
     with pytest.raises(SchemaError) as caught:
         conform(said, schema)
     assert caught.value.raw == said
+
+
+@pytest.mark.parametrize("said", ["[" * 3_000, '{"a":' * 3_000, '{"a": [' * 2_000, '[ "]" , ' * 3_000])
+def test_the_finalizers_of_the_program_have_room_while_such_an_answer_is_read(said: str) -> None:
+    failed: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", failed.append)
+        before = gc.get_threshold()
+        for spare in range(60, 400):  # so that a collection falls on each of the last depths
+            gc.collect(0)
+            gc.set_threshold(1100)
+            Kept()
+            filling: list[list[Any]] = [[] for _ in range(spare)]
+            with pytest.raises(SchemaError):
+                conform(said, {"type": "array"})
+            del filling
+            gc.set_threshold(*before)
+    assert failed == []
+
+
+class Kept:
+    """Holds itself, so that only the collector of garbage ends it; its end takes a few calls."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+    def __del__(self) -> None:
+        self._end(3)
+
+    def _end(self, calls: int) -> None:
+        if calls:
+            self._end(calls - 1)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 200, 400])
+def test_what_is_nested_within_reason_is_read(depth: int) -> None:
+    for said in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        assert conform(said, {}) == said
+
+
+@pytest.mark.parametrize("part", ["[]", '"[[[[{{{{"', '"\\\\\\"[[[[["', '{"a": "]]"}'])
+def test_many_brackets_side_by_side_or_in_texts_are_not_deep(part: str) -> None:
+    said = "[" + ", ".join([part] * 2_000) + "]"
+    assert conform(said, {"type": "array"}) == said
+
+
+def test_a_text_without_an_end_takes_no_longer_than_its_length() -> None:
+    with pytest.raises(SchemaError):
+        conform("[" * 600 + '"' + '\\"' * 200_000, {"type": "array"})
 
 
 def test_a_reference_to_elsewhere_is_not_fetched() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -124,12 +125,37 @@ def test_the_four_commands_of_the_contributors_are_what_ci_runs() -> None:
     assert set_up in (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_set_up_installs_every_package_of_the_repository() -> None:
-    (readme,) = [block.text for block in blocks_of(REPOSITORY / "README.md") if "'.[test]'" in block.text]
-    packages = [
-        f"./{folder.parent.relative_to(REPOSITORY).as_posix()}" for folder in REPOSITORY.glob("*/*/pyproject.toml")
+def test_the_set_up_is_that_of_the_files_of_requirements() -> None:
+    commands = [block.text for block in blocks_of(REPOSITORY / "README.md") if "venv" in block.text]
+    assert [re.findall(r"-r (\S+)", command) for command in commands[:2]] == [
+        ["requirements.txt"],
+        ["requirements-dev.txt"],
     ]
-    assert [package for package in [*packages, "./core"] if f"-e {package} " not in readme] == []
+
+
+WORKSPACE = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+PLUGINS = sorted(folder.parent.name for folder in REPOSITORY.glob("plugins/*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_is_in_every_table_of_the_workspace(plugin: str) -> None:
+    project, tool = WORKSPACE["project"], WORKSPACE["tool"]
+    required = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    files = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("requirements.txt", "requirements-dev.txt")]
+    tables = {
+        "requirements-dev.txt": f"-e ./plugins/{plugin}" in "".join(files).splitlines(),
+        "dependencies": any(re.split(r"[^a-z0-9-]", each)[0] == f"limbeck-{plugin}" for each in required),
+        "tool.uv.sources": tool["uv"]["sources"].get(f"limbeck-{plugin}") == {"workspace": True},
+        "mypy_path": f"plugins/{plugin}/src" in tool["mypy"]["mypy_path"],
+    }
+    assert [table for table, named in tables.items() if not named] == []
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_says_what_its_tests_need(plugin: str) -> None:
+    project = tomllib.loads((REPOSITORY / "plugins" / plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "test" in project["optional-dependencies"]
+    assert project["name"] == f"limbeck-{plugin}"
 
 
 def test_the_tutorial_of_plugins_needs_the_lines_that_its_title_says() -> None:

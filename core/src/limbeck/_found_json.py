@@ -28,11 +28,34 @@ def found_json(said: str) -> list[Found]:
     Raises:
         RecursionError: something in it is nested without end.
     """
+    refuse_deep(said)
     for text in (said.strip(), without_thinking(said).strip()):
         whole = _decoded(text)
         if whole is not None:
             return [whole]
     return [found for part, fenced in _parts(text) for found in _in_part(part, fenced=fenced)]
+
+
+_DEEPEST = 500
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def refuse_deep(text: str) -> None:
+    """Raise where JSON is nested beyond reason, as a model caught in a loop nests it.
+
+    The decoder would go down to the interpreter's limit. Garbage that is collected down there has
+    no room for its finalizers, of whatever part of the program: they fail and never run again.
+
+    Raises:
+        RecursionError: it is.
+    """
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return
+    depth = 0
+    for found in _NESTING.finditer(text):
+        depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0
+        if depth > _DEEPEST:
+            raise RecursionError(f"it is nested more than {_DEEPEST} levels deep")
 
 
 def why_none(said: str) -> str:

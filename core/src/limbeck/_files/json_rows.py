@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._engine.rows.plain import finite, unwritable
 from .._engine.rows.plain import plain as form_of
+from .._found_json import refuse_deep
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -34,6 +35,7 @@ def rows_of_lines(file: Iterable[bytes], name: str, encoding: str = "utf-8") -> 
 
 def _row(text: str, where: str) -> Row:
     try:
+        refuse_deep(text)
         row = json.loads(text)
     except json.JSONDecodeError as exc:
         raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
@@ -56,7 +58,9 @@ def rows_of_list(file: BinaryIO, name: str) -> Iterator[Row | RowError]:
 
 def _list(file: BinaryIO, name: str) -> list[Any]:
     try:
-        rows = json.loads(file.read().decode("utf-8-sig"))
+        text = file.read().decode("utf-8-sig")
+        refuse_deep(text)
+        rows = json.loads(text)
     except json.JSONDecodeError as exc:
         hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
         raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc

@@ -207,6 +207,26 @@ def test_a_file_that_is_no_ledger_of_ours_is_refused_and_left_as_it_is(tmp_path:
     assert (tmp_path / "failed.jsonl").read_text(encoding="utf-8") == "kept\n"
 
 
+@pytest.mark.parametrize(
+    "make", [foreign_database, newer_ledger, lambda path: path.write_text("my notes\n" * 100, encoding="utf-8")]
+)
+def test_a_file_that_is_refused_is_not_held_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    make(tmp_path / FILE)
+    connect, opened = sqlite3.connect, list[sqlite3.Connection]()
+
+    def noted(*args: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    with pytest.raises(LedgerError):
+        Ask(llm=EchoLLM()).run(questions(1), run_dir=tmp_path)
+    assert opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+
+
 def test_a_ledger_that_is_damaged_inside_is_an_error_before_any_call(tmp_path: Path) -> None:
     ask(EchoLLM(), [str(place) for place in range(500)], tmp_path)
     whole = (tmp_path / FILE).read_bytes()

@@ -63,16 +63,19 @@ class Writer:
         self._rows.end()
 
     def _serve(self) -> None:
-        broken = False
-        while (chunk := self._chunk()) is not END:
-            if broken:
-                continue  # taken and let go, so that nobody waits for room
-            try:
+        try:
+            while (chunk := self._chunk()) is not END:
                 self._write(chunk)
-            except BaseException as exc:  # noqa: BLE001 - the isolation boundary of sinks: an author's `sys.exit` too
-                broken = True
-                self._failed(exc)
-        self._done()
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of sinks: an author's `sys.exit` too
+            self._failed(exc)
+            self._let_go()
+        finally:
+            self._done()
+
+    def _let_go(self) -> None:
+        """Take what comes and write none of it, so that nobody waits for room."""
+        while self._chunk() is not END:
+            pass
 
     def _chunk(self) -> Any:
         chunk: list[Row] = []
