@@ -228,10 +228,6 @@ def test_a_path_that_can_be_no_directory_is_an_error_that_names_it(tmp_path: Pat
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE calls SET detail = '{half'",
-        """UPDATE calls SET detail = '{"unheard-of": 1}'""",
-        "UPDATE calls SET text = x'ff00'",
-        "UPDATE calls SET sample = 'first'",
         "UPDATE steps SET config = '{half'",
         "PRAGMA user_version = -1",
     ],

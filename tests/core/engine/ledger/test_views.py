@@ -231,8 +231,9 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
             old.execute(f"DROP VIEW {name}")
         for table in ("makers", "step_runs", "step_failures", "open_runs"):
             old.execute(f"DROP TABLE {table}")
-        for column in ("cost", "origin", "maker", "retried"):
+        for column in ("cost", "origin", "maker", "retried", "digest"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+        old.execute("ALTER TABLE results DROP COLUMN digest")
         old.executescript(MIGRATIONS[1])
         old.execute(f"PRAGMA user_version = {version}")
 

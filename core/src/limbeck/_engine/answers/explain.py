@@ -11,6 +11,7 @@ from ..calls.changes import changes
 from ..calls.keys import VERSION, Keyring
 from ..ledger.file import reader_of
 from ..ledger.makers import Maker, stored_makers
+from ..ledger.stored_calls import DamagedCallError, answer_columns, fetch_all, stored_answer
 from ..ledger.stored_failures import StoredFailure, latest_failure
 
 if TYPE_CHECKING:
@@ -113,12 +114,16 @@ def explain(
     }
     with reader_of(run_dir) as reader:
         found, call = _nearest(reader, step, row, key)
+        damage = _damage(reader, call[0]) if found else None
+        found = found and damage is None
         makers = stored_makers(reader, step)
         failure = latest_failure(reader, makers, step=step, row=row)
     id, stored_row = (None, None) if call is None else (call[0], call[1])
     explanation = Explanation(step, row, key.hex(), parts, found, id, stored_row, failure=failure)
     if call is not None and not found:
         before = makers.get(call[3])
+        if damage is not None:
+            explanation.differs.append(f"{damage}, and is asked for again")
         explanation.differs.extend(_differences(before, now, call, request))
         if before is not None and before.config is not None:
             explanation.because.extend(changes(_without_llm(before.config), _without_llm(config)))
@@ -138,6 +143,16 @@ def _nearest(reader: sqlite3.Connection, step: str, row: str, key: bytes) -> tup
         if call is not None:
             return found, call
     return False, None
+
+
+def _damage(reader: sqlite3.Connection, call: int) -> DamagedCallError | None:
+    """Why a stored answer is not used although it has the key, or None."""
+    query = f"SELECT {answer_columns(reader)} FROM calls WHERE id = ?"
+    try:
+        stored_answer(fetch_all(reader, query, (call,))[0])
+    except DamagedCallError as exc:
+        return exc
+    return None
 
 
 def _differences(before: Maker | None, now: Maker, call: Any, request: GenerationRequest) -> Iterator[str]:
