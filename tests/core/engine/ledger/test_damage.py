@@ -129,9 +129,9 @@ def test_texts_and_numbers_of_every_kind_hold(tmp_path: Path) -> None:
 def test_a_damaged_failure_is_asked_again_as_any(tmp_path: Path) -> None:
     list(Ask(llm=model(BadRequestError("no", raw="half"))).run(questions(1), run_dir=tmp_path))
     change(tmp_path, "UPDATE calls SET text = 'hale'")
-    stream = Ask(llm=model("yes")).rerun(questions(1), run_dir=tmp_path, where="failed")
+    task = Ask(llm=model("yes"))
     with pytest.warns(LimbeckWarning, match="row 0"):
-        rows = list(stream)
+        rows = list(task.rerun(questions(1), run_dir=tmp_path, where="failed"))
     assert [row["answer"] for row in rows] == ["yes"]
 
 
@@ -192,7 +192,7 @@ class Shouting(Step):
 def test_a_damaged_result_of_a_stored_step_is_told_and_made_again(tmp_path: Path) -> None:
     def run() -> list[Row]:
         with Pipeline("loud") as pipeline:
-            questions(2) >> Shouting(name="shout")  # type: ignore[operator]  # a list is a source
+            questions(2) >> Shouting(name="shout")
         return pipeline.run(run_dir=tmp_path).to_list()
 
     before = run()
@@ -221,7 +221,7 @@ def another_log(path: Path) -> None:
     path.with_name(f"{FILE}-wal").write_bytes(log)
 
 
-@pytest.mark.parametrize("damage", [truncated])
+@pytest.mark.parametrize("damage", [torn, truncated, another_log])
 def test_pages_of_another_making_are_told_and_never_given_as_answers(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import LedgerError
+from .kept import IDENTITY_MIGRATION
 from .stored_calls import DIGEST_MIGRATION
 from .views import FAILURES_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
@@ -91,6 +92,7 @@ MIGRATIONS = (
     FAILURES_MIGRATION,
     YIELDS_MIGRATION,
     DIGEST_MIGRATION,
+    IDENTITY_MIGRATION,
 )
 
 # Made when a ledger that holds calls is opened again: a first run only appends.
