@@ -225,6 +225,7 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
     llm = CountingLLM(model=new_model())
     path = tmp_path / "ledger.sqlite"
     list(Ask(llm=llm).run(questions(3), run_dir=tmp_path))
+    (tmp_path / "kept.json").unlink()
     with closing(sqlite3.connect(path)) as old:  # as it was before: without columns, tables and views
         views = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
         for name in views:

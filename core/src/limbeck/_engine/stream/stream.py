@@ -108,6 +108,8 @@ class Stream:
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work
+        # Of a work that reads its answers: the samples of a row whose answer, taken from the ledger, cannot be read.
+        self._unreadable: Callable[[Job], list[int]] | None = getattr(work, "unreadable", None)
         self._source = source
         self._finished = finished
         self._policy = policy
@@ -189,7 +191,7 @@ class Stream:
             if self.ledger is not None:
                 check_row(id, row, self._work.reads)
             job.request = request = self._work.prepare(job.row)
-            samples = self._known.fill_in(job, request)
+            samples = self._and_unreadable(job, self._known.fill_in(job, request))
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
@@ -205,6 +207,17 @@ class Stream:
             return
         for first in range(0, len(samples), self._share):
             self._units.append(Unit(self, job, request, samples[first : first + self._share]))
+
+    def _and_unreadable(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
+        """The samples to ask for, with those whose stored answer the task, as it is now, still cannot read."""
+        if self._unreadable is None or self._rerun is not None or not self._policy.ask:
+            return samples
+        again = self._unreadable(job)
+        for sample in again:
+            job.outcomes[sample] = Outcome()
+        job.missing += len(again)
+        self.stats.reused -= len(again)
+        return sorted((*samples, *again)) if again else samples
 
     # Taking in answers
 
