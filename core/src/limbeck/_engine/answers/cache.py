@@ -1,4 +1,4 @@
-"""Answers that other runs paid for, by key.
+"""The cache: answers that other runs paid for, by key.
 
 Two requests are equal when all is that can change the answer: the LLM's identity (provider, model,
 address and its own fields), the sampling parameters, the output schema and the messages. The task's
@@ -73,7 +73,7 @@ class ResponseCache:
         self._index.execute("COMMIT")
 
     def take(self, key: bytes, wanted: int) -> Iterator[tuple[StoredAnswer, str]]:
-        """Up to `wanted` answers to requests with this key, each with the directory it is from; once each.
+        """At most `wanted` answers to requests with this key, each with the directory it is from; once each.
 
         Raises:
             LedgerError: a ledger cannot be read any more.

@@ -33,7 +33,7 @@ FACTS = (
 
 
 class Condition:
-    """Says of a row whether it is meant.
+    """A condition on a row and the facts of its call.
 
     Raises:
         ConfigurationError: the text cannot be read as a condition; the message shows the place.
@@ -55,11 +55,11 @@ class Condition:
                 raise self._fault(where, str(exc)) from exc
 
     def expect(self, columns: Iterable[str]) -> None:
-        """Take columns for null in rows that lack them, also where no row so far has them."""
+        """Make columns null in rows that lack them, also where no row so far has them."""
         self._columns.update(columns)
 
     def holds(self, facts: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:
-        """Whether it is true of a row.
+        """Tell whether it is true of a row.
 
         Args:
             facts: of its call, each of `FACTS`. row: as it came out.

@@ -1,4 +1,4 @@
-"""Why a row's answer is found in a run directory, or not: the parts of its key beside those of what is stored."""
+"""The explanation of a look-up: the parts of a row's key beside those of the nearest stored call."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CALLS = """
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a run directory has for a row, and what its request differs in from the nearest stored call.
+    """A row's stored call, or the differences of its request from the nearest one.
 
     Attributes:
         step, row: what is explained. key: of its request, in hexadecimal.
@@ -131,7 +131,7 @@ def explain(
 
 
 def _nearest(reader: sqlite3.Connection, step: str, row: str, key: bytes) -> tuple[bool, Any]:
-    """Whether an answer with the key is stored, and the call to look at: it, else the row's latest, else any latest."""
+    """Tell whether an answer with the key is stored, and find the call to show: it, the row's latest, or any latest."""
     queries = (
         (True, " AND row = ? AND key = ? AND error IS NULL ORDER BY id DESC LIMIT 1", (row, key)),
         (True, " AND key = ? AND error IS NULL ORDER BY id DESC LIMIT 1", (key,)),
@@ -146,7 +146,7 @@ def _nearest(reader: sqlite3.Connection, step: str, row: str, key: bytes) -> tup
 
 
 def _damage(reader: sqlite3.Connection, call: int) -> DamagedCallError | None:
-    """Why a stored answer is not used although it has the key, or None."""
+    """The damage of a stored answer that has the key, or None."""
     query = f"SELECT {answer_columns(reader)} FROM calls WHERE id = ?"
     try:
         stored_answer(fetch_all(reader, query, (call,))[0])

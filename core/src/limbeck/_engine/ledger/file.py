@@ -118,7 +118,7 @@ UNREADABLE = (sqlite3.Error, ValueError, TypeError)
 
 
 def remedy(cause: Exception) -> str:
-    """How to mend what SQLite complains of."""
+    """The remedy for an error of SQLite."""
     if isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause):
         return "another program holds it: end that"
     if "malformed" in str(cause) or "damaged" in str(cause) or not isinstance(cause, sqlite3.Error):

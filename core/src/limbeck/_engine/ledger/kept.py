@@ -24,7 +24,7 @@ IDENTITY_MIGRATION = """
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is known of a ledger.
+    """The note about a ledger.
 
     Attributes:
         ledger: its identity; None where there was none, or the user says so by the text `{}`.
@@ -79,7 +79,7 @@ def check_files(kept: Kept, ledger: Path) -> None:
 
 
 def check_contents(kept: Kept, ledger: Path, connection: sqlite3.Connection) -> Kept:
-    """What an open ledger is, and that it is the one of its directory.
+    """Compare an open ledger with the note of its directory, and return a new note.
 
     Raises:
         LedgerError: it is another, or an older copy. Where the last run was killed, a lack of calls is a warning.
@@ -102,7 +102,7 @@ def check_contents(kept: Kept, ledger: Path, connection: sqlite3.Connection) -> 
 
 
 def count_calls(connection: sqlite3.Connection) -> int:
-    """How many calls were ever written."""
+    """The number of calls that were ever written."""
     latest: int | None = connection.execute("SELECT max(id) FROM calls").fetchone()[0]
     return latest or 0
 

@@ -38,7 +38,7 @@ _NOTED_EVERY = 1.0  # seconds
 
 
 class Ledger:
-    """The store of one run directory; a second process that opens it is refused.
+    """The ledger of one run directory; a second process that opens it is refused.
 
     Args:
         folder: the run directory, made where it is not there.
@@ -132,7 +132,7 @@ class Ledger:
         self._steps.discard(name)
 
     def unreadable(self, cause: Exception) -> LedgerError:
-        """What to raise when a look-up fails."""
+        """The error to raise when a look-up fails."""
         return LedgerError(
             f"The ledger in {str(self.folder)!r} cannot be read: {cause}. It was left as it is; mend the cause "
             f"({remedy(cause)}), or use another run directory."
@@ -160,7 +160,7 @@ class Ledger:
                 return
 
     def _gather(self, first: Any) -> tuple[list[Any], bool]:
-        """What waits to be written, up to a group; whether the end was among it."""
+        """Collect the statements that wait, up to a group; and tell whether the end was among them."""
         group = [first]
         while len(group) < _GROUP:
             try:

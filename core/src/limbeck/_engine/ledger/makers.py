@@ -1,4 +1,4 @@
-"""What made an answer: everything its key is of but the messages. Few answers have one to themselves."""
+"""Makers of answers: everything that an answer's key is of, but the messages. Most makers have many answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SELECT = "SELECT id, identity, parameters, schema, config FROM makers"
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What made an answer, told where answers of several makers meet.
+    """The maker of an answer, told where answers of several makers meet.
 
     Attributes:
         model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
@@ -35,7 +35,7 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Who answered, and how it was asked.
+    """An LLM, and the parameters and schema with which it was asked.
 
     Attributes:
         identity: the LLM's. parameters: of sampling. schema: of the output, or None.
@@ -88,7 +88,7 @@ class Makers:
                 self._ids[made] = id
 
     def id_of(self, request: GenerationRequest) -> int:
-        """The id of what makes the answers to `request`; kept while parameters and schema stay the same objects."""
+        """The id of the maker of the answers to `request`; kept while parameters and schema stay the same objects."""
         last = self._last
         if last is not None and last[0] is request.parameters and last[1] is request.output_schema:
             return last[2]
@@ -104,7 +104,7 @@ class Makers:
 
 
 def stored_makers(reader: sqlite3.Connection, step: str) -> dict[int | None, Maker]:
-    """What made the answers of a step, by id.
+    """The makers of a step's answers, by id.
 
     Raises:
         sqlite3.DatabaseError: one is damaged.
@@ -121,7 +121,7 @@ def stored_makers(reader: sqlite3.Connection, step: str) -> dict[int | None, Mak
 
 
 def _is_intact(id: int, step: str, made: Sequence[str]) -> bool:
-    """Whether it is what was written: its id is a digest of it."""
+    """Tell whether a maker is as it was written: its id is a digest of it."""
     return id == _new_id(step, made)
 
 

@@ -24,7 +24,7 @@ _ANY = "SELECT output, digest, row FROM results WHERE step = ? AND key = ? LIMIT
 
 
 class StepResults:
-    """What a plain step made of its rows, by a key of the step's version, its configuration and the row.
+    """The results of a plain step, by a key of the step's version, its configuration and the row.
 
     A result that JSON would change (a tuple, a date), and that of a row that JSON cannot hold,
     is not kept: it is made again.

@@ -1,4 +1,4 @@
-"""One step's part of the ledger: what is found of its calls, what it keeps, and what it has cost."""
+"""One step's part of the ledger: its stored answers, the calls that it adds, and their cost."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class StepLedger:
             ledger.flush()
 
     def find(self, row: str, key: bytes, samples: int) -> list[StoredAnswer | None]:
-        """What is stored for each sample of a row whose request has `key`; what it returns is claimed.
+        """The stored answer to each sample of a row whose request has `key`; what it returns is claimed.
 
         An answer of the row itself comes first, else an unclaimed one with the same key, in row order:
         the row may have moved. Equal prompts in different rows stay different samples.
@@ -104,7 +104,7 @@ class StepLedger:
         return bool(mark[0])
 
     def _intact(self, record: tuple[Any, ...]) -> StoredAnswer | None:
-        """What a record of `ANSWER_COLUMNS` holds; None where it is damaged, which is told."""
+        """The answer in a record of `ANSWER_COLUMNS`; None where it is damaged, which is told."""
         try:
             return stored_answer(record)
         except DamagedCallError as exc:
@@ -120,7 +120,7 @@ class StepLedger:
         )
 
     def _moved(self, key: bytes, wanted: int) -> Iterator[StoredAnswer | None]:
-        """Up to `wanted` answers with this key that no row has claimed, in row order; None for one that is damaged.
+        """At most `wanted` answers with this key that no row has claimed, in row order; None for one that is damaged.
 
         An answer that was passed, here or before, is claimed: each is looked at once, however many
         rows have the same prompt.
@@ -190,7 +190,7 @@ class StepLedger:
 
     @property
     def resuming(self) -> bool:
-        """Whether the step had calls when the run began."""
+        """True where the step had calls when the run began."""
         return self._resuming
 
     def history(self, row: str, *, step: str | None = None) -> list[StoredCall]:
@@ -215,7 +215,7 @@ class StepLedger:
         return [call for call in calls if self._intact(call.answer) is not None]
 
     def answer_of(self, call: StoredCall) -> StoredAnswer:
-        """What a call of the history answered.
+        """The answer of a call of the history.
 
         Raises:
             LedgerError: it is damaged.
@@ -226,7 +226,7 @@ class StepLedger:
             raise self._ledger.unreadable(exc) from exc
 
     def makers(self, *, step: str | None = None) -> dict[int | None, Maker]:
-        """What made the step's answers when they were first asked for, by id; or another step's."""
+        """The makers of the step's answers when they were first asked for, by id; or another step's."""
         name = step or self._name
         if name not in self._stored_makers:
             try:

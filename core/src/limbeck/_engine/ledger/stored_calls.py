@@ -175,7 +175,7 @@ def fetch_all(reader: sqlite3.Connection, query: str, values: Sequence[Any]) -> 
 
 
 def stored_answer(record: tuple[Any, ...]) -> StoredAnswer:
-    """What a row of `ANSWER_COLUMNS` holds.
+    """The answer in a record of `ANSWER_COLUMNS`.
 
     Raises:
         DamagedCallError: it is not what was written.
