@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import LimbeckWarning, RowError
 from ..calls.keys import canonical
 from .file import UNREADABLE
-from .stored_calls import digest_of, fetch_all
+from .stored_calls import checksum, fetch_all
 
 if TYPE_CHECKING:
     from ...types import Row
@@ -56,7 +56,7 @@ class StepResults:
 
     def _intact(self, key: bytes, output: str, digest: int | None, row: str) -> list[Row] | None:
         """The rows of a stored result; None where it is damaged, which is told."""
-        if digest is None or digest == digest_of(key, (), self._name, row, output):
+        if digest is None or digest == checksum(key, self._name, row, output):
             with suppress(ValueError):
                 rows: list[Row] = json.loads(output)
                 return rows
@@ -80,7 +80,7 @@ class StepResults:
             return
         if exact:
             self._ledger.submit(
-                _INSERT, [(self._name, key, id, text, time.time(), digest_of(key, (), self._name, id, text))]
+                _INSERT, [(self._name, key, id, text, time.time(), checksum(key, self._name, id, text))]
             )
 
     def _key(self, row: Row) -> bytes | None:

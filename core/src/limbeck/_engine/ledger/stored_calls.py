@@ -6,8 +6,8 @@ import json
 import math
 import sqlite3
 import struct
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from ...types import Generation, StoredAnswer, Usage
 
@@ -30,7 +30,7 @@ _ANSWER_COLUMNS = (
 )
 ANSWER_COLUMNS = f"{_ANSWER_COLUMNS}, cost, digest"
 ANSWER_WIDTH = ANSWER_COLUMNS.count(",") + 1
-# 64 bits of all that an answer is taken for, in the column `digest`; null in calls of earlier versions.
+# A checksum of all that an answer is taken for, in the column `digest`; null in calls of earlier versions.
 DIGEST_MIGRATION = """
     ALTER TABLE calls ADD COLUMN digest INTEGER;
     ALTER TABLE results ADD COLUMN digest INTEGER;
@@ -99,7 +99,7 @@ def answer_records(step: str, answer: PaidAnswer, *, body: str | None, maker: in
                 *(*said, body, model, *took),
                 *(None, None, at, answer.batch),
                 *(cost, answer.origin, maker, None),
-                _call_digest((sample, answer.key, *said, model, *took, step, answer.row, cost)),
+                _call_checksum((sample, answer.key, *said, model, *took, step, answer.row, cost)),
             )
         )
         usage = cost = body = None
@@ -124,34 +124,40 @@ def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: 
                 *(*said, body, model, *took),
                 *(type(error).__name__, _storable(str(error)), at, None),
                 *(cost, None, maker, retried),
-                _call_digest((sample, failure.key, *said, model, *took, step, failure.row, cost)),
+                _call_checksum((sample, failure.key, *said, model, *took, step, failure.row, cost)),
             )
         )
         usage = cost = body = None
     return records
 
 
-def digest_of(key: bytes, numbers: Sequence[float | None], *texts: str | bytes | None) -> int:
-    """64 bits of values, the same of what SQLite gives back of them: numbers as their columns say, NaN as null."""
-    digest = blake2b(key, digest_size=8)
-    digest.update(_PACKERS[len(numbers)](*[_NAN if each is None or each != each else each for each in numbers]))  # noqa: PLR0124 - NaN
-    told = [text.hex() if isinstance(text, bytes) else text or "" for text in texts]
-    digest.update("\x1f".join(told).encode("utf-8", "surrogatepass"))
-    return int.from_bytes(digest.digest(), "big", signed=True)
+def checksum(key: bytes, *texts: str | bytes | None, numbers: bytes = b"") -> int:
+    """The CRC-32 of values, the same of what SQLite gives back of them; any one flipped bit changes it."""
+    try:
+        told = "\x1f".join([text or "" for text in texts])  # type: ignore[misc]  # bytes are seldom
+    except TypeError:
+        told = "\x1f".join([text.hex() if isinstance(text, bytes) else text or "" for text in texts])
+    return crc32(told.encode("utf-8", "surrogatepass"), crc32(numbers, crc32(key)))
 
 
-_NAN = math.nan
-_PACKERS = {count: struct.Struct(f"<{count}d").pack for count in (0, 8)}
+_PACK = struct.Struct("<8d").pack
 
 
-def _call_digest(values: Sequence[Any]) -> int | None:
-    """Of a call's `ANSWER_COLUMNS` between its id and its digest; None where there is a number that none can hold."""
+def _call_checksum(values: Sequence[Any]) -> int | None:
+    """Of a call's `ANSWER_COLUMNS` between its id and its checksum; None where there is a number that none can hold."""
     sample, key, text, finish_reason, detail, model, *tokens, latency, attempts, step, row, cost = values
     try:
-        numbers = (sample, *tokens, latency, attempts, cost)
-        return digest_of(key, numbers, text, finish_reason, detail, model, step, row)
+        numbers = _packed(sample, *tokens, latency, attempts, cost)
     except OverflowError:
         return None
+    return checksum(key, text, finish_reason, detail, model, step, row, numbers=numbers)
+
+
+def _packed(*numbers: float | None) -> bytes:
+    """Numbers as 64-bit floats, whatever their columns make of them; NaN as null, which SQLite makes of it."""
+    if None not in numbers and not math.isnan(sum(numbers)):  # type: ignore[arg-type]  # the usual case, in a hurry
+        return _PACK(*numbers)
+    return _PACK(*[math.nan if each is None or each != each else each for each in numbers])  # noqa: PLR0124 - NaN
 
 
 def answer_columns(reader: sqlite3.Connection) -> str:
@@ -199,7 +205,7 @@ def _check(values: tuple[Any, ...], digest: int | None) -> None:
         for value in values:
             if isinstance(value, str) and not value.isascii():
                 value.encode()
-    elif _call_digest(values) != digest:
+    elif _call_checksum(values) != digest:
         raise ValueError("its checksum is another")
 
 
