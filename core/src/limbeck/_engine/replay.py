@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
 from .ledger.file import FILE, read_only
-from .ledger.stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
+from .ledger.stored_calls import ROW_ORDER, DamagedCallError, answer_columns, fetch_all, stored_answer
 from .online.backend import Backend, told_nobody
 from .threads.portal import portal
 
@@ -39,6 +39,7 @@ class Replay:
             self._reader = read_only(path)
         except sqlite3.Error as exc:
             raise LedgerError(f"The ledger in {str(self.folder)!r} cannot be read: {exc}.") from exc
+        self._columns = ""
         self._served: defaultdict[bytes, int] = defaultdict(int)
 
     def backend(self, llm: Any) -> Backend:
@@ -47,9 +48,12 @@ class Replay:
 
     def answer(self, key: bytes, count: int) -> GenerationResponse | None:
         """The next `count` answers to the request with this key, or None where there is none."""
-        query = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE key = ? AND error IS NULL ORDER BY {ROW_ORDER}"
         try:
-            answers = [stored_answer(record) for record in self._reader.execute(query, (key,))]
+            columns = self._columns = self._columns or answer_columns(self._reader)
+            query = f"SELECT {columns} FROM calls WHERE key = ? AND error IS NULL ORDER BY {ROW_ORDER}"
+            answers = [stored_answer(record) for record in fetch_all(self._reader, query, (key,))]
+        except DamagedCallError as exc:
+            raise LedgerError(f"In the ledger in {str(self.folder)!r}, {exc}. Record the run again.") from exc
         except sqlite3.Error as exc:
             raise LedgerError(f"The ledger in {str(self.folder)!r} cannot be read: {exc}.") from exc
         if not answers:

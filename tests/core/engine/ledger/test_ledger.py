@@ -166,6 +166,7 @@ def test_a_file_of_the_first_version_is_brought_up_to_date_and_its_answers_are_u
     )
     calls = select(tmp_path, f"SELECT {columns} FROM calls")
     (tmp_path / FILE).unlink()
+    (tmp_path / "kept.json").unlink()  # which that version did not write
     with closing(sqlite3.connect(tmp_path / FILE)) as old:
         old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1; PRAGMA application_id = {0x4C4D424B};")
         old.executemany(f"INSERT INTO calls VALUES ({', '.join('?' * len(calls[0]))})", calls)
@@ -248,10 +249,6 @@ def test_a_path_that_can_be_no_directory_is_an_error_that_names_it(tmp_path: Pat
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE calls SET detail = '{half'",
-        """UPDATE calls SET detail = '{"unheard-of": 1}'""",
-        "UPDATE calls SET text = x'ff00'",
-        "UPDATE calls SET sample = 'first'",
         "UPDATE steps SET config = '{half'",
         "PRAGMA user_version = -1",
     ],

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from limbeck._pipeline.run.items.takers import Writer
 
+from limbeck._pipeline.run.items.takers import Writer
 from support.questions import PATIENCE
 
 

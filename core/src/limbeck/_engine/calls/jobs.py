@@ -42,7 +42,7 @@ class Outcome:
         usage: tokens of the whole response, on the first sample it answered or failed; None on the
             others, so that a sum over samples is what was billed.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
-        lineage: what made it, in a re-run.
+        lineage: what made it, in a re-run. columns: what the task has read of a stored answer already.
     """
 
     generation: Generation | None = None
@@ -51,6 +51,7 @@ class Outcome:
     latency: float | None = None
     attempts: int = 0
     lineage: Lineage | None = None
+    columns: tuple[Any, ...] | None = None
 
 
 class Job:

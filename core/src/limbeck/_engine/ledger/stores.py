@@ -80,7 +80,7 @@ def close_store(store: Store) -> None:
 
 
 def is_url(where: str | Path) -> bool:
-    """Whether it names a store by a URL, not a directory."""
+    """Tell whether `where` is the URL of a store, not a directory."""
     return isinstance(where, str) and "://" in where
 
 

@@ -68,6 +68,8 @@ class Stream:
         self._work = work
         self._prepare = inside(asking.context, self._prepared)
         self._finish = inside(asking.context, work.finish)
+        # Of a work that reads its answers: the samples of a row whose answer, taken from the ledger, cannot be read.
+        self._unreadable: Callable[[Job], list[int]] | None = getattr(work, "unreadable", None)
         self._source = source
         self._receiver = receiver
         self._observers = observers
@@ -176,7 +178,18 @@ class Stream:
     def _prepared(self, job: Job) -> tuple[GenerationRequest, Sequence[int]]:
         """The request for a row, and the samples that a model is to be asked for."""
         job.request = request = self._work.prepare(job.row)
-        return request, self._known.fill_in(job, request)
+        return request, self._and_unreadable(job, self._known.fill_in(job, request))
+
+    def _and_unreadable(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
+        """The samples to ask for, with those whose stored answer the task, as it is now, still cannot read."""
+        if self._unreadable is None or self._rerun is not None or not self._policy.ask:
+            return samples
+        again = self._unreadable(job)
+        for sample in again:
+            job.outcomes[sample] = Outcome()
+        job.missing += len(again)
+        self.stats.reused -= len(again)
+        return sorted((*samples, *again)) if again else samples
 
     # What becomes of requests
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ..._engine.ledger import kept
 from ..._engine.ledger.file import reader_of
 from ...errors import LedgerError
 
@@ -20,7 +21,7 @@ State: TypeAlias = Literal["running", "finished", "stopped", "unfinished"]
 """How a run stands. "running": a process holds the directory. "stopped": it ended early, and says why.
 "unfinished": nobody runs it, and it did not come to its end."""
 
-NOTE = "run.json"
+NOTE = kept.NOTE
 REPORT = "report.json"
 _SLACK_SECONDS = 2.0  # a report tells its beginning to the second
 
