@@ -154,9 +154,7 @@ def test_warnings_that_are_errors_cost_no_paid_answer() -> None:  # as all are i
     assert row["answer"] == "paid"
 
 
-@pytest.mark.parametrize(
-    ("count", "read"), [(7, 7), (7.0, 7), ("7", 7), (" 7.0 ", 7), (None, 0), (0, 0)], ids=repr
-)
+@pytest.mark.parametrize(("count", "read"), [(7, 7), (7.0, 7), ("7", 7), (" 7.0 ", 7), (None, 0), (0, 0)], ids=repr)
 def test_a_count_of_tokens_is_read_in_every_form_that_is_one(count: Any, read: int) -> None:
     response = GenerationResponse(
         generations=[Generation(text="paid")], usage=Usage(input_tokens=count, output_tokens=count)

@@ -24,6 +24,8 @@ from support.wire import (
     raw_json,
     redirect,
     spoiled_answers,
+    spoiled_refusals,
+    spoiled_streams,
     wire_server,
 )
 
@@ -61,6 +63,11 @@ def one_at_a_time(server: WireServer) -> InferenceEndpointsLLM:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_spoiled_answer_keeps_its_text_or_fails_with_a_type(seed: int) -> None:
     spoiled = spoiled_answers(GOOD, ("choices", 0, "message", "content"), seed=seed, number=150)
+    assert faults(one_at_a_time, spoiled, "paid") == []
+
+
+def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None:
+    spoiled = [*spoiled_streams(CHUNKS, seed=1, number=150), *spoiled_refusals(seed=1, number=150)]
     assert faults(one_at_a_time, spoiled, "paid") == []
 
 

@@ -91,7 +91,7 @@ class AnthropicLLM(LLM):
     max_tokens: PositiveInt = 64_000
     stream: bool | None = None
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
 
     _clients: ClientPerLoop[_Connection] = PrivateAttr(default_factory=ClientPerLoop)
 

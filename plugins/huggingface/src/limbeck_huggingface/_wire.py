@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # costs 1.2 ms of CPU a request, eight pools of 32 cost 0.7 (benchmarks/huggingface_transport.py).
 _POOL_SIZE = 32
 _LONGEST_SHOWN = 200  # characters of a body
-_MOST_BYTES = 64 * 2**20  # of one response
+_MOST_BYTES = 32 * 2**20  # of one response
 
 
 class Pool:

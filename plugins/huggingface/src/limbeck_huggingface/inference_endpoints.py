@@ -103,7 +103,7 @@ class InferenceEndpointsLLM(LLM):
     api_key: SecretStr | None = None
     bill_to: str | None = None
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
 
     model_config = ConfigDict(populate_by_name=True)
 

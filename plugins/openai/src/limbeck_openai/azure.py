@@ -65,7 +65,7 @@ class AzureOpenAILLM(LLM):
     azure_ad_token: SecretStr | None = None
     max_choices: PositiveInt = 128
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
     _connections: ClientPerLoop[Chat] = PrivateAttr(default_factory=ClientPerLoop)
 
     def model_post_init(self, context: Any, /) -> None:
