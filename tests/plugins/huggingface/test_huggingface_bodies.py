@@ -153,6 +153,20 @@ def test_a_query_in_the_base_url_is_sent_and_shown_nowhere(tmp_path: Path, caplo
     assert [record for record in logged(caplog) if "TOPSECRET" in record] == []
 
 
+def test_a_client_of_the_users_own_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+    from huggingface_hub.utils import _http
+
+    shared = httpx2.AsyncClient()
+    before = vars(shared).copy()
+    monkeypatch.setattr(_http, "_GLOBAL_ASYNC_CLIENT_FACTORY", lambda: shared)
+    with wire_server(raw_json(GOOD)) as server:
+        assert text_of(llm_at(f"{server.url}?token=TOPSECRET")) == "paid"
+    assert server.requests[0].query == "token=TOPSECRET"
+    assert shared._transport is before["_transport"]
+    assert shared._mounts == before["_mounts"]
+
+
 def test_a_secret_in_the_extra_body_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'api_key'"):
         llm_at("http://localhost", generation_kwargs={"extra_body": {"auth": {"api_key": "TOPSECRET"}}})

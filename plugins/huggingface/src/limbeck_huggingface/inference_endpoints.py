@@ -187,7 +187,7 @@ class InferenceEndpointsLLM(LLM):
 
     @property
     def _query(self) -> str:
-        return self.url_query.get_secret_value() if self.url_query else ""
+        return ServerAddress("").with_query(self.url_query).query
 
     def load(self) -> None:
         """Check that the SDK, the tokenizer's package and a key are there. No network.

@@ -191,7 +191,7 @@ class OpenAILLM(LLM):
             address = ServerAddress(self.base_url or _OPENAI)
         else:
             address = checked_address(from_environment, name="`OPENAI_BASE_URL`")
-        return address if self.url_query is None else ServerAddress(address.url, self.url_query.get_secret_value())
+        return address.with_query(self.url_query)
 
     def _account(self) -> tuple[str | None, str | None]:
         """The organization and the project, which travel as headers."""
