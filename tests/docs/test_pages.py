@@ -10,10 +10,10 @@ import pytest
 
 import limbeck
 from limbeck import errors, list_steps
-from limbeck._engine.calls.stats import RunStats
 from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 from limbeck.tasks import TextGeneration
+from limbeck.types import RunStats
 from support.pages import REPOSITORY, anchors_of, blocks_of, links_of, page_name, pages
 
 DOCS = REPOSITORY / "docs"

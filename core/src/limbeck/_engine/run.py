@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
     from .._registry.registry import Registry
     from ..protocols import LedgerProtocol
-    from ..types import Durability, Row, StoredRequests
+    from ..types import Durability, Row, RunStats, StoredRequests
     from .answers.cache import CacheSource, ResponseCache
     from .answers.rerun import RerunPlan
     from .calls.policy import Policy
-    from .calls.stats import RunStats
     from .ledger.stores import Store
     from .money.budget import Budget
     from .money.prices import PriceTable

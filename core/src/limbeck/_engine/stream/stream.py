@@ -19,12 +19,10 @@ from ...errors import (
     RateLimitError,
     RowError,
 )
-from ...types import FailedCall
+from ...types import FailedCall, RunInfo, RunStats
 from ..answers.known_answers import KnownAnswers
 from ..calls.jobs import Identified, Job, Outcome, Unit
-from ..calls.observers import RunInfo
 from ..calls.policy import Breaker
-from ..calls.stats import RunStats
 from ..ledger.makers import Lineage
 from ..rows.plain import check_row
 from ..threads.handoff import EMPTY, END
@@ -35,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, GenerationResponse, Row
-    from ..calls.observers import Observers, PipelineInfo
+    from ...types import GenerationRequest, GenerationResponse, PipelineInfo, Row
+    from ..calls.observers import Observers
     from ..calls.policy import Policy
     from ..ledger.batch_records import Entry
     from ..online.backend import Backend

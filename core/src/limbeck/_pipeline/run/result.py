@@ -21,8 +21,7 @@ from ..directory.run_folder import OUTPUTS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ...types import Row
-    from ..directory.report import RunReport
+    from ...types import Row, RunReport
     from ..directory.run_folder import RunFolder
     from ..pipeline import Pipeline
 

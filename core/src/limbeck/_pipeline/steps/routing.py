@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import Field, PrivateAttr
 
 from ..._step import Step
-from ..._task.grouping import METADATA, MODEL_NAME
+from ..._task.grouping import MODEL_NAME
 from ...errors import ConfigurationError
-from ...types import Row
+from ...types import METADATA, Row
 from .expressions import columns_of, compiled
 
 if TYPE_CHECKING:

@@ -6,11 +6,9 @@ import uuid
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from ...._engine.calls.observers import RunInfo
 from ...._engine.calls.policy import failure_limit
-from ...._engine.calls.stats import RunStats
-from ...._task.grouping import METADATA
 from ....errors import RowFailedError
+from ....types import METADATA, RunInfo, RunStats
 from ..items.lineage import error_record
 from ..items.spill import SpillingQueue
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from ...._engine.calls.observers import RunInfo
-from ...._engine.calls.stats import RunStats
 from ....errors import ConfigurationError, described
+from ....types import RunInfo, RunStats
 from ..items.outlets import Writer
 
 if TYPE_CHECKING:
