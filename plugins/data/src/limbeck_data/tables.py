@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck._files.json_rows import as_json, plain
+from limbeck.files import as_json, plain
 from limbeck.types import METADATA
 
 if TYPE_CHECKING:
