@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from limbeck._registry.index import COMMANDS_GROUP
-from limbeck._registry.problems import Problem
-from limbeck._registry.registry import default_registry
-from limbeck.errors import LimbeckError, PluginContractError, RegistryError
+from limbeck.errors import LimbeckError, RegistryError
+from limbeck.plugins import COMMANDS_GROUP, contract_error, decide, declared, load
 
 from .exits import ExitCode, forget_stdout, say, say_error
-from .precedence import decide
 
 if TYPE_CHECKING:
-    from limbeck._registry.index import Entry
-    from limbeck._registry.registry import Registry
+    from limbeck.plugins import Entry
 
 # Raised by the argument parser, which shows it; a part of click in older versions of typer.
 _ParserError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -87,7 +83,7 @@ def show_failure(error: BaseException) -> None:
 
 
 def _entries() -> list[Entry]:
-    return sorted(default_registry().index.entries[COMMANDS_GROUP], key=lambda entry: entry.qualified)
+    return sorted(declared(COMMANDS_GROUP), key=lambda entry: entry.qualified)
 
 
 def _declared() -> set[str]:
@@ -113,7 +109,7 @@ class _DeclaredCommand(TyperCommand):
         from .pydantic_guard import make_pydantic_usable
 
         make_pydantic_usable()
-        command = command_of(default_registry(), _chosen(self.name or "", self._entries))
+        command = command_of(_chosen(self.name or "", self._entries))
         return command.make_context(info_name, args, parent=parent, **extra)
 
 
@@ -128,23 +124,18 @@ def _owner(entry: Entry) -> str:
     return f"{entry.distribution} {entry.version} (`{entry.qualified}`)"
 
 
-def command_of(registry: Registry, entry: Entry) -> Any:
+def command_of(entry: Entry) -> Any:
     """Import the command that `entry` declares.
 
     Raises:
         PluginLoadError: it cannot be imported.
         PluginContractError: it is neither a typer app nor a command.
     """
-    target = registry.load(entry)
+    target = load(entry)
     if isinstance(target, typer.Typer):
         return typer.main.get_command(target)
     if callable(getattr(target, "make_context", None)):
         return target
-    error = PluginContractError(
-        f"The command {entry.name!r} of {entry.distribution} {entry.version}",
-        [f"`{entry.target}` must be a `typer.Typer` app, not {type(target).__name__}"],
+    raise contract_error(
+        entry, [f"`{entry.target}` must be a `typer.Typer` app, not {type(target).__name__}"], what="command"
     )
-    registry.report.record(
-        Problem("contract", entry.distribution, entry.version, entry.target, str(error)), error=error
-    )
-    raise error

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import typer
 
+from limbeck import plugins
 from limbeck._pipeline.config.settings import alternatives, fields_of, split_setting
-from limbeck._registry.registry import default_registry
 from limbeck.errors import ConfigurationError
 
 from .pydantic_guard import make_pydantic_usable
@@ -18,7 +18,7 @@ from .tables import show_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._registry.registry import Kind
+    from limbeck.plugins import Kind
     from limbeck.types import Example
 
 
@@ -29,8 +29,7 @@ def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
         LimbeckError: there is no such name, or a setting does not fit.
     """
     make_pydantic_usable()
-    registry = default_registry()
-    cls = registry.get(kind, name)
+    cls = plugins.get(kind, name)
     _show_source(kind, name, cls)
     if kind == "llm":
         _show_fields(cls)
@@ -54,7 +53,7 @@ def _heading(text: str) -> None:
 def _show_source(kind: Kind, name: str, cls: Any) -> None:
     typer.secho(f"{kind} {name}", bold=True)
     target = f"{cls.__module__}:{cls.__qualname__}"
-    listing = next((each for each in default_registry().listings(kind) if name in (each.name, each.qualified)), None)
+    listing = next((each for each in plugins.listings(kind) if name in (each.name, each.qualified)), None)
     owner = f"{listing.distribution} {listing.version}, " if listing and listing.distribution else ""
     typer.echo(f"  {owner}{target}")
     doc = inspect.getdoc(cls) if cls.__doc__ else None

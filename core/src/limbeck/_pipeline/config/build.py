@@ -24,7 +24,7 @@ from .written import Written, snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..._registry.registry import Kind
+    from ..._registry.index import Kind
     from .recipe import Recipe, StepSpec
     from .text.interpolation import Environment
 
