@@ -8,13 +8,11 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from limbeck import GeneratorStep, Sink
 from limbeck._engine.calls.options import check_options
-from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
-from limbeck._pipeline.config.recipe import short_output
 from limbeck._pipeline.directory.run_folder import fresh_path
 from limbeck._pipeline.run.options import Options as RunnerOptions
 from limbeck._pipeline.run.streaming import PipelineStream
-from limbeck._step import GeneratorStep, Sink
 from limbeck.errors import (
     AuthenticationError,
     BudgetError,
@@ -23,6 +21,7 @@ from limbeck.errors import (
     LimbeckError,
     RunStoppedError,
 )
+from limbeck.recipes import build_pipeline, check_pipeline, sources_of
 
 from .exits import ExitCode, forget_stdout, say
 from .failures import Failures
@@ -34,8 +33,8 @@ from .run_folder import CommandFolder
 from .summary import Summary, is_stand_in
 
 if TYPE_CHECKING:
-    from limbeck._pipeline.config.recipe import Recipe
-    from limbeck._pipeline.pipeline import Pipeline
+    from limbeck import Pipeline
+    from limbeck.recipes import Recipe
 
     from .options import Options
 
@@ -63,29 +62,14 @@ def prepare(recipe: Recipe, options: Options) -> Prepared:
     Raises:
         ConfigurationError: what is wrong, where it was written.
     """
-    recipe.run = options.run.over(recipe.run)
-    recipe.firm = options.run.limits()
-    if recipe.short("output") is None:
-        stdout = short_output("-", recipe.where)
-        stdout.optional = True
-        recipe.add(stdout)
+    recipe.override(options.run)
+    recipe.default_output("-")
     pipeline = build_pipeline(recipe)
     for step in pipeline.steps.values():
         if options.strict and isinstance(step, GeneratorStep):
             step.on_error = "raise"
-    _require_sources(pipeline, recipe)
     check_pipeline(pipeline, recipe)
     return Prepared(pipeline, recipe)
-
-
-def _require_sources(pipeline: Pipeline, recipe: Recipe) -> None:
-    for spec in recipe.steps:
-        step = pipeline.steps.get(spec.name)
-        if step is None or pipeline.before(spec.name) or isinstance(step, GeneratorStep) or hasattr(step, "seeds"):
-            continue
-        raise ConfigurationError(
-            f"{spec.where}: the run has no `input`, and the {spec.kind} {spec.name!r} makes no rows of its own."
-        )
 
 
 def execute(recipe: Recipe, options: Options) -> ExitCode:

@@ -16,7 +16,7 @@ from .pydantic_guard import make_pydantic_usable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from limbeck._pipeline.config.recipe import Recipe
+    from limbeck.recipes import Recipe
 
     from .execution import Prepared
     from .exits import ExitCode
@@ -60,7 +60,7 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
     Raises:
         LimbeckError: it does not say it, or as `run_file`.
     """
-    from limbeck._pipeline.config.run_settings import RunSettings
+    from limbeck.recipes import RunSettings
 
     from .execution import execute
 
@@ -84,11 +84,10 @@ def has_configuration(run_dir: str) -> bool:
 
 
 def _recipe_of_run(run_dir: str, settings: Sequence[str]) -> Recipe:
-    from limbeck._pipeline.config.recipe import read_recipe
-    from limbeck._pipeline.config.text.document import Document
+    from limbeck.recipes import recipe_of_dict
 
     make_pydantic_usable()
-    return read_recipe(Document("", _config_of(run_dir)), settings)
+    return recipe_of_dict(_config_of(run_dir), settings)
 
 
 def _config_of(run_dir: str) -> dict[str, Any]:
@@ -111,7 +110,7 @@ def pipeline_of_run(run_dir: str, settings: Sequence[str]) -> Prepared:
     Raises:
         ConfigurationError: it does not say it.
     """
-    from limbeck._pipeline.config.run_settings import RunSettings
+    from limbeck.recipes import RunSettings
 
     from .execution import prepare
     from .options import Options
@@ -126,7 +125,7 @@ def steps_of_run(run_dir: str, settings: Sequence[str]) -> Mapping[str, Any]:
     Raises:
         ConfigurationError: it does not say it.
     """
-    from limbeck._pipeline.config.build import build_pipeline
+    from limbeck.recipes import build_pipeline
 
     return build_pipeline(_recipe_of_run(run_directory(run_dir), settings)).steps
 
@@ -140,7 +139,7 @@ def validate_file(path: str, settings: Sequence[str], *, load: bool) -> None:
     Raises:
         ConfigurationError: what is wrong, where it was written.
     """
-    from limbeck._pipeline.config.run_settings import RunSettings
+    from limbeck.recipes import RunSettings
 
     from .execution import prepare
     from .options import Options
@@ -168,39 +167,23 @@ def _note_of(run_dir: str) -> dict[str, Any]:
 
 
 def _recipe_of_file(path: str, settings: Sequence[str], *, source: str | None, output: str | None) -> Recipe:
-    from limbeck._pipeline.config.load import read_document
-    from limbeck._pipeline.config.recipe import read_recipe
+    from limbeck.recipes import recipe_of_file
 
     make_pydantic_usable()
-    recipe = read_recipe(read_document(path), settings)
+    recipe = recipe_of_file(path, settings)
     if source is not None:
-        recipe.replace_short("input", source, "--input")
+        recipe.read_from(source, "--input")
     if output is not None:
-        recipe.replace_short("output", output, "--output")
+        recipe.write_to(output, "--output")
     return recipe
 
 
 def _recipe_of_task(model: str, task: TaskOptions, *, settings: Sequence[str], source: str, output: str) -> Recipe:
-    from limbeck._pipeline.config.recipe import Recipe, StepSpec
-    from limbeck._pipeline.config.text.interpolation import Environment
+    from limbeck.recipes import recipe_of_task
 
     make_pydantic_usable()
-    named = task.name or "text-generation"
-    spec = StepSpec("task", named, "--task", {"llm": model}, {"llm": "--model"})
-    for name, (value, flag) in task.fields.items():
-        spec.fields[name], spec.origins[name] = value, flag
-    spec.settings.extend(_setting(argument) for argument in settings)
-    recipe = Recipe(named, [spec], Environment(), "the command line")
-    recipe.replace_short("input", source, "--input")
-    recipe.replace_short("output", output, "--output")
+    entry = {"task": (task.name or "text-generation", "--task"), "llm": (model, "--model"), **task.fields}
+    recipe = recipe_of_task(entry, settings, where="the command line")
+    recipe.read_from(source, "--input")
+    recipe.write_to(output, "--output")
     return recipe
-
-
-def _setting(argument: str) -> Any:
-    from limbeck._pipeline.config.settings import Setting, split_setting
-
-    key, text = split_setting(argument)
-    owner, *rest = key.split(".")
-    if owner not in ("task", "llm") or not all(rest) or not rest:
-        raise ConfigurationError(f"--set {key}: expected `task.FIELD` or `llm.NAME`.")
-    return Setting(f"--set {key}", tuple(rest if owner == "task" else [owner, *rest]), text)

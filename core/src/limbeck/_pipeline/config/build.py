@@ -17,7 +17,17 @@ from ...errors import ConfigurationError, LimbeckError, MissingColumnError, Unkn
 from ..pipeline import Pipeline
 from .endpoints import FirstRows
 from .recipe import ticked
-from .settings import Setting, fields_of, is_secret, path_fields, placed, put, refuse_unknown, typed_value
+from .settings import (
+    Setting,
+    fields_of,
+    is_secret,
+    path_fields,
+    placed,
+    put,
+    refuse_unknown,
+    split_setting,
+    typed_value,
+)
 from .text.interpolation import refers
 from .written import Written, snapshot
 
@@ -42,14 +52,17 @@ def build_pipeline(recipe: Recipe) -> Pipeline:
         open_pipeline.reset(token)
 
 
-def build_one(cls: type, fields: dict[str, Any], settings: Sequence[tuple[str, str]], *, subject: str) -> Any:
-    """One instance of `cls` with these fields, and those that `--set KEY=VALUE` gives.
+def build_one(cls: type, fields: dict[str, Any], settings: Sequence[str] = (), *, subject: str) -> Any:
+    """One instance of `cls`.
+
+    Args:
+        fields: by name. settings: `--set` arguments on top of them, `FIELD=VALUE`. subject: what messages call it.
 
     Raises:
         ConfigurationError: a field is unknown, wrong or missing.
     """
     annotations = fields_of(cls)
-    for key, text in settings:
+    for key, text in map(split_setting, settings):
         setting = Setting(f"--set {key}", tuple(key.removeprefix("task.").split(".")), text)
         refuse_unknown(setting.keys[0], annotations, what=subject, where=setting.flag)
         put(fields, setting, setting.keys, annotations)
@@ -320,8 +333,10 @@ def check_pipeline(pipeline: Pipeline, recipe: Recipe) -> None:
     """Raise for all that is wrong and can be seen before a row has moved.
 
     Raises:
-        ConfigurationError: what `Pipeline.check` finds, with its place; a source cannot be read.
+        ConfigurationError: what `Pipeline.check` finds, with its place; a source cannot be read; no rows are
+            given to the first step.
     """
+    _require_sources(pipeline, recipe)
     specs = {spec.name: spec for spec in recipe.steps}
     for name, step in pipeline.steps.items():
         if isinstance(step, GeneratorStep):
@@ -334,6 +349,16 @@ def check_pipeline(pipeline: Pipeline, recipe: Recipe) -> None:
         raise ConfigurationError(f"{specs[exc.task].where}: {recipe.environment.hidden(str(exc))}") from exc
     except LimbeckError as exc:
         raise ConfigurationError(f"{recipe.where}: {recipe.environment.hidden(str(exc))}") from exc
+
+
+def _require_sources(pipeline: Pipeline, recipe: Recipe) -> None:
+    for spec in recipe.steps:
+        step = pipeline.steps.get(spec.name)
+        if step is None or pipeline.before(spec.name) or isinstance(step, GeneratorStep) or hasattr(step, "seeds"):
+            continue
+        raise ConfigurationError(
+            f"{spec.where}: the run has no `input`, and the {spec.kind} {spec.name!r} makes no rows of its own."
+        )
 
 
 def _located(where: str, environment: Environment, make: Callable[[], Any], *, hide: bool = False) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..pipeline import Pipeline
+    from .recipe import Recipe
 
 _TOML = (".toml",)
 
@@ -40,6 +41,24 @@ def of_toml(source: str | Path) -> Document:
 def of_dict(data: Any) -> Document:
     """The document of a dict."""
     return Document("", data)
+
+
+def recipe_of_file(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """What a YAML or TOML file says of a pipeline, with `--set` arguments on top.
+
+    Raises:
+        ConfigurationError: file, line, key, what was expected there, and what is close.
+    """
+    from .recipe import read_recipe
+
+    return read_recipe(read_document(str(path)), settings)
+
+
+def recipe_of_dict(data: Any, settings: Sequence[str] = ()) -> Recipe:
+    """As `recipe_of_file`, of a dict in the form of a file. Paths in it are meant from the working directory."""
+    from .recipe import read_recipe
+
+    return read_recipe(of_dict(data), settings)
 
 
 def pipeline_of(document: Document, settings: Sequence[str] = ()) -> Pipeline:
