@@ -14,7 +14,7 @@ from .answers.cache import open_cache
 from .calls.jobs import Identified
 from .calls.observers import Observers
 from .ledger.failed_rows import Failures
-from .ledger.ledger import FAILED_FILE
+from .ledger.file import FAILED_FILE
 from .ledger.stores import close_store, open_store, opened_step
 from .stream.stream import Stream
 from .stream.terms import checked_pricing, terms_of

@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limbeck import GeneratorStep, Sink
-from limbeck._engine.calls.options import check_options
-from limbeck._pipeline.directory.run_folder import fresh_path
-from limbeck._pipeline.run.options import Options as RunnerOptions
-from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck.errors import (
     AuthenticationError,
     BudgetError,
@@ -22,6 +18,7 @@ from limbeck.errors import (
     RunStoppedError,
 )
 from limbeck.recipes import build_pipeline, check_pipeline, sources_of
+from limbeck.runs import fresh_path, start
 
 from .exits import ExitCode, forget_stdout, say
 from .failures import Failures
@@ -122,7 +119,6 @@ class _Execution:
         """The run's directory, if it is to have one; nothing has been made yet."""
         settings, typed = self._settings, self._options.typed
         if settings.run_dir is not None:
-            check_options(run_dir=settings.run_dir)
             return CommandFolder(settings.run_dir, typed)
         if self._options.reparse:
             raise ConfigurationError("Answers are read anew from a run directory: name it with --run-dir.")
@@ -151,16 +147,18 @@ class _Execution:
         self, folder: CommandFolder | None, progress: Progress, failures: Failures
     ) -> tuple[ExitCode, BaseException | None]:
         """Have everything run and written; how it ended, and what ended it early."""
-        options = RunnerOptions(
-            run_dir=folder.path if folder is not None else None,
-            overwrite=True,  # it has been checked
-            observers=(progress, failures),
-            ask=not self._options.reparse,
-            reruns={} if self._options.retry is None else self._options.retry.plans(self._pipeline),
-            **self._settings.arguments(),
-        )
+        retry = self._options.retry
         with ExitStack() as stack:
-            stream = stack.enter_context(PipelineStream(self._pipeline, None, options, whole=True))
+            running = start(
+                self._pipeline,
+                run_dir=folder.path if folder is not None else None,
+                settings=self._settings,
+                overwrite=True,  # it has been checked
+                observers=(progress, failures),
+                ask=not self._options.reparse,
+                rerun=None if retry is None else retry.rerun(self._pipeline),
+            )
+            stream = stack.enter_context(running)
             interrupt = stack.enter_context(Interrupt(stream.stop))
             stack.enter_context(shown(progress, quiet=self._options.quiet, rows_on_screen=self._rows_on_screen()))
             try:

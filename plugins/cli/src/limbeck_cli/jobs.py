@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from limbeck.errors import ConfigurationError
+from typing import TYPE_CHECKING
 
 from .exits import say
 from .pydantic_guard import make_pydantic_usable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from limbeck.recipes import Recipe
 
-    from .execution import Prepared
     from .exits import ExitCode
     from .options import Options, TaskOptions
 
@@ -60,74 +54,12 @@ def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> Ex
     Raises:
         LimbeckError: it does not say it, or as `run_file`.
     """
-    from limbeck.recipes import RunSettings
+    from limbeck.runs import Run
 
     from .execution import execute
 
-    run_dir = run_directory(run_dir)
-    recipe = _recipe_of_run(run_dir, settings)
-    return execute(recipe, replace(options, run=options.run.over(RunSettings(run_dir=run_dir))))
-
-
-def run_directory(named: str) -> str:
-    """A run directory, of its path or its name in `runs/`."""
-    from limbeck._pipeline.directory.run_folder import PARENT
-
-    by_name = not Path(named).is_dir() and (Path(PARENT) / named).is_dir()
-    return f"{PARENT}/{named}" if by_name else named
-
-
-def has_configuration(run_dir: str) -> bool:
-    """Whether a run directory says what was run there, so that its pipeline can be made from it."""
     make_pydantic_usable()
-    return (Path(run_dir) / "run.json").is_file() and isinstance(_note_of(run_dir).get("config"), dict)
-
-
-def _recipe_of_run(run_dir: str, settings: Sequence[str]) -> Recipe:
-    from limbeck.recipes import recipe_of_dict
-
-    make_pydantic_usable()
-    return recipe_of_dict(_config_of(run_dir), settings)
-
-
-def _config_of(run_dir: str) -> dict[str, Any]:
-    path, noted = f"{run_dir}/run.json", _note_of(run_dir)
-    config = noted.get("config")
-    if not isinstance(config, dict):
-        command = noted.get("command")
-        how = (
-            f"run its command again: {command}"
-            if command
-            else f"it was started from Python, so go on there: run the same pipeline with `run_dir={run_dir!r}`"
-        )
-        raise ConfigurationError(f"{path} has no configuration to go on from; {how}.")
-    return config
-
-
-def pipeline_of_run(run_dir: str, settings: Sequence[str]) -> Prepared:
-    """The pipeline of a run, from what its directory says of it.
-
-    Raises:
-        ConfigurationError: it does not say it.
-    """
-    from limbeck.recipes import RunSettings
-
-    from .execution import prepare
-    from .options import Options
-
-    run_dir = run_directory(run_dir)
-    return prepare(_recipe_of_run(run_dir, settings), Options(RunSettings(run_dir=run_dir)))
-
-
-def steps_of_run(run_dir: str, settings: Sequence[str]) -> Mapping[str, Any]:
-    """The steps of a run by name, from what its directory says of it; whether their rows are still there is all one.
-
-    Raises:
-        ConfigurationError: it does not say it.
-    """
-    from limbeck.recipes import build_pipeline
-
-    return build_pipeline(_recipe_of_run(run_directory(run_dir), settings)).steps
+    return execute(Run.named(run_dir).recipe(settings), options)
 
 
 def validate_file(path: str, settings: Sequence[str], *, load: bool) -> None:
@@ -151,19 +83,6 @@ def validate_file(path: str, settings: Sequence[str], *, load: bool) -> None:
     steps = prepared.pipeline.steps
     chained = prepared.pipeline.edges == list(pairwise(steps))
     say(f"{path} is good: {len(steps)} steps, {(' -> ' if chained else ', ').join(steps)}.")
-
-
-def _note_of(run_dir: str) -> dict[str, Any]:
-    path = Path(run_dir) / "run.json"
-    try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{run_dir!r} is no run directory: it has no run.json. `limbeck runs` lists those that there are."
-        ) from None
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError(f"{str(path)!r} cannot be read: {exc}.") from exc
-    return noted if isinstance(noted, dict) else {}
 
 
 def _recipe_of_file(path: str, settings: Sequence[str], *, source: str | None, output: str | None) -> Recipe:

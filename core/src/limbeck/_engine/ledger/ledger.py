@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError, LedgerError, LimbeckWarning
 from ..calls.changes import changes, config_text
 from ..threads.handoff import call_on, settle
-from .file import CLAIMS, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
+from .file import CLAIMS, FAILED_FILE, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
 from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from ...types import Durability, StoredRequests
 
-FAILED_FILE = "failed.jsonl"
 _GROUP = 2048
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..._engine.answers.cache import open_cache
 from ..._engine.calls.observers import Observers
 from ..._engine.ledger.failed_rows import Failures
-from ..._engine.ledger.ledger import FAILED_FILE, release_ledger, shared_ledger
+from ..._engine.ledger.file import FAILED_FILE
+from ..._engine.ledger.ledger import release_ledger, shared_ledger
 from ..._engine.money.budget import check_priced
 from ..._engine.money.prices import Pricing
 from ..._engine.threads.handoff import call_on
