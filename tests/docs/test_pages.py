@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import limbeck
-from limbeck import errors, list_steps
+from limbeck import errors, files, list_steps, plugins, recipes, runs
 from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 from limbeck.tasks import TextGeneration
@@ -53,6 +54,12 @@ def test_every_page_of_the_documentation_is_reached_from_its_index() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     assert lacking(list(limbeck.__all__), text_of("reference", "names.md")) == []
+
+
+@pytest.mark.parametrize("door", [files, plugins, recipes, runs], ids=lambda door: door.__name__)
+def test_every_name_of_a_door_is_on_its_page(door: ModuleType) -> None:
+    page = text_of("plugins", "reference", f"{door.__name__.rpartition('.')[2]}.md")
+    assert lacking(list(door.__all__), page) == []
 
 
 def test_every_error_is_in_the_reference() -> None:
