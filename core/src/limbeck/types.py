@@ -432,7 +432,7 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step yielded.
+    """The yield of one step.
 
     Attributes:
         name, kind: the step's. after: the names of the steps that lead to it.
@@ -466,7 +466,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run yielded.
+    """The yield of a run.
 
     Attributes:
         pipeline: its name. started: ISO 8601. seconds: how long it took.
@@ -486,7 +486,7 @@ class RunReport:
         return next(step for step in self.steps if step.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is written to the run directory."""
+        """The report as it is written to the run directory."""
         return {"version": 1, **asdict(self)}
 
     def __str__(self) -> str:
