@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest
+    from ...types import GenerationRequest, RunInfo
     from .jobs import Unit
-    from .observers import RunInfo
 
 Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
 """What comes of one request."""

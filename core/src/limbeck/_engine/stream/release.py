@@ -9,9 +9,9 @@ from ..rows.reorder import ReorderBuffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...types import Row
+    from ...types import Row, RunInfo
     from ..calls.jobs import Job
-    from ..calls.observers import Observers, RunInfo
+    from ..calls.observers import Observers
     from ..calls.policy import Policy
 
 

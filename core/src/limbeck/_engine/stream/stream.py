@@ -22,14 +22,13 @@ from ...errors import (
     RateLimitError,
     RowError,
 )
-from ...types import PaidAnswer
+from ...types import PaidAnswer, RunInfo, RunStats
 from ..answers.known_answers import KnownAnswers
 from ..calls.context import inside
 from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
 from ..calls.log import log
-from ..calls.observers import Observers, RunInfo
+from ..calls.observers import Observers
 from ..calls.policy import Breaker
-from ..calls.stats import RunStats
 from ..rows.plain import check_row
 from ..threads.handoff import EMPTY, END, call_on
 from .accounting import Accounting

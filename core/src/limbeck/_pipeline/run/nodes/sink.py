@@ -6,9 +6,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from ...._engine.calls.context import inside
-from ...._engine.calls.observers import RunInfo
-from ...._engine.calls.stats import RunStats
 from ....errors import ConfigurationError, described
+from ....types import RunInfo, RunStats
 from ..items.takers import Writer
 
 if TYPE_CHECKING:
