@@ -29,7 +29,7 @@ class Configured(BaseModel):
 
     @classmethod
     def model_rebuild(cls, **options: Any) -> bool | None:
-        """As pydantic's; it is where a deferred class is built."""
+        """Build a deferred class, as pydantic's method does."""
         _let_pydantic_look_for_plugins()
         options["_parent_namespace_depth"] = options.get("_parent_namespace_depth", 2) + 1  # this frame
         return super().model_rebuild(**options)

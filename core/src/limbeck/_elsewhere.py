@@ -1,4 +1,4 @@
-"""What people look for in another place: fields of another kind, and the names that distilabel has for things."""
+"""Hints for fields that belong to another kind, and for distilabel's names: what to use here in their place."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ _BY_SPELLING = {
 
 
 def instead_of(kind: str, name: str) -> str | None:
-    """What there is here in place of a class of distilabel's, asked for by its name in any spelling, or None."""
+    """The replacement here for a class of distilabel's, asked for by its name in any spelling, or None."""
     own_kind = [kind, *(each for each in _INSTEAD if each != kind)]
     found = next((_BY_SPELLING[of, _spelling(name)] for of in own_kind if (of, _spelling(name)) in _BY_SPELLING), None)
     return found and f"distilabel has `{found[0]}`; here: {found[1]}."

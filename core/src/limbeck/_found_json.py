@@ -59,7 +59,7 @@ def refuse_deep(text: str) -> None:
 
 
 def why_none(said: str) -> str:
-    """Why a text holds no JSON, as the end of a sentence; empty where there is nothing to tell."""
+    """The reason why a text holds no JSON, as the end of a sentence; empty where there is none to give."""
     text = without_thinking(said).strip()
     if not text:
         return " (it ends in the model's thinking)"
@@ -147,7 +147,7 @@ def _in_prose(text: str) -> Iterator[Found]:
 
 
 def _torn_at(text: str, start: int, fault: ValueError) -> int:
-    """Where to look on after an object or list that is never closed: nothing inside of it is the answer."""
+    """The place to search on from, after an object or list that is never closed: nothing inside of it is the answer."""
     if isinstance(fault, json.JSONDecodeError) and not fault.msg.startswith("Unterminated string"):
         return max(fault.pos, start + 1)
     return len(text)  # it was cut off

@@ -130,7 +130,7 @@ def _keywords(plain: Any) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a text holds what `pattern` says, in time linear in the text, or else bounded.
+    """Return a function that tells whether a text matches `pattern`, in time linear in the text, or else bounded.
 
     The engine is pydantic's own. It has no look-around and no back references: such patterns are
     for `regex`, which stops after a second.

@@ -169,7 +169,7 @@ class Step(Configured, metaclass=_StepType):
 
     @property
     def exhausted(self) -> bool:
-        """Whether it wants no more rows, whatever comes: what leads to it alone is then stopped."""
+        """True if the step wants no more rows, whatever comes: the steps that lead only to it are then stopped."""
         return False
 
     def columns_after(self, columns: Sequence[str]) -> list[str]:
@@ -235,7 +235,7 @@ class Sink(Step):
         """Publish what was written, at once and whole; `finished` says that no row is missing."""
 
     def rows(self) -> Iterator[Row]:
-        """What was written, read back.
+        """Read back the rows that were written.
 
         Raises:
             ConfigurationError: it cannot be.
@@ -264,7 +264,7 @@ class LoadDataFromDicts(GeneratorStep):
         return list(dict.fromkeys(column for row in self.data[:_DECLARING_ROWS] for column in row))
 
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.data)
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none

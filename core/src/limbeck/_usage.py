@@ -32,7 +32,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What a provider says is left of the caller's allowance.
+    """The caller's remaining allowance, as the provider states it.
 
     Attributes:
         requests_remaining, tokens_remaining: what may still be spent, or None where it is not said.

@@ -85,7 +85,7 @@ __all__ = [
 
 
 class LimbeckWarning(UserWarning):
-    """What a user should know but need not stop for."""
+    """A fact that a user should know but need not stop for."""
 
 
 class LimbeckError(Exception):
@@ -109,7 +109,7 @@ def _rebuild(cls: type[LimbeckError], args: tuple[Any, ...], facts: dict[str, An
 
 
 def has_message(error: BaseException) -> bool:
-    """Whether an exception can be told: it may be anybody's, and its own methods may raise."""
+    """Tell whether an exception can be shown: it may be anybody's, and its own methods may raise."""
     try:
         str(error)
     except BaseException:  # noqa: BLE001 - the isolation boundary of an exception's own methods

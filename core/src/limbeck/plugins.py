@@ -1,4 +1,4 @@
-"""What is installed, for programs that list, load or diagnose plugins: what `limbeck plugins` is made of.
+"""The installed plugins, for programs that list, load or diagnose them: `limbeck plugins` is made of this module.
 
     from limbeck.plugins import listings, problems
 
@@ -110,7 +110,7 @@ def contract_error(entry: Entry, faults: Sequence[str], *, what: str) -> PluginC
 
 
 def problems() -> list[Problem]:
-    """What is wrong with installed plugins as far as it is known, in the order it was found. Imports no plugin."""
+    """The known problems of installed plugins, in the order they were found. Imports no plugin."""
     registry = default_registry()
     _ = registry.index  # the scan fills the report
     return registry.report.all()

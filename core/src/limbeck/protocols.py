@@ -1,4 +1,4 @@
-"""What the core accepts: any object with the right methods, whatever its class.
+"""The objects that the core accepts: any with the right methods, whatever its class.
 
 A signature is checked once, when the object is first used; `isinstance` would accept a
 sync method where an async one is needed.
@@ -76,7 +76,7 @@ class BatchLLMProtocol(Protocol):
 
 
 class BatchAPIProtocol(Protocol):
-    """What a backend has beside its requests when its provider takes batches, for `mode="batch"`.
+    """The methods that a backend has beside its requests when its provider takes batches, for `mode="batch"`.
 
     Like `agenerate`, none of these waits or tries again: they raise the typed errors, and the
     engine does the rest. An entry is encoded once and counted in bytes; what cannot be encoded
@@ -103,7 +103,7 @@ class BatchAPIProtocol(Protocol):
         ...
 
     async def poll_batch(self, id: str) -> BatchStatus:
-        """Where the batch stands."""
+        """Return the state of the batch."""
         ...
 
     def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:
@@ -163,7 +163,7 @@ class StepLedgerProtocol(Protocol):
     """
 
     def find(self, row: str, key: bytes, samples: int) -> Sequence[StoredAnswer | None]:
-        """What earlier runs kept for samples 0, 1, … of a row whose request has `key`, and None for the rest.
+        """Find earlier runs' answers for samples 0, 1, … of a row whose request has `key`; None for each missing one.
 
         The answers of the row itself come first, each at its sample; then, where some are missing,
         answers with this key that no row has taken, in row order. What is returned is taken: it is
@@ -239,7 +239,7 @@ _BATCH_METHODS: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def class_faults(kind: str, cls: type) -> list[str]:
-    """What `cls` lacks to be a class of `kind` ("task", "llm", "step", "ledger"), one sentence each."""
+    """The faults of `cls` as a class of `kind` ("task", "llm", "step", "ledger"), one sentence each."""
     if kind == "llm":
         return _backend_faults(cls)
     return _method_faults(cls, _METHODS[kind]) + ([] if kind == "ledger" else _column_faults(cls))
@@ -256,7 +256,7 @@ _BACKEND_METHODS = {"agenerate": "request", "generate": "request", "generate_bat
 
 
 def _backend_faults(holder: object) -> list[str]:
-    """What is wrong with the methods of a backend, or of its class."""
+    """The faults in the methods of a backend, or of its class."""
     offered = [name for name in _BACKEND_METHODS if callable(getattr(holder, name, None))]
     if not offered:
         return ["it must define `agenerate`, `generate` or `generate_batch`"]
@@ -274,7 +274,7 @@ def _backend_faults(holder: object) -> list[str]:
 
 
 def _method_faults(holder: object, methods: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """What is wrong with the methods that an object, or a class, must have."""
+    """The faults in the methods that an object, or a class, must have."""
     abstract: frozenset[str] = getattr(holder, "__abstractmethods__", frozenset())
     return [
         f"it must define `{name}({', '.join(('self', *arguments))})`"
@@ -292,7 +292,7 @@ def _column_faults(cls: type) -> list[str]:
 
 
 def _accepts(holder: object, name: str, positional: int) -> bool:
-    """Whether the method, called on an instance, takes that many arguments, and its options."""
+    """Tell whether the method, called on an instance, takes that many arguments, and its options."""
     if isinstance(holder, type) and _binds(inspect.getattr_static(holder, name)):
         positional += 1  # `self`
     try:

@@ -128,23 +128,23 @@ class Run:
         return self.path / FAILED_FILE
 
     def state(self) -> RunState:
-        """How it stands; "unfinished" too where nothing of it can be read."""
+        """The run's state; "unfinished" too where nothing of it can be read."""
         return state_of(self.path)
 
     def summary(self) -> RunSummary:
-        """What it says of itself, in a line."""
+        """The run's summary, for one line of a listing."""
         return summary_of(self.path)
 
     def note(self) -> dict[str, Any]:
-        """What was noted at its beginning (`name`, `command`, `started`, …); empty where nothing can be read."""
+        """The facts noted at the run's beginning (`name`, `command`, `started`, …); empty where nothing can be read."""
         return document_in(self.path / NOTE)
 
     def report(self) -> dict[str, Any]:
-        """What it yielded, as a `RunReport` writes it now and then; empty where nothing can be read."""
+        """The run's report, which a `RunReport` writes now and then; empty where nothing can be read."""
         return document_in(self.path / REPORT)
 
     def made(self, target: str) -> bool:
-        """Whether an output was made from the answers here, and so can be made again.
+        """Tell whether an output was made from the answers here, and so can be made again.
 
         Raises:
             ConfigurationError: what was noted of the run cannot be read.
@@ -184,7 +184,7 @@ class Run:
         return noted if isinstance(noted, dict) else {}
 
     def recipe(self, settings: Sequence[str] = ()) -> Recipe:
-        """What was run, to be run here again.
+        """The recipe that was run, to be run here again.
 
         Args:
             settings: `--set` arguments on top, such as `"steps.judge.llm.temperature=0"`.
@@ -225,7 +225,7 @@ class Run:
         return self.pipeline(settings).run(run_dir=self.path, observers=observers)
 
     def explain(self, row: str, *, step: str | None = None, settings: Sequence[str] = ()) -> Explanation:
-        """Why a row's answer is found here, or not.
+        """Explain why a row's answer is found here, or not.
 
         The row is read anew where a source leads to the task, and is else as it was asked about.
 
@@ -256,7 +256,7 @@ class Run:
         return cancel_batches(self.path, self._llm_of(settings))
 
     def _llm_of(self, settings: Sequence[str]) -> Callable[[str], Any]:
-        """Who is asked for a step: as the run's configuration says, else (a run from Python) as its ledger does."""
+        """Find the LLM of each step: in the run's configuration, else (a run from Python) in its ledger."""
         if (self.path / NOTE).is_file() and isinstance(self._noted().get("config"), dict):
             from .recipes import build_pipeline
 
@@ -314,7 +314,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """Which answers of a run are asked for again, and how; as of `Pipeline.rerun`.
+    """The answers of a run to ask for again, and the LLM and parameters to ask with; as in `Pipeline.rerun`.
 
     Attributes:
         where: which. step: the task's name; None for the only one.

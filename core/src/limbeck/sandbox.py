@@ -48,7 +48,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
     def method(self, obj: Any, name: str) -> Any:
-        """What `obj.name(…)` calls: here a method comes before a key."""
+        """The method that `obj.name(…)` calls: here a method comes before a key."""
         return super().getattr(obj, name)
 
     def _item(self, obj: Any, key: Any) -> Any:
@@ -79,7 +79,7 @@ class _MethodCalls(NodeTransformer):
 
 
 def _is_pythons(obj: Any, name: str, value: Any) -> bool:
-    """Whether `value` is what Python's own type has under that name, rather than what the row says."""
+    """Tell whether `value` is an attribute of Python's own type under that name, rather than a value of the row."""
     if isinstance(obj, Undefined) or isinstance(value, Undefined):
         return False
     return hasattr(obj, name) and (type(obj).__module__ == "builtins" or inspect.isroutine(value))

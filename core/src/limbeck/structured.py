@@ -109,7 +109,7 @@ def _of_model(model: type[BaseModel], found: Found) -> str:
 
 @lru_cache(maxsize=256)
 def _writes_what_it_reads(model: type[BaseModel]) -> bool:
-    """Whether what a model dumps has the fields that its schema asks for, under the names it asks for."""
+    """Tell whether a model dumps the fields that its schema asks for, under the names it asks for."""
     try:
         written = _fields(model.model_json_schema(mode="serialization"))
     except Exception:  # noqa: BLE001 - an author's serializers may have no schema
@@ -124,7 +124,7 @@ def _fields(schema: JSONSchema) -> dict[str, set[str]]:
 
 @lru_cache(maxsize=256)
 def _may_backtrack(model: type[BaseModel]) -> bool:
-    """Whether a model has patterns for Python's own engine, which nothing can stop. Pydantic's is linear."""
+    """Tell whether a model has patterns for Python's own engine, which nothing can stop. Pydantic's is linear."""
     _model_schema(model)  # which builds a model that was deferred
     core_schema = repr(model.__pydantic_core_schema__)
     flagged = ", re." in core_schema  # flags are not in the JSON Schema, so that it would refuse what they let through

@@ -208,7 +208,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a backend can do, declared as data.
+    """The capabilities of a backend, declared as data.
 
     Attributes:
         native_n: one request can return several answers.
@@ -227,7 +227,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLimits:
-    """What one provider batch holds at most.
+    """The most that one provider batch holds.
 
     Attributes:
         requests: entries. bytes: the entries' own, as they are encoded.
@@ -258,7 +258,7 @@ class BatchIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSearch:
-    """What a search for a batch by its intent came to.
+    """The result of a search for a batch by its intent.
 
     Attributes:
         id: the batch's id at the provider, or None where it was not found.
@@ -271,7 +271,7 @@ class BatchSearch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
-    """Where a batch stands.
+    """The state of a batch.
 
     Attributes:
         state: "running"; "ended", with results to fetch, if perhaps not for every entry; or
@@ -365,7 +365,7 @@ class RunStats:
 
 @dataclass(frozen=True, slots=True)
 class PipelineInfo:
-    """What observers are told about a pipeline's run.
+    """The facts about a pipeline's run that observers are given.
 
     Attributes:
         id: unique to the run. name: the pipeline's.
@@ -380,7 +380,7 @@ class PipelineInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What observers are told about the run they observe: of a task, or of another step of a pipeline.
+    """The facts about a run that its observers are given: a task's run, or that of another step of a pipeline.
 
     Attributes:
         id: unique to the run. task: the task's or step's name. model_name: the LLM's; None for a step without one.

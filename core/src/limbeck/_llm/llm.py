@@ -109,7 +109,7 @@ class LLM(Configured):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What identifies the answers: provider, model, and every field that can change one."""
+        """The fields that identify the answers: provider, model, and every field that can change an answer."""
         excluded = _TRANSPORT_FIELDS | self.transport_fields | _secret_fields(self)
         fields = self.model_dump(mode="json", exclude=set(excluded))
         return {

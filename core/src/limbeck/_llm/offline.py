@@ -139,7 +139,7 @@ def _lowest_number(schema: JSONSchema, kind: str) -> float:
 
 
 def _margin(schema: JSONSchema) -> float:
-    """How far inside an exclusive bound to stay, so that there is room before the other one."""
+    """The distance to keep from an exclusive bound, so that there is room before the other one."""
     low: Any = schema.get("exclusiveMinimum", schema.get("minimum", -math.inf))
     high: Any = schema.get("exclusiveMaximum", schema.get("maximum", math.inf))
     return float(min(0.5, (high - low) / 2))

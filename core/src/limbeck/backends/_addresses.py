@@ -73,14 +73,14 @@ class ServerAddress:
 
     @property
     def secrets(self) -> list[str]:
-        """What of the query no message may show: what has a secret's name, and what is long, as sent and as meant."""
+        """The query's values that no message may show: long ones, and those with a secret's name; sent and decoded."""
         pairs = parse_qsl(self.query)
         hidden = [value for name, value in pairs if is_secret_name(name) or len(value) >= _LONG]
         return [form for value in hidden for form in (value, quote_plus(value), quote(value))]
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the query tells servers apart, for `LLM.identity`: a digest of what is no secret by its name."""
+        """The query's part in `LLM.identity`: a digest of the values that have no secret's name."""
         plain = [(name, value) for name, value in parse_qsl(self.query, True) if not is_secret_name(name)]
         if not plain:
             return {}

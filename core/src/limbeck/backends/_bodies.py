@@ -39,7 +39,7 @@ def _whole(digits: str) -> int | float:
 
 
 def is_event_stream(content: bytes) -> bool:
-    """Whether a body is server-sent events, whatever its content type says."""
+    """Tell whether a body is server-sent events, whatever its content type says."""
     return content.lstrip(b"\xef\xbb\xbf \r\n").startswith(_FIELDS)
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Closable(Protocol):
-    """What has connections to close."""
+    """An object with connections to close."""
 
     async def aclose(self) -> None: ...
 

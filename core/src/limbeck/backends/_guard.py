@@ -1,4 +1,4 @@
-"""What no server may do to a client: fill the memory, or send a prompt on to another host.
+"""Guards against what a server must not do: fill the client's memory, or send a prompt on to another host.
 
 Works on the clients of `httpx` and of `httpx2`, which the SDKs use, without importing either.
 """

@@ -1,4 +1,4 @@
-"""What can be read of an answer. Its text is paid for: nothing that stands beside it may cost it."""
+"""The readable part of an answer. Its text is paid for: no fault in the fields beside it may lose it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _short(value: Any) -> str:
 
 
 def _is_plain(response: GenerationResponse) -> bool:
-    """Whether all is as it should be, which is nearly always."""
+    """Tell whether everything is as it should be, which is nearly always so."""
     usage: Any = response.usage
     model: Any = response.model
     quota: Any = response.quota

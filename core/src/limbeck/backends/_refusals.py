@@ -1,4 +1,4 @@
-"""What an error body says, in whatever form a server puts it."""
+"""The contents of an error body, in whatever form a server puts them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
 
 
 def is_error_body(body: Any, *, answer: str) -> bool:
-    """Whether the body of a successful response is an error: gateways have sent their 200 before they fail.
+    """Tell whether the body of a successful response is an error: gateways have sent their 200 before they fail.
 
     Args:
         body: its JSON value. answer: the name under which an answer would stand.

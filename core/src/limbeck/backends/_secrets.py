@@ -57,7 +57,7 @@ class Secrets:
         return _KEY_LIKE.sub(_REDACTED, text)
 
     def show_in(self, exc: BaseException) -> bool:
-        """Whether a traceback of `exc`, its causes included, would print one."""
+        """Tell whether a traceback of `exc`, its causes included, would print a secret."""
         return any(self.redact(text) != text for text in map(str, _chain(exc)))
 
 
@@ -119,7 +119,7 @@ def check_headers(headers: Any, *, owner: str) -> None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a header, a parameter or a field by this name would hold a secret (`X-Api-Key`, `access_token`, …)."""
+    """Tell whether a header, parameter or field of this name would hold a secret (`X-Api-Key`, `access_token`, …)."""
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or _SECRET_WORDS.isdisjoint(words) is False:
         return bool(words)

@@ -1,4 +1,4 @@
-"""What a server's headers say of how long to wait, and of what is left of the caller's allowance."""
+"""The time to wait, and the caller's remaining allowance, as a server's headers state them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def seconds_to_wait(headers: Headers) -> float | None:
 
 
 def quota_of(headers: Headers) -> Quota | None:
-    """What headers say is left of the caller's allowance; None where they say nothing of it.
+    """The caller's remaining allowance, as the headers state it; None where they do not.
 
     Reads `x-ratelimit-…` (OpenAI, Azure, Groq and others), `anthropic-ratelimit-…`, and the IETF's `ratelimit`.
     Pairs as they arrived are quickest: one pass over them costs less than a look-up of each name.
@@ -88,7 +88,7 @@ def _first(said: Mapping[str, str], names: Iterable[str]) -> str | None:
 
 
 def _ietf(text: str | None) -> tuple[int | None, float | None]:
-    """What remains, and the seconds until it is full again, of `"api";r=0;t=55`: of the item nearest its end."""
+    """The remaining amount, and the seconds until it is full, in `"api";r=0;t=55`: of the item nearest its end."""
     items = [(int(remaining), float(reset) if reset else None) for remaining, reset in _ITEM.findall(text or "")]
     return min(items, key=lambda item: item[0], default=(None, None))
 

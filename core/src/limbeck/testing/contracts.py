@@ -1,4 +1,4 @@
-"""What every task, backend and store of answers owes, as test classes that a third party subclasses.
+"""The contracts of tasks, backends and stores of answers, as test classes that a third party subclasses.
 
     class TestPairwiseJudge(TaskContract):
         def make_task(self, llm):
@@ -258,7 +258,7 @@ class LedgerContract:
         ledger.close()
 
     def _texts(self, row: str, key: bytes, samples: int = 1, *, step: str = "step") -> list[str | None]:
-        """What a run of its own finds for one row."""
+        """The texts that a new run finds for one row."""
         return _texts(self._found(row, key, samples, step=step))
 
     def _found(self, row: str, key: bytes, samples: int, *, step: str = "step") -> Sequence[StoredAnswer | None]:

@@ -60,7 +60,7 @@ def _blocks(content: Any) -> list[dict[str, Any]] | None:
 
 
 def model_in(message: Mapping[str, Any]) -> str | None:
-    """What the server calls itself."""
+    """The name that the server gives for its model."""
     model = message.get("model")
     return model if isinstance(model, str) else None
 
@@ -80,7 +80,7 @@ def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
 
 
 def _is_text(block: Mapping[str, Any]) -> bool:
-    """Whether a block is one of text, or has a text though it says to be of an unknown kind."""
+    """Tell whether a block is one of text, or has a text though it says to be of an unknown kind."""
     kind = block.get("type")
     return kind == "text" or ("text" in block and kind not in ("thinking", "redacted_thinking"))
 

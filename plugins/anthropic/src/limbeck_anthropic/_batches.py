@@ -129,7 +129,7 @@ class Batches:
         return intent.at - _CLOCKS_APART_SECONDS <= batch.created_at.timestamp() <= latest
 
     async def _is(self, batch: MessageBatch, intent: BatchIntent) -> bool:
-        """Whether a batch that has ended is the one, by the first of its results."""
+        """Tell whether a batch that has ended is the one that `intent` describes, by the first of its results."""
         if not batch.results_url:
             return False
         try:
@@ -178,7 +178,7 @@ class Batches:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """What a line of results holds; None where it is none, so that its request counts as not answered."""
+    """The entry in a line of results; None where the line holds none, so that its request counts as not answered."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -194,7 +194,7 @@ def _size(batch: MessageBatch) -> int:
 
 
 def _is_older(batches: Sequence[MessageBatch], intent: BatchIntent) -> bool:
-    """Whether all that follows a page is too old: the newest come first."""
+    """Tell whether all batches after this page are too old: the newest come first."""
     return bool(batches) and batches[-1].created_at.timestamp() < intent.at - _CLOCKS_APART_SECONDS
 
 

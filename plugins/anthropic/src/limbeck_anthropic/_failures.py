@@ -121,7 +121,7 @@ def tokenless_failure(said: str, *, status: int | None, cause: BaseException | N
 
 
 def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
-    """What every further call would meet too."""
+    """The error for a refusal that every further call would meet too, or None."""
     if refusal.no_credit:
         return AuthenticationError(
             f"{said} Waiting does not mend this: add credit or raise the spend limit, then run again."
@@ -134,7 +134,7 @@ def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
 
 
 def _final_for_one(refusal: Refusal, said: str, model: str) -> BadRequestError | None:
-    """What this request would always meet, though others may not."""
+    """The error for a refusal that this request would always meet, though others may not, or None."""
     if refusal.status == 413 or (refusal.status in (400, 422) and _TOO_LONG_WORDS.search(refusal.message)):
         return ContextLengthError(f"{said} Shorten the prompt or lower `max_tokens`.")
     if refusal.status in (400, 422) and _FILTER_WORDS.search(refusal.message):

@@ -1,4 +1,4 @@
-"""How an output schema reaches Anthropic: as a constraint where it can be one, else in words.
+"""The form in which an output schema is sent to Anthropic: a constraint where it can be one, else words.
 
 Anthropic constrains the decoding for a subset of JSON Schema, in which every object is closed
 (https://platform.claude.com/docs/en/build-with-claude/structured-outputs). The SDK's

@@ -14,7 +14,7 @@ _SHORTEST = 8
 
 
 def secrets_of(headers: Mapping[str, str], more: Iterable[str] = ()) -> Secrets:
-    """What no text about a request may show.
+    """The secrets that no text about a request may show.
 
     Args:
         headers: the request's. more: further secrets.

@@ -114,7 +114,7 @@ class AnthropicLLM(LLM):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """As of every LLM, with the base URL that is in effect."""
+        """The identity that every LLM has, with the base URL that is in effect."""
         address = self._address()
         return {**super().identity, "base_url": address.url, **address.identity}
 
@@ -154,7 +154,7 @@ class AnthropicLLM(LLM):
         return await (await self._batches()).find(intent)
 
     async def poll_batch(self, id: str) -> BatchStatus:
-        """Where the batch stands."""
+        """Return the state of the batch."""
         return await (await self._batches()).poll(id)
 
     async def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:

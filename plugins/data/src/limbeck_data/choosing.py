@@ -33,7 +33,7 @@ class Limit(Step):
 
     @property
     def exhausted(self) -> bool:
-        """Whether no further row will go through."""
+        """True if no further row will go through."""
         return self._passed >= self.n
 
     def load(self) -> None:

@@ -78,7 +78,7 @@ class MapRows(Step):
 
 
 def _value(column: str, value: Any) -> Any:
-    """What an expression gave, as a row can hold it."""
+    """The result of an expression, in a form that a row can hold."""
     from jinja2 import Undefined
 
     if hasattr(value, "__next__") or isinstance(value, MappingView):  # Jinja's filters `map` and `select` are lazy

@@ -30,7 +30,7 @@ class Format(Protocol):
     """A columnar file format."""
 
     def writer(self, path: Any, schema: pa.Schema) -> Any:
-        """What writes tables of `schema` (`write_table`, `close`) to a path or an open file."""
+        """Return a writer of tables of `schema` (`write_table`, `close`) for a path or an open file."""
 
     def tables(self, file: Any) -> Iterator[pa.Table]:
         """The tables of a path or an open file, one after another."""
@@ -61,7 +61,7 @@ class RowGroups:
 
     @property
     def holds_rows(self) -> bool:
-        """Whether there are rows that `end` will have in the file."""
+        """True if there are rows that `end` will write to the file."""
         return bool(self._converted or self._rows)
 
     def add(self, rows: list[Row]) -> None:
@@ -99,7 +99,7 @@ class RowGroups:
             self._write()
 
     def _fitting(self, rows: list[Row]) -> tuple[int, ColumnClash]:
-        """How many of the first rows go together with each other and with those before; why the next does not."""
+        """Count the first rows that fit each other and those before; also return the clash of the next one."""
         low, high = 0, len(rows) - 1
         while low < high:
             middle = (low + high + 1) // 2

@@ -106,7 +106,7 @@ def json_field(column: str) -> pa.Field:
 
 
 def is_json(field: pa.Field) -> bool:
-    """Whether the column holds JSON text of ours."""
+    """Tell whether the column holds JSON text that this package wrote."""
     return bool(field.metadata) and field.metadata.get(b"limbeck") == b"json"
 
 

@@ -1,4 +1,4 @@
-"""What a server refused, as one of Limbeck's errors; never with a key in it."""
+"""The refusals of a server, as Limbeck's errors; never with a key in them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _shortened(text: str) -> str:
 
 
 def _said(value: Any) -> str:
-    """What the server says went wrong, out of the shapes that servers say it in."""
+    """The server's account of what went wrong, read from any of the shapes in which servers give it."""
     if isinstance(value, dict):
         keys = ("error", "errors", "message", "detail", "error_description", "msg", "code")
         return "; ".join(text for key in keys if (text := _said(value.get(key))))

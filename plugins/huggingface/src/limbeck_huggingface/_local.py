@@ -34,7 +34,7 @@ _SAMPLING = frozenset({"temperature", "top_p", "top_k", "min_p", "typical_p", "e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Which weights, and how they are held; the fields of the backend explain them."""
+    """The weights to load, and the form in which they are held; the fields of the backend explain them."""
 
     model_id: str
     revision: str | None
@@ -131,7 +131,7 @@ class LocalModel:
         )
 
     def _options(self, request: GenerationRequest) -> dict[str, Any]:
-        """What `generate` is given: the request's parameters, and whether to sample where they leave it open."""
+        """The options for `generate`: the request's parameters, and whether to sample where they leave it open."""
         options = {"eos_token_id": sorted(self._eos) or None, **request.parameters}
         if options.get("temperature") == 0:  # what other providers call greedy, and transformers refuses
             del options["temperature"]

@@ -1,4 +1,4 @@
-"""Where requests go and with which key: found out once, before the first one. Finding it blocks, so a thread does it.
+"""The address and the key of requests, found once, before the first one. Finding them blocks, so a thread does it.
 
 This module imports huggingface_hub; it is imported when a backend is loaded or first asked.
 """
@@ -64,7 +64,7 @@ class Route:
 
     @property
     def secrets(self) -> Secrets:
-        """What no message may show."""
+        """The secrets that no message may show."""
         return Secrets(self.key or "", *ServerAddress("", self.query).secrets)
 
     def prepare(self, inputs: Any, parameters: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -239,7 +239,7 @@ def _find_key(given: str | None) -> str | None:
 
 
 def _is_hugging_face(url: str) -> bool:
-    """Whether `url` is the Hub, its router or a dedicated endpoint. (A Space is its author's.)"""
+    """Tell whether `url` is the Hub, its router or a dedicated endpoint. (A Space is its author's.)"""
     host = urlsplit(url).hostname or ""
     return host in constants.HF_URL_HOSTS or host.endswith((".huggingface.co", ".endpoints.huggingface.cloud"))
 
@@ -253,7 +253,7 @@ def _check_online() -> None:
 
 
 def _asking_the_hub(ask: Callable[[], _T], *, subject: str, key: str | None) -> _T:
-    """What `ask` returns, with the failures of the Hub's API as Limbeck's errors."""
+    """Return what `ask` returns, and raise the failures of the Hub's API as Limbeck's errors."""
     # `from None`: the SDK's errors hold the request, and with it the key.
     try:
         return ask()

@@ -91,7 +91,7 @@ def _clients(count: int, connections: int, timeout: float) -> list[httpx2.AsyncC
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a server says of itself.
+    """A server's description of itself.
 
     Attributes:
         max_total_tokens: tokens of a prompt and its answer together, on TGI; None on any other server.
@@ -101,7 +101,7 @@ class Server:
 
     @property
     def is_tgi(self) -> bool:
-        """Whether it is Text Generation Inference."""
+        """True if the server is Text Generation Inference."""
         return self.max_total_tokens is not None
 
 
@@ -132,7 +132,7 @@ class Wire:
         self._server: Server | None = None
 
     async def route(self) -> Route:
-        """Where requests go; found by the first that asks, while the others wait."""
+        """Return the route of requests; the first caller finds it, while the others wait."""
         if self._route is None:
             async with self._lock:
                 if self._route is None:
@@ -140,7 +140,7 @@ class Wire:
         return self._route
 
     async def server(self, route: Route) -> Server:
-        """What the server is, from TGI's `/info`; asked once."""
+        """Return the server's description, from TGI's `/info`; it is asked for once."""
         if self._server is None:
             async with self._lock:
                 if self._server is None:
@@ -224,7 +224,7 @@ def _answer(route: Route, response: httpx2.Response) -> Any:
 
 
 def _failure(route: Route, response: httpx2.Response, answer: Any = None) -> Exception:
-    """What a refusal means; `answer` is one that came with a good status."""
+    """The error that a refusal means; `answer` is one that came with a status of success."""
     failed = failure(
         response.status_code, response.headers, response.content, subject=route.subject, secrets=route.secrets
     )

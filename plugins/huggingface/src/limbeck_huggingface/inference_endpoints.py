@@ -182,7 +182,7 @@ class InferenceEndpointsLLM(LLM):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """As of every LLM, with a digest of what is no secret in the URL's query."""
+        """The identity that every LLM has, with a digest of those parts of the URL's query that are no secret."""
         return {**super().identity, **ServerAddress("", self._query).identity}
 
     @property
@@ -316,7 +316,7 @@ def _known_names(*, chat: bool) -> frozenset[str]:
 
 
 def _merged(given: Any, schema: JSONSchema | None, form: Any, name: str) -> Any:
-    """What constrains the answer: the user's own `response_format` or `grammar`, or the one for `schema`."""
+    """The constraint on the answer: the user's own `response_format` or `grammar`, or the one for `schema`."""
     if schema is None:
         return given
     if given is not None:
@@ -329,7 +329,7 @@ def _response_format(schema: JSONSchema) -> dict[str, Any]:
 
 
 def _is_closed(schema: Any) -> bool:
-    """Whether each object in `schema` requires all its properties and allows no more, as `strict` must have it."""
+    """Tell whether each object in `schema` requires all its properties and allows no more, as `strict` demands."""
     if isinstance(schema, list):
         return all(_is_closed(item) for item in schema)
     if not isinstance(schema, dict):

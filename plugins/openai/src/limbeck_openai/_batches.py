@@ -109,7 +109,7 @@ class Batches:
         return await self._call(self._client.batches.retrieve(id, **self._extra), _unknown(id))
 
     async def _call(self, call: Awaitable[T], missing: str, *, unreadable: type[GenerationError] = TransientError) -> T:
-        """What a call gives. A reply that is no JSON is `unreadable`: by default it may be another the next time."""
+        """Return the result of a call. A reply that is no JSON is `unreadable`: by default, a new try may mend it."""
         reply: object
         try:
             result = await self._chat.guarded(call, model=self._model, missing=missing)
@@ -172,7 +172,7 @@ class Batches:
             return TransientError(f"{self._chat.server} gave a result that cannot be read ({exc!r}).")
 
     def _unanswered(self, error: Mapping[str, Any]) -> GenerationError:
-        """Why an entry was never processed. What was cancelled is not asked for again: somebody did not want it."""
+        """The error of an entry that was never processed. A cancelled one is not asked for again: it was not wanted."""
         said = self._chat.redacted(str(error.get("message") or error.get("code") or "no message").rstrip("."))
         if error.get("code") == "batch_cancelled":
             return BackendError(f"The batch was cancelled before this request was processed: {said}.")
@@ -180,7 +180,7 @@ class Batches:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """What a line of results holds; None where it is none, so that its request counts as not answered."""
+    """The entry in a line of results; None where the line holds none, so that its request counts as not answered."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -189,7 +189,10 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_older(batches: Sequence[Batch], since: float) -> bool:
-    """Whether all that follows a page is too old. It is not documented that the newest comes first: it must show."""
+    """Tell whether all batches after this page are too old.
+
+    It is not documented that the newest come first, so the page itself must show it.
+    """
     times = [batch.created_at for batch in batches]
     return bool(times) and times[0] >= times[-1] and max(times) < since
 

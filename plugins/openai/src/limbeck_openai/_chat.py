@@ -109,7 +109,7 @@ class Chat:
 
     @property
     def server(self) -> str:
-        """What to call the server in messages."""
+        """The server's name in messages."""
         return self._server
 
     def redacted(self, text: str) -> str:
@@ -140,7 +140,7 @@ class Chat:
         return read_completion(payload, asked=asked, server=self._server, quota=quota)
 
     def failure(self, exc: Exception, *, model: str, missing: str | None = None) -> GenerationError:
-        """What an exception of the SDK, or of what is below it, means."""
+        """The error that an exception of the SDK, or of a library below it, means."""
         if (typed := typed_cause(exc)) is not None:
             return typed
         if isinstance(exc, openai.NotFoundError) and missing is not None:
@@ -158,7 +158,7 @@ class Chat:
         return BadRequestError(f"The request to {self._server} could not be written: {reason}")
 
     def refused(self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None) -> GenerationError:
-        """What a refusal means: of a request, or of the entry of a batch, which has no headers."""
+        """The error that a refusal means: of a request, or of the entry of a batch, which has no headers."""
         refusal = read_refusal(status, body, headers or {})
         said = replace(refusal, message=self.redacted(refusal.message))
         failure = failure_of(said, headers or {}, server=self._server, model=model)

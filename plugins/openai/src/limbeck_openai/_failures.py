@@ -55,7 +55,7 @@ def failure_of(refusal: Refusal, headers: Mapping[str, str], *, server: str, mod
 
 
 def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
-    """What every further call would meet too."""
+    """The error for a refusal that every further call would meet too, or None."""
     if refusal.no_credit:
         return AuthenticationError(f"{said} The account has no credit left; add some, then run again.")
     if refusal.status in (401, 403) and not _is_filtered(refusal):
@@ -64,7 +64,7 @@ def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
 
 
 def _final_for_one(refusal: Refusal, said: str, model: str) -> BadRequestError | None:
-    """What this request would always meet, though others may not."""
+    """The error for a refusal that this request would always meet, though others may not, or None."""
     if _is_filtered(refusal):
         return ContentFilteredError(said)
     if _is_too_long(refusal):

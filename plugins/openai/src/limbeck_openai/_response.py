@@ -85,6 +85,6 @@ def _tool_calls(message: Mapping[str, Any]) -> Any:
 
 
 def model_in(payload: Mapping[str, Any]) -> str | None:
-    """What the server calls itself."""
+    """The name that the server gives for its model."""
     model = payload.get("model")
     return model if isinstance(model, str) else None

@@ -1,4 +1,4 @@
-"""Which JSON Schemas OpenAI's strict mode takes, and the form it takes them in.
+"""The JSON Schemas that OpenAI's strict mode takes, and the form in which it takes them.
 
 Strict mode constrains the decoding, for a subset of JSON Schema: every object closed, every
 property required (https://developers.openai.com/api/docs/guides/structured-outputs).

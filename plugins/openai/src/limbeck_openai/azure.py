@@ -152,7 +152,7 @@ class AzureOpenAILLM(LLM):
         return self.azure_deployment or self.model
 
     def _address(self) -> ServerAddress:
-        """Where the resource is, with the query in effect."""
+        """The address of the resource, with the query in effect."""
         given = self.azure_endpoint or _setting("AZURE_OPENAI_ENDPOINT", field="azure_endpoint")
         address = checked_address(given, name="`AZURE_OPENAI_ENDPOINT`")
         return address.with_query(self.url_query)

@@ -134,7 +134,7 @@ class OpenAILLM(LLM):
         return await (await self._batches()).find(intent)
 
     async def poll_batch(self, id: str) -> BatchStatus:
-        """Where the batch stands."""
+        """Return the state of the batch."""
         return await (await self._batches()).poll(id)
 
     async def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:
@@ -185,7 +185,7 @@ class OpenAILLM(LLM):
         return Chat(client, server=urlsplit(address.url).netloc, secrets=secrets)
 
     def _address(self) -> ServerAddress:
-        """Where the server is, with the query in effect."""
+        """The address of the server, with the query in effect."""
         from_environment = os.environ.get("OPENAI_BASE_URL", "").strip()
         if self.base_url is not None or not from_environment:
             address = ServerAddress(self.base_url or _OPENAI)

@@ -1,4 +1,4 @@
-"""What models cost, from the table that the package `genai-prices` carries; nothing is fetched.
+"""The prices of models, from the table that the package `genai-prices` carries; nothing is fetched.
 
 That package is imported at the first price that is asked for, not by this module.
 """

@@ -1,4 +1,4 @@
-"""What a row's text columns become in a chat, the same in every task of the pack."""
+"""The chat that is made of a row's text columns, the same in every task of the pack."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class PromptTemplate(Protocol):
         """The variables that the row must give, in the order they appear."""
 
     def may_use(self, column: str) -> bool:
-        """Whether the column's value can come into the prompt."""
+        """Tell whether the column's value can come into the prompt."""
 
     def render(self, input: Row, columns: Sequence[str]) -> str:
         """The prompt for a row, of which only `columns` are seen.

@@ -80,7 +80,7 @@ class TextClassification(Task):
 
     @property
     def _choices(self) -> list[str]:
-        """What an answer may hold: the labels, then the default one where it is not among them."""
+        """The labels that an answer may hold: those given, then the default one where it is not among them."""
         default = [] if self.default_label is None or self.default_label in self.labels else [self.default_label]
         return [*self.labels, *default]
 

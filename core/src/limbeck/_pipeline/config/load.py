@@ -43,7 +43,7 @@ def of_dict(data: Any) -> Document:
 
 
 def recipe_of_file(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """What a YAML or TOML file says of a pipeline, with `--set` arguments on top.
+    """Read a pipeline from a YAML or TOML file, with `--set` arguments on top.
 
     Raises:
         ConfigurationError: file, line, key, what was expected there, and what is close.

@@ -1,4 +1,4 @@
-"""What run directories say of themselves, in a line each. They are only read."""
+"""Summaries of run directories, a line each. The directories are only read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _found(folder: Path) -> Iterator[RunSummary]:
 
 
 def summary_of(path: Path) -> RunSummary:
-    """What a run directory says of itself."""
+    """The summary of a run directory, from its own files."""
     note, report, stands = document_in(path / NOTE), document_in(path / REPORT), state_of(path)
     rows, failed = _rows_of(report, stands)
     return RunSummary(
