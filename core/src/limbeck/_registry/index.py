@@ -126,7 +126,7 @@ class Entry:
 
     @property
     def requirements(self) -> list[str]:
-        """What the distribution requires, as requirement strings."""
+        """The requirements of the distribution, as strings."""
         try:
             return list(self.metadata.requires or ())
         except Exception:  # noqa: BLE001 - as above
@@ -135,7 +135,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Disabled:
-    """Which declared names the environment keeps out, and by which variable.
+    """The declared names that the environment keeps out, and the variable that says so.
 
     A token is a distribution (`acme-judges`), a qualified name (`acme-judges/pairwise-judge`)
     or a short one (`pairwise-judge`, whoever declares it).
@@ -162,7 +162,7 @@ class Disabled:
         return None
 
     def denies(self, distribution: str) -> bool:
-        """Whether everything of `distribution` is kept out; what is wrong with it is then no error."""
+        """Tell whether everything of `distribution` is kept out; its problems are then no errors."""
         self._met.add(distribution)
         return distribution in self.deny
 

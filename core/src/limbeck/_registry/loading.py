@@ -44,7 +44,7 @@ _CORE = re.compile(r"limbeck-core(?![a-z0-9-])")
 
 
 def _compatibility(entry: Entry) -> str | None:
-    """What the plugin asks of the core, where that is not what is installed."""
+    """The plugin's requirement on the core, where the installed core does not meet it; else None."""
     installed = installed_version("limbeck-core")
     if installed is None:
         return None
@@ -56,7 +56,7 @@ def _compatibility(entry: Entry) -> str | None:
 
 
 def _meets(version: str, requirement: str) -> bool:
-    """Whether `version` is what is required; False where that cannot be told: the reader of both may judge."""
+    """Tell whether `version` meets the requirement; False where this is not known: the reader of both may judge."""
     try:
         from packaging.requirements import Requirement
 
@@ -84,7 +84,7 @@ def check_contract(kind: str, target: Any, subject: str) -> None:
 
 
 def is_imported_as(cls: type, target: str) -> bool:
-    """Whether `target` names `cls`, as far as can be told without importing anything."""
+    """Tell whether `target` names `cls`, as far as this is known without importing anything."""
     module_name, _, attribute = target.partition(":")
     module = sys.modules.get(module_name)
     if module is None:

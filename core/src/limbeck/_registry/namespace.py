@@ -1,4 +1,4 @@
-"""What `limbeck.llms`, `limbeck.tasks` and `limbeck.steps` do: find a class by its own name, lazily."""
+"""The look-up behind `limbeck.llms`, `limbeck.tasks` and `limbeck.steps`: a class by its own name, imported lazily."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets a name that several offer, and why.
+"""The choice of one distribution where several offer the same name, and its reason.
 
 A pin of the user's comes first, then an official pack, then the only one who offers it.
 """
@@ -31,7 +31,7 @@ AnyOffer = TypeVar("AnyOffer", bound=Offer)
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[AnyOffer]):
-    """Who gets a name.
+    """The choice among those that offer a name.
 
     Attributes:
         winner: None where asking for the name is an error. reason: why.
@@ -42,7 +42,7 @@ class Decision(Generic[AnyOffer]):
 
 
 def decide(name: str, offers: Sequence[AnyOffer]) -> Decision[AnyOffer]:
-    """Who of `offers`, of which there is at least one, gets `name`."""
+    """Choose which of `offers`, of which there is at least one, gets `name`."""
     if "/" in name:
         return Decision(offers[0], "a qualified name means one distribution")
     pinned = pins().get(name)
@@ -62,6 +62,6 @@ def decide(name: str, offers: Sequence[AnyOffer]) -> Decision[AnyOffer]:
 
 
 def pins() -> dict[str, str]:
-    """What the user has pinned: a name, to the distribution that it comes from."""
+    """The user's pins: each a name and the distribution that it comes from."""
     pairs = (item.partition("=") for item in os.environ.get("LIMBECK_PIN", "").replace(",", " ").split())
     return {name: normalise(distribution) for name, _, distribution in pairs}

@@ -39,7 +39,7 @@ class LoadReport:
 
     @property
     def strict(self) -> bool:
-        """Whether the environment asks that every recorded problem be an error."""
+        """True if the environment asks that every recorded problem be an error."""
         return os.environ.get("LIMBECK_STRICT_PLUGINS", "") not in ("", "0")
 
     def all(self) -> list[Problem]:

@@ -203,11 +203,11 @@ class Registry:
         return self._get_dynamic(kind, name)
 
     def declares(self, kind: Kind, qualified: str) -> bool:
-        """Whether an installed distribution declares exactly this `distribution/name`."""
+        """Tell whether an installed distribution declares exactly this `distribution/name`."""
         return any(entry.qualified == qualified for entry in self.index.find(kind, qualified))
 
     def _choose(self, kind: Kind, name: str, offers: Sequence[AnyOffer]) -> AnyOffer | None:
-        """Who has precedence for `name` among those that offer it."""
+        """Choose the offer that has precedence for `name`."""
         winner = decide(name, offers).winner if offers else None
         if winner is not None or not offers:
             return winner
@@ -253,7 +253,7 @@ class Registry:
         return entry.group == GROUPS[kind] and name in (entry.name, entry.qualified, _class_name(entry))
 
     def _suspects(self) -> list[str]:
-        """Who might have had a name that is not found, and why: whose names could not all be read or registered."""
+        """The distributions that might offer a missing name: those whose names could not all be read or registered."""
         problems = {
             f"{problem.distribution or 'an unnamed distribution'} {problem.version}".strip()
             + f" ({problem.subject}: {problem.message})"
@@ -293,7 +293,7 @@ class Registry:
         return sorted({listing.name for listing in self.listings(kind) if not listing.status.startswith("disabled")})
 
     def listings(self, kind: Kind) -> list[Listing]:
-        """What is installed and registered, and its state. Imports no plugin."""
+        """The installed and registered names of a kind, with their state. Imports no plugin."""
         rows = [self._listing(kind, entry) for entry in self.index.entries[GROUPS[kind]]]
         rows += [
             Listing(e.name, e.qualified, e.distribution, e.version, e.summary, e.target, f"disabled by {reason}")
@@ -388,7 +388,7 @@ def _check_name(kind: str, name: object) -> None:
 
 
 def _same_definition(old: Any, new: Any) -> bool:
-    """Whether `new` is `old`, or its definition run once more (a notebook's cell)."""
+    """Tell whether `new` is `old`, or its definition run once more (a notebook's cell)."""
     return old is new or path_of(old) == path_of(new)
 
 
