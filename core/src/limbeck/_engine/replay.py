@@ -104,7 +104,7 @@ _current: ContextVar[Replay | None] = ContextVar("limbeck_replay", default=None)
 
 
 def replaying() -> Replay | None:
-    """What this context replays, or None."""
+    """The replay of this context, or None."""
     return _current.get()
 
 

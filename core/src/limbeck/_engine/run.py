@@ -1,4 +1,4 @@
-"""What `run` gives: a task's rows as a stream, of any iterable, for threads and for event loops."""
+"""The streams that `run` gives: a task's rows, of any iterable, for threads and for event loops."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _UNTAKEN_ROWS = 4096
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How a streamed run is run.
+    """The options of a streamed run.
 
     Attributes:
         check_columns: told the first rows and whether there are more; see `_CheckedSource`.
@@ -78,7 +78,7 @@ class TaskRun:
 
 
 class _Ending:
-    """What is to be done when a stream is over.
+    """The work to do when a stream is over.
 
     Neither this nor the stream knows the handle that a user holds, so that a handle nobody
     holds any more is collected, and ends its stream.
@@ -262,7 +262,7 @@ class _CheckedSource:
 
 
 class RowStream(_Run):
-    """What `task.run(rows)` returns: an iterator over the rows that came of them, as they are done.
+    """The stream that `task.run(rows)` returns: an iterator over the rows that came of them, as they are done.
 
     Use it as a context manager, or exhaust it, or `close` it.
 
@@ -325,7 +325,7 @@ class RowStream(_Run):
 
 
 class AsyncRowStream(_Run):
-    """What `task.arun(rows)` returns: as `RowStream`, for the caller's event loop."""
+    """The stream that `task.arun(rows)` returns: the form of `RowStream` for the caller's event loop."""
 
     def __init__(self, run: TaskRun) -> None:
         self._arrived = arrived = asyncio.Event()

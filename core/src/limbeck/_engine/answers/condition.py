@@ -123,7 +123,7 @@ class Condition:
         )
 
     def _offset(self, where: str, message: str) -> int:
-        """Where the word is that SQLite stumbles over: the first one at which what stands up to it fails alike."""
+        """The place of the word that SQLite rejects: the first one at which the text up to it fails in the same way."""
         near = re.match(r'near "(.*)": syntax error', message, re.DOTALL)
         if near is None:
             return len(where) if "incomplete" in message else -1

@@ -86,7 +86,7 @@ class BatchCalls:
         raise AssertionError("intervals never end")
 
     async def ended(self, batch: Batch, *, fresh: bool) -> BatchStatus:
-        """How `batch` ended, as soon as it has. A `fresh` one is given an interval before the first look."""
+        """Wait until `batch` has ended, and return its status. A `fresh` one is first given an interval."""
         for pause in self._intervals():
             if fresh:
                 await asyncio.sleep(pause)
@@ -141,7 +141,7 @@ class BatchCalls:
             raise self.typed(exc) from exc
 
     def typed(self, error: Exception) -> GenerationError:
-        """What the API raised or gave as a result, as one of the types that the engine tells apart."""
+        """The API's error, raised or given as a result, as one of the types that the engine tells apart."""
         typed = self._backend.typed(error)
         return typed if isinstance(typed, GenerationError) else BackendError(f"LedgerError: {typed}")
 
@@ -171,5 +171,5 @@ class BatchCalls:
         raise self.error("unreachable", batch, failure) from failure
 
     def error(self, reason: Reason, batch: Batch, cause: GenerationError) -> BatchError:
-        """What is wrong with a batch as a whole."""
+        """The error of a batch as a whole."""
         return BatchError(reason, step=self._step, batch=batch.id, requests=batch.requests, cause=cause)

@@ -1,4 +1,4 @@
-"""Which row waits for which entry of the batches that an earlier run left."""
+"""The rows' claims on the entries of batches that an earlier run left."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Claims:
         return claimed, rest
 
     def _entry_for(self, unit: Unit) -> Entry | None:
-        """As with stored answers: the row's own, else one with the same key whose row may have moved."""
+        """Find the entry for `unit` as with stored answers: the row's own, else one with the same key.
+
+        The row of such an entry may have moved.
+        """
         entries = self._by_key.get(unit.job.key, {}).values()
         for entry in entries:
             if entry.row == unit.job.id and not set(entry.samples).isdisjoint(unit.samples):

@@ -104,14 +104,14 @@ class _Settings:
 
 @dataclass(slots=True)
 class _Results:
-    """What was read of a batch, and is not given away yet: answers and errors by custom id; the answers' latency."""
+    """The results read of a batch and not given away yet: answers and errors by custom id; the answers' latency."""
 
     answers: dict[str, GenerationResponse] = field(default_factory=dict)
     errors: dict[str, GenerationError] = field(default_factory=dict)
     latency: float = 0.0
 
     def lack(self, batch: Batch, custom_id: str) -> bool:
-        """Whether an entry of `batch` has no result yet."""
+        """Tell whether an entry of `batch` has no result yet."""
         return custom_id in batch.entries and custom_id not in self.answers and custom_id not in self.errors
 
     def missing_of(self, batch: Batch) -> list[str]:
@@ -142,7 +142,7 @@ class _Line:
 
     @property
     def ended(self) -> bool:
-        """Whether the stream is over. Batches that are open then stay noted in the ledger."""
+        """True if the stream is over. Batches that are open then stay noted in the ledger."""
         return self._stream.ended
 
     def start(self) -> None:
@@ -294,7 +294,7 @@ class _Line:
         await self._records.submitted(batch)
 
     async def _found(self, batch: Batch) -> bool:
-        """Whether a batch that was only meant to be submitted was; else its rows are free for another."""
+        """Tell whether a batch with a noted intent was in fact submitted; if not, its rows are free for another."""
         batch.id = await self._calls.find(batch)
         if batch.id is not None:
             await self._records.submitted(batch)

@@ -1,4 +1,4 @@
-"""What differs between two configurations."""
+"""The differences between two configurations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def config_text(config: Mapping[str, Any]) -> str:
 
 
 def changes(old: Any, new: Any, place: str = "") -> list[str]:
-    """What differs between two configurations, one `key: old -> new` each."""
+    """List the differences between two configurations, one `key: old -> new` each."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = [*old, *(name for name in new if name not in old)]
         return [

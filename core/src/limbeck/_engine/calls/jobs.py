@@ -1,4 +1,4 @@
-"""What moves through a stream: rows on their way in, what is asked for each, and what became of it."""
+"""The values that move through a stream: rows on their way in, the requests for each, and their outcomes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What made an answer, told where answers of several makers meet.
+    """The origin of an answer, told where answers of several models meet.
 
     Attributes:
         model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
@@ -36,7 +36,7 @@ class Lineage:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one sample of a row: a generation or an error.
+    """The outcome of one sample of a row: a generation or an error.
 
     Attributes:
         usage: tokens of the whole response, on the first sample it answered or failed; None on the

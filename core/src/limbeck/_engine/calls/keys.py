@@ -66,7 +66,7 @@ def canonical(value: Any) -> bytes:
 
 
 def identity_of(llm: Any) -> dict[str, Any]:
-    """What identifies the answers of `llm`: its own word, or its class and model for one that has none."""
+    """The fields that identify the answers of `llm`: its own `identity`, or class and model for one that has none."""
     identity = getattr(llm, "identity", None)
     if isinstance(identity, dict):
         return identity

@@ -1,4 +1,4 @@
-"""What the options of a run may be: a type checker would say so, but not everybody asks one."""
+"""Checks of the options of a run: a type checker would make them too, but not everybody uses one."""
 
 from __future__ import annotations
 

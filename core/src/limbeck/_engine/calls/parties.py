@@ -56,11 +56,11 @@ class Answerer(Protocol):
         ...
 
     def judged(self, result: Any, tell: Tell) -> Result:
-        """What a backend returned, once it is known to be a response."""
+        """The result of a backend, once it is known to be a response."""
         ...
 
     def typed(self, error: BaseException) -> GenerationError | LedgerError:
-        """What a backend raised, as one of the types that the engine tells apart."""
+        """The exception of a backend as one of the types that the engine tells apart."""
         ...
 
 
@@ -92,12 +92,12 @@ class Requester(Protocol):
     def ended(self) -> bool: ...
     @property
     def exhausted(self) -> bool:
-        """Whether no further row will come."""
+        """True if no further row will come."""
         ...
 
     @property
     def asks(self) -> bool:
-        """Whether a model is asked at all."""
+        """True if a model is asked at all."""
         ...
 
     def attached(self, wake: Callable[[], object]) -> None:
@@ -113,7 +113,7 @@ class Requester(Protocol):
         ...
 
     def reserve(self, unit: Unit) -> bool:
-        """Whether the budget lets `unit` be sent now; if not, `next_unit` gives it when there is room."""
+        """Reserve room in the budget for `unit`; if there is none (False), `next_unit` gives it when there is."""
         ...
 
     def started(self, unit: Unit, *, share: float = 1.0) -> None:
@@ -172,7 +172,7 @@ class Requester(Protocol):
 
 
 class RequestWindow(Protocol):
-    """What sends the requests of streams: an endpoint's window, or provider batches."""
+    """The sender of the requests of streams: an endpoint's window, or provider batches."""
 
     def attach(self, stream: Requester) -> None:
         """Take the requests of `stream` too."""

@@ -1,4 +1,4 @@
-"""How a run treats failures and order, and when failures are too many."""
+"""The treatment of failures and order in a run, and the bounds on failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_ROWS_FOR_FRACTION = 100
 
 @dataclass(slots=True)
 class Policy:
-    """How a run treats failures and order.
+    """The treatment of failures and order in a run.
 
     Attributes:
         ordered: release rows in input order.
@@ -54,7 +54,7 @@ class Breaker:
         self._in_a_row = 0
 
     def failed(self, errors: Sequence[GenerationError], *, whole: bool) -> RunStoppedError | None:
-        """What is to stop the run, or None.
+        """Count a failed row; return the error that is to stop the run, or None.
 
         Args:
             errors: of the row's samples. whole: whether all of them failed.

@@ -1,4 +1,4 @@
-"""Where a run keeps its answers: a directory, the store that a URL's scheme names, or an object of the caller's.
+"""The place of a run's answers: a directory, the store that a URL's scheme names, or an object of the caller's.
 
 The built-in ledger is used as it is. Anybody else's store stands behind a guard: what it raises
 becomes a `LedgerError` that names it, and ends the run instead of leaving it waiting.
@@ -93,11 +93,11 @@ class ForeignLedger:
         self._ledger = ledger
 
     def step(self, name: str, config: Mapping[str, Any]) -> ForeignStep:
-        """As the store's own."""
+        """Call the store's own method."""
         return ForeignStep(_guarded(self._ledger.step, name, config), self._ledger)
 
     def close(self) -> None:
-        """As the store's own."""
+        """Call the store's own method."""
         _guarded(self._ledger.close)
 
 
@@ -109,14 +109,14 @@ class ForeignStep:
         self._ledger = ledger
 
     def find(self, row: str, key: bytes, samples: int) -> Sequence[StoredAnswer | None]:
-        """As the store's own, and as many as were asked for."""
+        """Call the store's own method, and check that it gives as many as were asked for."""
         found: Sequence[StoredAnswer | None] = _guarded(self._step.find, row, key, samples)
         if len(found) != samples:
             raise LedgerError(f"{_blamed(self._step.find)} gave {len(found)} answers where {samples} were asked for.")
         return found
 
     async def keep(self, answer: PaidAnswer) -> None:
-        """As the store's own."""
+        """Call the store's own method."""
         try:
             await self._step.keep(answer)
         except LimbeckError:
@@ -125,11 +125,11 @@ class ForeignStep:
             raise _fault(self._step.keep, exc) from exc
 
     def keep_failure(self, failure: FailedCall) -> None:
-        """As the store's own."""
+        """Call the store's own method."""
         _guarded(self._step.keep_failure, failure)
 
     def close(self) -> None:
-        """As the store's own."""
+        """Call the store's own method."""
         _guarded(self._step.close)
 
 

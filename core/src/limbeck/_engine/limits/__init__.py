@@ -1,1 +1,1 @@
-"""How fast and how wide an endpoint may be asked."""
+"""The pace and the width at which an endpoint may be asked."""

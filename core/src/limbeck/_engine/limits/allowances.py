@@ -1,4 +1,4 @@
-"""What a backend and its server say of their limits, once it is known to be usable: both may be anybody's."""
+"""Checks of the limits that a backend and its server state, before they are used: both may be anybody's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST_SECONDS = 7 * 86_400.0  # what is later than that was a point in time, 
 
 
 def batched(llm: Any) -> bool:
-    """Whether a backend is to be asked through its provider's batches.
+    """Tell whether a backend is to be asked through its provider's batches.
 
     Raises:
         ConfigurationError: its `mode` is neither of the two.
@@ -47,7 +47,7 @@ def wait_of(seconds: Any) -> float | None:
 
 
 def quota_of(quota: Any, *, longest: float) -> Quota | None:
-    """What is left by the server's word, or None where that cannot be one.
+    """The remaining allowance that the server states, or None where that cannot be one.
 
     Args:
         longest: seconds that a request may wait; nobody is left alone for longer.

@@ -1,4 +1,4 @@
-"""What an endpoint bears, and when the next request may be sent: one controller an endpoint.
+"""The load that an endpoint bears, and the time of its next request: one controller an endpoint.
 
 Pure logic: every method is told the time, nothing here waits. Answers, refusals, faults and
 latencies move the width of the window (see `width`), and refusals teach a pace (see `pace`).
@@ -63,7 +63,7 @@ class Controller:
     # The gate
 
     def ready_at(self, now: float) -> float:
-        """When the next request may be sent: `now` or earlier if it may be sent at once."""
+        """The time at which the next request may be sent: `now` or earlier if it may be sent at once."""
         ready = max(self.paused_until, self._next_send)
         if self._requests is not None:
             ready = max(ready, self._requests.ready_at(now, 1.0 - _ROUNDING))

@@ -1,4 +1,4 @@
-"""How much is sent in one cycle of an event loop, before what has come back is heard."""
+"""The bound on sending in one cycle of an event loop, so that what has come back is read in between."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cycle:
 
     @property
     def takes_beginners(self) -> bool:
-        """Whether a worker may begin."""
+        """True if a worker may begin."""
         return self._beginners < _BEGINNERS
 
     def begun(self) -> None:

@@ -24,7 +24,7 @@ _FEW, _SECONDS_FOR_FEW = 3, 300.0
 
 @dataclass(slots=True)
 class Outage:
-    """What is known of an endpoint's absence.
+    """The known facts about an endpoint's absence.
 
     It is away when several requests in a row found nobody there, after it was heard once. One
     that was never heard may have a wrong address, and nobody is to wait for that.
@@ -46,11 +46,11 @@ class Outage:
 
     @property
     def away(self) -> bool:
-        """Whether only a probe may be sent."""
+        """True if only a probe may be sent."""
         return self.since is not None
 
     def ready_at(self) -> float:
-        """When the next request may be sent."""
+        """The time at which the next request may be sent."""
         if self.since is None:
             return 0.0
         return self.next_try if self.probe is None else inf

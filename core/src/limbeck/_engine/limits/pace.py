@@ -1,4 +1,4 @@
-"""How fast an endpoint may be asked, learned from its refusals.
+"""The pace at which an endpoint may be asked, learned from its refusals.
 
 Pure logic: every method is told the time.
 
@@ -45,7 +45,7 @@ class Bucket:
     at: float | None = None
 
     def ready_at(self, now: float, least: float = 1e-9) -> float:
-        """When the bucket holds `least`: `now`, or later."""
+        """The time at which the bucket holds `least`: `now`, or later."""
         self._refill(now)
         return now if self.level >= least else now + (least - self.level) / self.rate
 
@@ -190,13 +190,13 @@ class Pace:
         self._plateau = _PLATEAU_SECONDS * sqrt(self._seconds_lost())
 
     def _seconds_lost(self) -> float:
-        """What a refusal costs: the part of the pause in which the allowance, full again, saves up no more."""
+        """The cost of a refusal: the seconds of the pause in which the allowance, full again, saves up no more."""
         assert self.rate is not None
         return max(_LEAST_LOST_SECONDS, self._wait - self._held / self.rate)
 
     @property
     def _held(self) -> float:
-        """What the allowance holds when full: what passed before the first refusal, less what came in meanwhile."""
+        """The content of the full allowance: what passed before the first refusal, less what came in meanwhile."""
         passed, took = self._full
         return max(0.0, passed - (self.rate or 0.0) * took)
 

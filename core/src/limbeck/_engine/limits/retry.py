@@ -1,4 +1,4 @@
-"""Whether a request that brought no answer is sent again, and when."""
+"""The decision whether a request that brought no answer is sent again, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many requests an endpoint bears in flight.
+"""The number of requests that an endpoint bears in flight.
 
 Pure logic: every method is told the time.
 
@@ -47,12 +47,12 @@ class _Cohort:
     latencies: list[float] = field(default_factory=list)
 
     def holds(self, sent_at: float) -> bool:
-        """Whether a request is one of them."""
+        """Tell whether a request is one of them."""
         return self.began <= sent_at <= self.last
 
     @property
     def is_known(self) -> bool:
-        """Whether enough of them are answered."""
+        """True if enough of them are answered."""
         return self.size == self.wanted and len(self.latencies) >= self.wanted * _ENOUGH
 
 

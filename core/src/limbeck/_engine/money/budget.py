@@ -47,7 +47,7 @@ _MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What was spent, or may be.
+    """An amount that was spent, or may be.
 
     Attributes:
         cost: US dollars, as far as prices are known. tokens: of prompts and answers.
@@ -102,12 +102,12 @@ class Budget:
 
     @property
     def capped(self) -> bool:
-        """Whether there is a cap at all."""
+        """True if there is a cap at all."""
         return bool(self._caps())
 
     @property
     def spent(self) -> Amount:
-        """What the answers so far took, those of earlier runs in the same directories included."""
+        """The amount spent on the answers so far, those of earlier runs in the same directories included."""
         return sum(self._spent.values(), Amount())
 
     def _caps(self) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Budget:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in flight: no answer will make room."""
+        """True if nothing is in flight: no answer will make room."""
         return not self._reserved
 
     def wait(self, wake: Callable[[], object]) -> None:
@@ -152,7 +152,7 @@ class Budget:
         self._spent[owner] = self._spent.get(owner, Amount()) + amount
 
     def stands_at(self, owner: Hashable, amount: Amount) -> None:
-        """What `owner` spent in all, from its ledger: this replaces what was counted of it before."""
+        """Set what `owner` spent in all, from its ledger: this replaces what was counted of it before."""
         self._spent[owner] = amount
 
 
@@ -176,7 +176,7 @@ class Account:
         budget.stands_at(owner, earlier)
 
     def reserve(self, unit: Unit, wake: Callable[[], object]) -> bool:
-        """Whether `unit` may be sent now; if not, `wake` is called, by any thread, when it may be.
+        """Reserve room for `unit`, to be sent now; if there is none (False), any thread calls `wake` when there may be.
 
         Raises:
             BudgetError: it does not fit, and nothing is in flight that could make room.
@@ -195,7 +195,7 @@ class Account:
         return True
 
     def _probe(self, unit: Unit, cap: str, need: Amount) -> Amount:
-        """What to hold for a first request that goes alone, where only a guess forbids it."""
+        """The amount to hold for a first request that goes alone, where only a guess forbids it."""
         budget = self._budget
         if self._longest or _maximum(unit.request) is not None:
             raise _stopped(budget, cap, need)

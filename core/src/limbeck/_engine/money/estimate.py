@@ -1,4 +1,4 @@
-"""What a run will take in all, from some of its rows: a regression estimate with an interval.
+"""The total that a run will take, from some of its rows: a regression estimate with an interval.
 
 Each row has a size that is known before anything is asked (the bytes of its prompt), and some rows,
 drawn at random, have been run. The total over all rows is estimated by linear regression on the
@@ -43,7 +43,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run over all rows is going to take, those of the sample included.
+    """The total that a run over all rows is going to take, the rows of the sample included.
 
     Attributes:
         rows: that can be asked about. sampled: run for it. failed: of those.
@@ -137,7 +137,7 @@ class _Line:
         return self.value + self.slope * (size - self.size)
 
     def residuals(self, sizes: Sequence[float], values: Sequence[float]) -> list[float]:
-        """How far each value is from the line that is fitted without it."""
+        """The distance of each value from the line that is fitted without it."""
         away = []
         for size, value in zip(sizes, values, strict=True):
             leverage = 1 / len(sizes) + ((size - self.size) ** 2 / self.spread if self.spread else 0.0)
@@ -147,7 +147,7 @@ class _Line:
 
 
 def _unskewed(quantile: float, skewness: float, per_row: float) -> float:
-    """Where a statistic of skewed values has the quantile that Student's has: the inverse of Hall's transformation."""
+    """The point at which a statistic of skewed values has Student's quantile: the inverse of Hall's transformation."""
     if abs(skewness) < 1e-9:
         return quantile
     cube = 1 + skewness * (quantile - skewness * per_row / 6)

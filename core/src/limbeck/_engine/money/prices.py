@@ -1,4 +1,4 @@
-"""What tokens cost: the user's own table first, then what plugins know. Unknown is unknown, never zero."""
+"""The price of tokens: the user's own table first, then what plugins know. Unknown is unknown, never zero."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _named(value: Any) -> str:
 
 
 class Pricing:
-    """What the answers of one LLM cost.
+    """The price of the answers of one LLM.
 
     Args:
         llm: whose. table: the user's own prices. registry: whose plugins are asked where the table has none.

@@ -43,7 +43,7 @@ class ReorderBuffer:
 
     @property
     def spilled(self) -> int:
-        """How many rows lie in the file right now."""
+        """The number of rows that are in the file now."""
         return len(self._spilled)
 
     def put(self, index: int, rows: list[Row]) -> None:
@@ -55,7 +55,7 @@ class ReorderBuffer:
             self._bytes += size
 
     def pop(self, index: int) -> list[Row]:
-        """What is kept under `index`, which is then forgotten."""
+        """Return the rows that are kept under `index`, and forget them."""
         if index in self._held:
             size, rows = self._held.pop(index)
             self._bytes -= size

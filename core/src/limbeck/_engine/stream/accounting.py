@@ -33,7 +33,7 @@ class Accounting:
         self._open = True
 
     def reserve(self, unit: Unit) -> bool:
-        """Whether the budget lets `unit` be sent now.
+        """Reserve room in the budget for `unit`, to be sent now; return False if there is none yet.
 
         Raises:
             BudgetError: it never will.

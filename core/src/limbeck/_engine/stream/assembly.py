@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a stream's answers are kept and looked for.
+    """The stores in which a stream's answers are kept and looked for.
 
     Attributes:
         store: None for nowhere. config: the step's configuration, noted there.
@@ -40,7 +40,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What a stream's answers cost, None where they are not billed, and what may be spent."""
+    """The price of a stream's answers, None where they are not billed, and the amount that may be spent."""
 
     pricing: Pricing | None = None
     budget: Budget | None = None
@@ -50,7 +50,7 @@ _NOWHERE, _UNCOUNTED = Storage(), Spending()
 
 
 def spending_of(asking: Asking, prices: PriceTable | None, budget: Budget | None) -> Spending:
-    """What a task may spend; to be asked before anything is opened.
+    """The amount that a task may spend; to be asked for before anything is opened.
 
     Raises:
         UnknownPriceError: the budget caps the cost, and there is no price.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Work(Protocol):
-    """What a stream needs of a task."""
+    """The parts of a task that a stream needs."""
 
     @property
     def name(self) -> str: ...
@@ -43,7 +43,7 @@ class Work(Protocol):
 
 
 class Source(Protocol):
-    """Where rows come from: `take` gives a row, `EMPTY` or `END`, and never waits."""
+    """The source of rows: `take` gives a row, `EMPTY` or `END`, and never waits."""
 
     def take(self) -> Any: ...
 
@@ -68,7 +68,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Where what comes of a stream's rows goes.
+    """The functions that take the rows that come out of a stream.
 
     Attributes:
         emit: takes a row's id and the rows that came of it.
@@ -83,7 +83,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a stream may take and spend; with nothing of it, it asks about all rows, and does not know what that costs.
+    """The stores and the budget of a stream; without any, it asks about all rows, and does not know what that costs.
 
     Attributes:
         ledger: where answers are kept and looked for. pricing: of its answers.

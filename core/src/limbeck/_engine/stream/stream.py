@@ -113,7 +113,7 @@ class Stream:
         return unit if self.reserve(unit) else None
 
     def reserve(self, unit: Unit) -> bool:
-        """Whether `unit` may be sent now; else it is handed out when there is room, or the run has stopped."""
+        """Reserve room for `unit`, to be sent now; if False, it comes again later, or the run has stopped."""
         try:
             if self._accounting.reserve(unit):
                 return True
@@ -124,12 +124,12 @@ class Stream:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no further row will come."""
+        """True if no further row will come."""
         return self._exhausted
 
     @property
     def asks(self) -> bool:
-        """Whether a model is asked at all."""
+        """True if a model is asked at all."""
         return self._policy.ask
 
     def taken(self, count: int) -> None:

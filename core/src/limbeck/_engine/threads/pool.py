@@ -38,7 +38,7 @@ class Threads:
         weakref.finalize(self, _end, self._calls).atexit = False
 
     def call(self, function: Callable[..., Any], argument: Any) -> asyncio.Future[Any]:
-        """What `function(argument)` returns or raises, in the context of the caller, on whose loop it is called."""
+        """Run `function(argument)` in a thread, in the caller's context; return a future on the caller's loop."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._calls.put((partial(copy_context().run, function), argument, answer))
         if not self._idle.acquire(blocking=False) and self._started < self._most:
