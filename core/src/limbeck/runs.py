@@ -407,7 +407,7 @@ def _source_before(pipeline: Pipeline, name: str) -> Any:
 def _row_of(source: Any, row: str) -> Row:
     from itertools import islice
 
-    rows = (each for lot in source.process() for each in lot)
+    rows = (each for chunk in source.process() for each in chunk)
     found = next(islice(rows, int(row), None), None) if row.isdecimal() else None
     if not isinstance(found, dict):
         raise ConfigurationError(f"The source {source.name!r} has no row {row!r}; its rows are numbered from 0.")

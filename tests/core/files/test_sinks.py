@@ -33,10 +33,10 @@ def files() -> list[str]:
 ROWS: list[dict[str, Any]] = [{"n": 1, "of": {"a": [None, "é"]}}, {"n": None}, {"n": 3, "late": "x,\ny"}]
 
 
-def save(sink: Any, *lots: list[dict[str, Any]], finished: bool = True) -> Any:
+def save(sink: Any, *chunks: list[dict[str, Any]], finished: bool = True) -> Any:
     sink.open(replace=False)
-    for lot in lots:
-        sink.write(lot)
+    for chunk in chunks:
+        sink.write(chunk)
     sink.close(finished=finished)
     return sink
 

@@ -40,7 +40,7 @@ def write(name: str, content: bytes | str) -> str:
 
 
 def rows_of(source: Any) -> list[Any]:
-    return [row for lot in source.process() for row in lot]
+    return [row for chunk in source.process() for row in chunk]
 
 
 # JSONL
@@ -73,10 +73,10 @@ def test_a_broken_line_is_an_error_with_its_place_and_text_between_the_rows_arou
 
 def test_a_broken_line_is_raised_where_errors_are_to_be_raised_after_the_rows_before_it() -> None:
     write("a.jsonl", '{"n": 1}\nnone\n{"n": 3}\n')
-    lots = LoadDataFromJsonl(paths="a.jsonl", on_error="raise").process()
-    assert next(lots) == [{"n": 1}]
+    chunks = LoadDataFromJsonl(paths="a.jsonl", on_error="raise").process()
+    assert next(chunks) == [{"n": 1}]
     with pytest.raises(RowError, match=r"a\.jsonl:2:1: this line is not JSON"):
-        next(lots)
+        next(chunks)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_rows_are_counted_without_being_made() -> None:
 
 def test_rows_come_in_lists_of_the_batch_size() -> None:
     write("a.jsonl", '{"n": 1}\n' * 5)
-    assert [len(lot) for lot in LoadDataFromJsonl(paths="a.jsonl", batch_size=2).process()] == [2, 2, 1]
+    assert [len(chunk) for chunk in LoadDataFromJsonl(paths="a.jsonl", batch_size=2).process()] == [2, 2, 1]
 
 
 def test_a_named_pipe_is_read_once_and_not_looked_into() -> None:
@@ -401,9 +401,9 @@ class Stdin:
 @pytest.mark.parametrize("source", [LoadDataFromStdin(), LoadDataFromFiles(paths="-")])
 def test_each_line_of_standard_input_is_on_its_way_by_itself(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Stdin(b'{"n": 1}\n\nnone\n{"n": 2}'))
-    lots = list(source.process())
-    assert (lots[0], lots[2]) == ([{"n": 1}], [{"n": 2}])
-    assert str(lots[1][0]) == "stdin:3:1: this line is not JSON: Expecting value."
+    chunks = list(source.process())
+    assert (chunks[0], chunks[2]) == ([{"n": 1}], [{"n": 2}])
+    assert str(chunks[1][0]) == "stdin:3:1: this line is not JSON: Expecting value."
     assert source.outputs == []
 
 

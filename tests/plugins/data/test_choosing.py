@@ -18,7 +18,7 @@ def test_a_limit_lets_the_first_rows_through_in_each_run() -> None:
     assert through(step, MANY) == MANY[:2]
     assert step.exhausted
     assert through(step, MANY) == MANY[:2]
-    assert [row for lot in Limit(n=3).process(MANY) for row in lot] == MANY[:3]
+    assert [row for chunk in Limit(n=3).process(MANY) for row in chunk] == MANY[:3]
 
 
 def test_a_sample_is_about_the_fraction_and_the_same_whatever_the_order() -> None:
@@ -60,7 +60,7 @@ def test_what_was_seen_in_one_run_is_forgotten_in_the_next() -> None:
 
 
 def all_through(step: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for lot in step.process(rows) for row in lot]
+    return [row for chunk in step.process(rows) for row in chunk]
 
 
 def test_rows_are_sorted_by_one_column_after_another_with_nulls_last() -> None:

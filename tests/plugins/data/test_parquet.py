@@ -18,9 +18,9 @@ from limbeck_data import LoadDataFromParquet, SaveToParquet
 from support.rows import rows_of, save
 
 
-def saved(*lots: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
+def saved(*chunks: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
     """Lots of rows, written and read back."""
-    return list(save(SaveToParquet(path="o.parquet", overwrite=True, **fields), *lots).rows())
+    return list(save(SaveToParquet(path="o.parquet", overwrite=True, **fields), *chunks).rows())
 
 
 def names() -> list[str]:
@@ -72,7 +72,7 @@ def test_columns_and_rows_are_known_from_the_footer() -> None:
 
 def test_rows_come_in_lists_of_the_batch_size() -> None:
     save(SaveToParquet(path="a.parquet"), [{"n": number} for number in range(5)])
-    assert [len(lot) for lot in LoadDataFromParquet(paths="a.parquet", batch_size=2).process()] == [2, 2, 1]
+    assert [len(chunk) for chunk in LoadDataFromParquet(paths="a.parquet", batch_size=2).process()] == [2, 2, 1]
 
 
 @pytest.mark.parametrize("content", [b"PAR1", b"no Parquet at all"])
@@ -88,10 +88,10 @@ def test_a_file_that_is_damaged_inside_is_an_error_after_the_rows_before() -> No
     with Path("a.parquet").open("r+b") as file:
         file.seek(where.dictionary_page_offset or where.data_page_offset)
         file.write(b"\xff" * 200)
-    lots = LoadDataFromParquet(paths="a.parquet", batch_size=1_000).process()
-    assert len([*next(lots), *next(lots)]) == 2_000
+    chunks = LoadDataFromParquet(paths="a.parquet", batch_size=1_000).process()
+    assert len([*next(chunks), *next(chunks)]) == 2_000
     with pytest.raises(ConfigurationError, match=r"a\.parquet: after row 2000 this Parquet file cannot be read"):
-        next(lots)
+        next(chunks)
 
 
 # The schema

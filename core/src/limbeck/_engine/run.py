@@ -205,27 +205,27 @@ class _Run:
                 "Begin runs behind the fork."
             )
 
-    def _next_lot(self) -> Any:
+    def _next_result(self) -> Any:
         """A row's id and what came of it, `EMPTY` or `END`; raises what stopped the run once the rows are out."""
-        lot = self._outbox.take()
-        if lot is EMPTY or lot is END:
+        result = self._outbox.take()
+        if result is EMPTY or result is END:
             self._report_taken()
         else:
             self._untaken += 1
             if self._untaken >= _UNTAKEN_ROWS // 4:
                 self._report_taken()
-        return lot
+        return result
 
     def _next_row(self) -> Any:
         while not self._spare:
-            lot = self._next_lot()
-            if lot is EMPTY or lot is END:
-                return lot
-            self._spare = lot[1][::-1]
+            result = self._next_result()
+            if result is EMPTY or result is END:
+                return result
+            self._spare = result[1][::-1]
         return self._spare.pop()
 
     def _report_taken(self) -> None:
-        """Tell the stream, in lots, that there is room again."""
+        """Tell the stream, for many rows at once, that there is room again."""
         if self._untaken:
             self._loop.call_soon_threadsafe(self._make_room, self._untaken)
             self._untaken = 0
@@ -296,11 +296,11 @@ class RowStream(_Run):
 
     def identified(self) -> Iterator[Identified]:
         """The rows with their ids, for the step that comes after."""
-        while (lot := self._next_lot()) is not END:
-            if lot is EMPTY:
+        while (result := self._next_result()) is not END:
+            if result is EMPTY:
                 self._wait()
                 continue
-            id, rows = lot
+            id, rows = result
             if len(rows) == 1:
                 yield Identified(id, rows[0])
             else:

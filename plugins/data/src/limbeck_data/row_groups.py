@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from limbeck.files import Draft
     from limbeck.types import Row
 
-_LOT = 1_000  # rows that are converted together
+_CHUNK_ROWS = 1_000  # rows that are converted together
 _GROUP_BYTES = 16 << 20  # a group ends with as much in memory, however few its rows
 
 
@@ -72,10 +72,10 @@ class RowGroups:
             OSError: they cannot be written.
         """
         self._rows += rows
-        while len(self._rows) >= _LOT:
-            lot, self._rows = self._rows[:_LOT], self._rows[_LOT:]
+        while len(self._rows) >= _CHUNK_ROWS:
+            chunk, self._rows = self._rows[:_CHUNK_ROWS], self._rows[_CHUNK_ROWS:]
             try:
-                self._convert(lot)
+                self._convert(chunk)
             except ConfigurationError:
                 self._rows = []  # what stands behind the row that does not fit
                 raise
@@ -160,9 +160,9 @@ class RowGroups:
         """
         fault = None
         if self._rows:
-            lot, self._rows = self._rows, []
+            chunk, self._rows = self._rows, []
             try:
-                self._convert(lot)
+                self._convert(chunk)
             except ConfigurationError as exc:
                 fault = exc
         if self._broken:

@@ -181,7 +181,7 @@ def test_a_limit_is_that_of_every_llm_that_has_none_of_its_own() -> None:
 def test_a_source_is_read_up_to_the_limit() -> None:
     pipeline = of(ASK, input=[{"question": str(number)} for number in range(99)], limit=60)
     source = pipeline.steps["input"]
-    assert [row["question"] for lot in source.process() for row in lot] == [str(number) for number in range(60)]
+    assert [row["question"] for chunk in source.process() for row in chunk] == [str(number) for number in range(60)]
     assert source.count() == 60
 
 

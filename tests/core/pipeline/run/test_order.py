@@ -135,7 +135,7 @@ def _made_of(step: Any, row: Row) -> list[Row]:
         return [row]
     if isinstance(step, Task):
         return next(step.process([row]))
-    return [each for lot in step.process([dict(row)]) for each in lot]
+    return [each for chunk in step.process([dict(row)]) for each in chunk]
 
 
 @given(p=graphs())

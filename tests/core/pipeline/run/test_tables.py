@@ -123,7 +123,7 @@ def test_a_task_takes_a_table_as_a_pipeline_does(table: Callable[..., Any], tmp_
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_arun_of_a_task_takes_a_table_of_several_lots(table: Callable[..., Any]) -> None:
+def test_arun_of_a_task_takes_a_table_of_several_chunks(table: Callable[..., Any]) -> None:
     async def run() -> list[Row]:
         return [row async for row in say("a").arun(table({"text": [f"t{number}" for number in range(600)]}))]
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # Units taken before the loop may do something else, and answers committed together.
 _BREATHE_EVERY = 256
-_LOT = 512
+_COMMITTED_TOGETHER = 512
 
 
 class BatchWindow:
@@ -358,7 +358,7 @@ class _Line:
             async for custom_id, result in lines:
                 if not results.lack(batch, custom_id):  # read before, or not ours
                     continue
-                if len(results.answers) >= _LOT:
+                if len(results.answers) >= _COMMITTED_TOGETHER:
                     await self._commit(batch, results)
                     self._give(batch, results)
                 checked = (
