@@ -288,7 +288,7 @@ class Runner:
             if other in doomed or isinstance(other, SourceNode):
                 other.stop()
 
-    def satisfied(self, node: Node) -> None:
+    def stop_exhausted(self, node: Node) -> None:
         """Stop a step that wants no more rows, and with it all that leads nowhere else."""
         self._idle.add(node)
         found = [node]

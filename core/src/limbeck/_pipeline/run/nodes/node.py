@@ -85,7 +85,7 @@ class Run(Protocol):
         """Stop the sources and what leads to `node`; what went past it finishes. None: stop everything."""
         ...
 
-    def satisfied(self, node: Node) -> None:
+    def stop_exhausted(self, node: Node) -> None:
         """Stop a step that wants no more rows."""
         ...
 

@@ -118,7 +118,7 @@ class StepNode(Node):
         if self.stopped:
             self._give_up_again()
         elif getattr(self.step, "exhausted", False):
-            self.run.satisfied(self)
+            self.run.stop_exhausted(self)
         self.pump_soon()
 
     def _keep(self, item: Item, made: list[Row]) -> None:
