@@ -35,15 +35,15 @@ class CsvReader:
     def __init__(self, file: Iterable[bytes], name: str, *, delimiter: str = ",", encoding: str = "utf-8") -> None:
         csv.field_size_limit(LARGEST_CELL)
         self._name = name
-        self._taken: list[str] = []  # the lines of the record that is being read
+        self._record_lines: list[str] = []
         self._reader = csv.reader(self._lines(utf8_lines(file, name, encoding)), delimiter=delimiter, strict=True)
         self._start = 1
         self.columns = self._header()
 
     def _lines(self, lines: Iterable[bytes]) -> Iterator[str]:
         for line in lines:
-            self._taken.append(line.decode("utf-8", "surrogateescape"))
-            yield self._taken[-1]
+            self._record_lines.append(line.decode("utf-8", "surrogateescape"))
+            yield self._record_lines[-1]
 
     def _header(self) -> list[str]:
         try:
@@ -67,7 +67,7 @@ class CsvReader:
         """The cells of the next record that is not blank; its first line is then `_start`."""
         while True:
             self._start = self._reader.line_num + 1
-            self._taken.clear()
+            self._record_lines.clear()
             cells = next(self._reader, None)
             if cells is None or cells:
                 return cells
@@ -100,7 +100,7 @@ class CsvReader:
         return row
 
     def _raw(self) -> str:
-        return _readable("".join(self._taken)).rstrip("\r\n")
+        return _readable("".join(self._record_lines)).rstrip("\r\n")
 
     def _place(self) -> str:
         end = self._reader.line_num

@@ -72,7 +72,7 @@ class MemoryStep:
         for call in reversed(by_row):
             self._by_key.setdefault(call.key, []).append(call)
         self._by_sample = {(call.row, call.sample, call.key): call for call in calls}
-        self._taken: set[int] = set()
+        self._found_calls: set[int] = set()
 
     def find(self, row: str, key: bytes, samples: int) -> list[StoredAnswer | None]:
         """The answers of earlier runs for a row: its own, else those with its key that no row has taken."""
@@ -80,9 +80,9 @@ class MemoryStep:
         return [answer or self._take_moved(key) for answer in own]
 
     def _take(self, call: _Call | None) -> StoredAnswer | None:
-        if call is None or id(call) in self._taken:
+        if call is None or id(call) in self._found_calls:
             return None
-        self._taken.add(id(call))
+        self._found_calls.add(id(call))
         return call.answer
 
     def _take_moved(self, key: bytes) -> StoredAnswer | None:

@@ -79,11 +79,11 @@ class ResponseCache:
             LedgerError: a ledger cannot be read any more.
         """
         try:
-            yield from self._taken(key, wanted)
+            yield from self._pop_answers(key, wanted)
         except sqlite3.Error as exc:
             raise LedgerError(f"The cache cannot be read any more: {exc}.") from exc
 
-    def _taken(self, key: bytes, wanted: int) -> Iterator[tuple[StoredAnswer, str]]:
+    def _pop_answers(self, key: bytes, wanted: int) -> Iterator[tuple[StoredAnswer, str]]:
         select = "SELECT place, call FROM answers WHERE key = ? ORDER BY place, call LIMIT 1"
         while wanted and (first := self._index.execute(select, (key,)).fetchone()) is not None:
             place, call = first

@@ -137,7 +137,7 @@ class _Line:
         self._open: dict[str, Batch] = {}
         self._claims = Claims()
         self._collecting = 0  # batches whose results are being read: they may leave something for the next
-        self._last_taken = 0.0
+        self._last_unit_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -168,17 +168,17 @@ class _Line:
         if self.ended:
             self._stop()
             return
-        taken = 0
+        units_taken = 0
         while not self._full and not self.ended:
-            if taken == _BREATHE_EVERY:
+            if units_taken == _BREATHE_EVERY:
                 self._loop.call_soon(self.wake)
                 return
             unit = self._next()
             if unit is None:
                 self._end_gathering()
                 return
-            taken += 1
-            self._last_taken = self._loop.time()
+            units_taken += 1
+            self._last_unit_at = self._loop.time()
             self._place(unit)
 
     def _next(self) -> Unit | None:
@@ -192,11 +192,11 @@ class _Line:
         """There is nothing to take just now: the batch is closed at the end of the rows, or when none come for long."""
         if self._gathering is None or self.ended:
             return
-        idle = self._loop.time() - self._last_taken
+        idle = self._loop.time() - self._last_unit_at
         if (self._stream.exhausted and not self._collecting) or idle >= self._settings.gather_seconds:
             self._close()
         elif self._timer is None:
-            self._timer = self._loop.call_at(self._last_taken + self._settings.gather_seconds, self._on_timer)
+            self._timer = self._loop.call_at(self._last_unit_at + self._settings.gather_seconds, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

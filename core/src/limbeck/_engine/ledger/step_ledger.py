@@ -77,10 +77,10 @@ class StepLedger:
         try:
             of_the_key = self._find_own(row, key, found)
             while of_the_key and None in found:
-                taken = list(self._moved(key, found.count(None)))
-                for answer in filter(None, taken):
+                moved = list(self._moved(key, found.count(None)))
+                for answer in filter(None, moved):
                     found[found.index(None)] = answer
-                of_the_key = bool(taken)
+                of_the_key = bool(moved)
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
         return found

@@ -26,7 +26,7 @@ class Rows(GeneratorStep):
 
     rows: Any
 
-    _taken: bool = PrivateAttr(default=False)
+    _iterated: bool = PrivateAttr(default=False)
 
     @property
     def outputs(self) -> list[str]:
@@ -38,12 +38,12 @@ class Rows(GeneratorStep):
         Raises:
             ConfigurationError: they came from an iterator, which an earlier run has used up.
         """
-        if self._taken and isinstance(self.rows, Iterator | AsyncIterator):
+        if self._iterated and isinstance(self.rows, Iterator | AsyncIterator):
             raise ConfigurationError(
                 f"The rows of {self.name!r} come from an iterator, and an earlier run has used it up. Make the "
                 "pipeline anew with a new iterator, or give it what can be iterated again: a list, a table, a source."
             )
-        self._taken = True
+        self._iterated = True
 
     def count(self) -> int | None:
         """The number of rows, or None where that is not known."""
