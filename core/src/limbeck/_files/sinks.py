@@ -81,13 +81,13 @@ class FileSink(Sink):
         if not rows:
             return
         try:
-            self.append(self._begun(), rows)
+            self.append(self._open_draft(), rows)
         except OSError as exc:
             self._failed = True
             raise self._unwritable(exc) from exc
         self._written += len(rows)
 
-    def _begun(self) -> Draft:
+    def _open_draft(self) -> Draft:
         if self._draft is None:
             self._written, self._failed = 0, False
             self._draft = Draft(str(self.path), packed=self.packed)
@@ -105,7 +105,7 @@ class FileSink(Sink):
             self._forget()
             return
         try:
-            fault = self._publish(self._begun())
+            fault = self._publish(self._open_draft())
         except OSError as exc:
             if not self._failed:  # else it was told already
                 raise self._unwritable(exc) from exc
@@ -152,8 +152,8 @@ class SaveToJson(FileSink):
     reader: ClassVar[Any] = LoadDataFromJson
 
     def append(self, draft: Draft, rows: list[Row]) -> None:
-        begun = b",\n" if self._written else b"[\n"
-        draft.append(begun + b",\n".join(encode_row(row, end="") for row in rows))
+        opening = b",\n" if self._written else b"[\n"
+        draft.append(opening + b",\n".join(encode_row(row, end="") for row in rows))
 
     def finish(self, draft: Draft) -> None:
         draft.append(b"\n]\n" if self._written else b"[]\n")

@@ -185,8 +185,8 @@ class _Block:
         joined = "".join(self._pieces)
         if not joined:
             return self._start
-        begun = self._start.get(self._field) or ""
-        return {**self._start, self._field: decoded(joined.encode()) if self._field == "input" else begun + joined}
+        start = self._start.get(self._field) or ""
+        return {**self._start, self._field: decoded(joined.encode()) if self._field == "input" else start + joined}
 
 
 def _finish(message: dict[str, Any], event: Mapping[str, Any]) -> None:

@@ -161,7 +161,7 @@ class StepLedger:
 
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
-        self._note_begun()
+        self._note_start()
         body, maker = self._asked(answer.request)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
@@ -170,7 +170,7 @@ class StepLedger:
 
     def keep_failure(self, failure: FailedCall) -> None:
         """Hand a call that brought no answer to the writer; nobody waits for it."""
-        self._note_begun()
+        self._note_start()
         body, maker = self._asked(failure.request)
         self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
 
@@ -253,7 +253,7 @@ class StepLedger:
             raise self._ledger.unreadable(exc) from exc
         return cost, int(tokens), requests
 
-    def _note_begun(self) -> None:
+    def _note_start(self) -> None:
         """Note that a run is at work, with its first call."""
         if not self._noted:
             self._noted = True

@@ -52,7 +52,7 @@ class KeptRows(Sink):
     def _partial(self) -> Path:
         return self.path.with_name(f"{self.path.name}.part")
 
-    def _begun(self) -> IO[bytes]:
+    def _open_file(self) -> IO[bytes]:
         """The file, which is touched only once the run directory is this run's."""
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class KeptRows(Sink):
 
     def write(self, rows: list[Row]) -> None:
         """Keep rows: the first in memory, the rest in a temporary file, where they can be written there."""
-        self._begun().write(b"".join(map(encode_row, rows)))
+        self._open_file().write(b"".join(map(encode_row, rows)))
         if len(self._rows) < _IN_MEMORY_ROWS:
             self._rows += rows
         else:
@@ -82,7 +82,7 @@ class KeptRows(Sink):
     def close(self, *, finished: bool) -> None:
         """Publish the file."""
         if finished or self._file is not None:
-            self._begun().close()
+            self._open_file().close()
             self._partial.replace(self.path)
 
     def rows(self) -> Iterator[Row]:

@@ -26,7 +26,7 @@ class GlobalNode(Node):
         self.origin = Origin(step.name)
         self._rows: list[Row] = []
         self._all_given = False
-        self._begun = False
+        self._submitted = False
         self._made: deque[Row] | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"limbeck-{step.name}")
 
@@ -44,12 +44,12 @@ class GlobalNode(Node):
     def pump(self) -> None:
         if self._made is not None:
             self._send_made()
-        elif not self._all_given or self._begun:
+        elif not self._all_given or self._submitted:
             return
         elif self.run.failing:  # rows are missing: what it made of the others would be wrong
             self._exhaust()
         else:
-            self._begun = True
+            self._submitted = True
             future = self._pool.submit(inside(self.run.context, all_rows), self.step, self._rows)
             future.add_done_callback(partial(self.run.call_on_loop, self._guarded, self._worked))
 
