@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigurationError
-from .text.document import TEXT, Document
+from .text.bounds import check_bounds
+from .text.document import TEXT, Document, parts_of
 from .text.toml_text import read_toml
 from .text.yaml_text import read_yaml, write_yaml
 
 _TOML = (".toml",)
+_SHOWN = 6  # keys of a place that is too deep
 
 
 def read_document(path: str) -> Document:
@@ -34,7 +36,9 @@ def of_toml(source: str | Path) -> Document:
 
 def of_dict(data: Any) -> Document:
     """The document of a dict."""
-    return Document("", data)
+    document = Document("", data)
+    check_bounds(data, parts_of, lambda keys, _: document.at(*keys[:_SHOWN]))
+    return document
 
 
 def write_file(data: dict[str, Any], path: str | Path | None) -> str:
@@ -45,4 +49,6 @@ def write_file(data: dict[str, Any], path: str | Path | None) -> str:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as exc:
             raise ConfigurationError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+        except ValueError as exc:  # a NUL in the path
+            raise ConfigurationError(f"{str(path)!r} names no file: {exc}.") from exc
     return text
