@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from limbeck._engine.batch.cancelling import BatchEnd, cancel_batches, configured_llm
 from limbeck._llm.llm import resolve_llm
 from limbeck.errors import ConfigurationError
 
-from .exits import ExitCode, say
+from .exits import ExitCode, echo, say
 from .jobs import has_configuration, run_directory, steps_of_run
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ def cancel_run(run_dir: str, settings: Sequence[str]) -> ExitCode:
     folder = run_directory(run_dir)
     ends = []
     for end in cancel_batches(folder, _llm_of(folder, settings)):
-        typer.echo(_line(end))
+        echo(_line(end))
         ends.append(end)
     if not ends:
         say(f"No batch is open in {folder}.")

@@ -16,9 +16,9 @@ from typer.core import TyperCommand, TyperGroup
 from limbeck._registry.index import COMMANDS_GROUP
 from limbeck._registry.problems import Problem
 from limbeck._registry.registry import default_registry
-from limbeck.errors import LimbeckError, PluginContractError, RegistryError
+from limbeck.errors import LimbeckError, PluginContractError, RegistryError, printable
 
-from .exits import ExitCode, forget_stdout, say, say_error
+from .exits import ExitCode, echo, forget_stdout, say, say_error
 from .precedence import decide
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def show_failure(error: BaseException) -> None:
     known = isinstance(error, LimbeckError)
     say_error(str(error) if known else f"{type(error).__name__}: {error}")
     if os.environ.get("LIMBECK_DEBUG", "") not in ("", "0"):
-        traceback.print_exception(error)
+        echo("".join(traceback.format_exception(error)), err=True, nl=False)
     elif not known:
         say("This was not expected. For the traceback: limbeck --debug …, or set LIMBECK_DEBUG=1.")
 
@@ -105,7 +105,7 @@ class _DeclaredCommand(TyperCommand):
     def __init__(self, name: str, entries: list[Entry]) -> None:
         owner = entries[0]
         summary = f": {owner.summary}" if owner.summary else ""
-        super().__init__(name, help=f"From {owner.distribution} {owner.version}{summary}")
+        super().__init__(name, help=f"From {owner.distribution} {owner.version}{printable(summary)}")
         self._entries = entries
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:

@@ -18,7 +18,7 @@ from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP, malform
 from limbeck._registry.registry import default_registry
 from limbeck.errors import LimbeckWarning, RegistryError
 
-from .exits import ExitCode, say, say_error, say_warning
+from .exits import ExitCode, echo, say, say_error, say_warning
 from .precedence import decide
 from .pydantic_guard import advice, make_pydantic_usable
 
@@ -55,7 +55,7 @@ def list_distributions(*, as_json: bool) -> None:
         facts = [each.as_dict() for each in distributions]
         for fact in facts:
             fact.pop("name")
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(facts, indent=2))
         return
     for distribution in distributions:
         _show_distribution(distribution)
@@ -86,13 +86,13 @@ def _problems(registry: Registry) -> list[Problem]:
 
 
 def _show_distribution(distribution: _Distribution) -> None:
-    typer.secho(f"{distribution.name} {distribution.version}".strip(), bold=True, nl=False)
-    typer.echo(f"  {distribution.summary}" if distribution.summary else "")
+    echo(f"{distribution.name} {distribution.version}".strip(), bold=True, nl=False)
+    echo(f"  {distribution.summary}" if distribution.summary else "")
     for kind, name, reason in sorted(distribution.names):
-        typer.echo(f"  {kind:<8} {name}{f'  (disabled by {reason})' if reason else ''}")
+        echo(f"  {kind:<8} {name}{f'  (disabled by {reason})' if reason else ''}")
     for problem in distribution.problems:
-        typer.secho("  problem  ", fg="red", nl=False)
-        typer.echo(problem)
+        echo("  problem  ", fg="red", nl=False)
+        echo(problem)
 
 
 def check_all(*, as_json: bool) -> None:
@@ -106,10 +106,10 @@ def check_all(*, as_json: bool) -> None:
         problems = _problems(registry)
     _tell_rest(warned, problems)
     if as_json:
-        typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     for problem in [] if as_json else problems:
         told = problem.kind in ("import", "contract")  # their message names the distribution and the target
-        typer.echo(f"{problem.kind:<10} {problem.message if told else problem}")
+        echo(f"{problem.kind:<10} {problem.message if told else problem}")
     say(f"{loaded} names loaded, {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}.")
     if problems:
         raise typer.Exit(ExitCode.ERROR)
@@ -160,10 +160,10 @@ def _explain_kind(registry: Registry, kind: Any, name: str) -> bool:
     listings = [each for each in registry.listings(kind) if name in (each.name, each.qualified, _short(each))]
     if not listings:
         return False
-    typer.secho(f"{kind} {name}", bold=True)
+    echo(f"{kind} {name}", bold=True)
     for listing in listings:
-        typer.echo(f"  {listing.qualified} {listing.version}  {listing.target}  {listing.status}")
-    typer.echo(f"  -> {_verdict(registry, kind, name, listings)}")
+        echo(f"  {listing.qualified} {listing.version}  {listing.target}  {listing.status}")
+    echo(f"  -> {_verdict(registry, kind, name, listings)}")
     return True
 
 
@@ -190,10 +190,10 @@ def _explain_command(registry: Registry, name: str) -> bool:
     candidates = [entry for entry in registry.index.entries[COMMANDS_GROUP] if name in (entry.name, entry.qualified)]
     if not candidates:
         return False
-    typer.secho(f"command {name}", bold=True)
+    echo(f"command {name}", bold=True)
     for entry in candidates:
-        typer.echo(f"  {entry.qualified} {entry.version}  {entry.target}")
-    typer.echo(f"  -> {_choice(name, candidates)}")
+        echo(f"  {entry.qualified} {entry.version}  {entry.target}")
+    echo(f"  -> {_choice(name, candidates)}")
     return True
 
 
@@ -206,7 +206,7 @@ def _explain_dynamic(registry: Registry, name: str) -> None:
         except RegistryError as exc:
             errors[kind] = exc
         else:
-            typer.echo(f"{kind} {name}\n  -> {target.__module__}:{target.__qualname__}: a hook plugin registers it")
+            echo(f"{kind} {name}\n  -> {target.__module__}:{target.__qualname__}: a hook plugin registers it")
     if len(errors) == len(GROUPS):
         telling = [
             str(error) for error in errors.values() if "Did you mean" in str(error) or "pip install" in str(error)

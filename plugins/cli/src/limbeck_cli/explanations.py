@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from limbeck._pipeline.run.rerunning import task_of
 from limbeck._step import GeneratorStep
 from limbeck.errors import ConfigurationError
 
+from .exits import echo
 from .jobs import pipeline_of_run, run_directory
 
 if TYPE_CHECKING:
@@ -34,9 +33,9 @@ def explain_row(run_dir: str, row: str, *, step: str | None, settings: Sequence[
     task = task_of(pipeline, step)
     source = _source_before(pipeline, task.name)
     if source is None:
-        typer.echo(str(task.explain(None, run_dir=run_dir, id=row)))
+        echo(str(task.explain(None, run_dir=run_dir, id=row)))
     else:
-        typer.echo(str(task.explain(_row_of(source, row), run_dir=run_dir, id=row)))
+        echo(str(task.explain(_row_of(source, row), run_dir=run_dir, id=row)))
 
 
 def _source_before(pipeline: Pipeline, name: str) -> Any:

@@ -22,7 +22,7 @@ def show_names(kind: Kind, *, as_json: bool) -> None:
     registry = default_registry()
     listings = registry.listings(kind)
     if as_json:
-        typer.echo(json.dumps([asdict(listing) for listing in listings], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(listing) for listing in listings], indent=2))
     elif listings:
         show_table(
             ["name", "pack", "version", "status", "summary"],

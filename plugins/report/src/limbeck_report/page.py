@@ -15,7 +15,7 @@ from importlib import resources
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from limbeck.errors import ConfigurationError
+from limbeck.errors import ConfigurationError, printable
 
 from . import plots, wording
 from .records import open_records
@@ -120,7 +120,7 @@ def _environment() -> Environment:
         loader=FunctionLoader(_asset),
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: wording.clean(value) if type(value) is str else value,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters |= {
         "count": wording.count,
@@ -167,7 +167,7 @@ def excerpt_of(value: Any, length: int | None = None) -> Excerpt:
     """
     whole = value if isinstance(value, str) else _json(value)
     length = max(length or 0, len(whole))
-    text = wording.clean(whole[:MOST_SHOWN])
+    text = printable(whole[:MOST_SHOWN])
     folded = len(text) > _UNFOLDED_CHARACTERS or text.count("\n") >= _UNFOLDED_LINES
     peek = f"{' '.join(text[: 2 * _PEEK].split())[:_PEEK]}…" if folded else None
     return Excerpt(text, peek, f"{length:,} character{'s' * (length != 1)}", cut=length > MOST_SHOWN)
