@@ -149,11 +149,12 @@ class _Execution:
 
     def _run(self, folder: CommandFolder | None) -> ExitCode:
         failures = Failures(self._recipe.environment.hidden)
-        progress = Progress(self._pipeline)
+        arguments = self._settings.arguments()
+        progress = Progress(self._pipeline, budget=arguments.get("budget"))
         early = folder is not None and sys.stderr.isatty() and not self._options.quiet
         if folder is not None and early:
             self._tell_of(folder)
-        code, error = self._streamed(folder, progress, failures)
+        code, error = self._streamed(folder, progress, failures, arguments)
         if code is not ExitCode.BROKEN_PIPE:
             summary = Summary(self._pipeline, progress, failures)
             error = None if error is None else _shown(error, self._recipe)
@@ -165,7 +166,7 @@ class _Execution:
         return code
 
     def _streamed(
-        self, folder: CommandFolder | None, progress: Progress, failures: Failures
+        self, folder: CommandFolder | None, progress: Progress, failures: Failures, arguments: dict[str, Any]
     ) -> tuple[ExitCode, BaseException | None]:
         """Have everything run and written; how it ended, and what ended it early."""
         options = RunnerOptions(
@@ -174,7 +175,7 @@ class _Execution:
             observers=(progress, failures),
             ask=not self._options.reparse,
             reruns={} if self._options.retry is None else self._options.retry.plans(self._pipeline),
-            **self._settings.arguments(),
+            **arguments,
         )
         with ExitStack() as stack:
             stream = stack.enter_context(PipelineStream(self._pipeline, None, options, whole=True))
