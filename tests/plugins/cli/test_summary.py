@@ -48,7 +48,7 @@ def test_a_row_that_cannot_be_read_is_left_out_by_its_source() -> None:
 
 
 def test_rows_that_several_steps_share_are_left_out_by_none() -> None:
-    router = {"router": {"short": "instruction | length < 5", "other": None}}
+    router: dict[str, Any] = {"router": {"short": "instruction | length < 5", "other": None}}
     steps = [router, {**SHORT, "after": "router"}, {**SHORT, "name": "other", "after": "router"}]
     told = last_line(*steps)
     assert "left out by router" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,4 +67,9 @@ def estimate_option(
 def cost_of(costs: Sequence[float | None]) -> list[str]:
     """The part of a summary that says what was spent, where that is known."""
     known = [cost for cost in costs if cost is not None]
-    return [f"${sum(known):,.4g}"] if known else []
+    return [dollars(sum(known))] if known else []
+
+
+def dollars(amount: float) -> str:
+    """`$0.049`: four digits, and no exponent however little it is."""
+    return f"${Decimal(f'{amount:.4g}'):,f}"

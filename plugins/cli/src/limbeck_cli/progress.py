@@ -17,6 +17,7 @@ from limbeck._engine.calls.stats import RunStats
 from limbeck.errors import printable
 
 from .exits import say
+from .money import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ class Progress:
         capped = budget.max_tokens is not None
         parts.append(f"{spent.tokens:,} of {budget.max_tokens:,} tokens" if capped else f"{tokens:,} tokens")
         if budget.max_cost is not None:
-            parts.append(f"${spent.cost:,.4g} of ${budget.max_cost:,.4g}")
+            parts.append(f"{dollars(spent.cost)} of {dollars(budget.max_cost)}")
         return [*parts, "held by the budget"] if budget.holds else parts
 
     def _away(self) -> list[str]:
