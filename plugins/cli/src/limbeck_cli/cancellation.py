@@ -42,7 +42,7 @@ def cancel_run(run_dir: str, settings: Sequence[str]) -> ExitCode:
 
 
 def _llm_of(folder: str, settings: Sequence[str]) -> Callable[[str], Any]:
-    """Who is asked for a step: as the run's configuration says, else (a run from Python) as its ledger does."""
+    """The LLM of each step: as the run's configuration says, else (a run from Python) as its ledger does."""
     if has_configuration(folder):
         steps = steps_of_run(folder, settings)
         return lambda step: getattr(steps.get(step), "llm", None)

@@ -88,7 +88,7 @@ def typed_words(ctx: typer.Context) -> list[str]:
 
 
 def show_failure(error: BaseException) -> None:
-    """Say what went wrong; with `--debug` where, too."""
+    """Print an error; with `--debug` its traceback, too."""
     known = isinstance(error, LimbeckError)
     say_error(str(error) if known else f"{type(error).__name__}: {error}")
     if os.environ.get("LIMBECK_DEBUG", "") not in ("", "0"):
@@ -111,7 +111,7 @@ def _declared() -> set[str]:
 
 
 class _DeclaredCommand(TyperCommand):
-    """Stands in the help for a command that has not been imported."""
+    """The stand-in, in the help, for a command that has not been imported."""
 
     def __init__(self, name: str, entries: list[Entry]) -> None:
         owner = entries[0]

@@ -1,4 +1,4 @@
-"""`limbeck plugins list`, `check` and `why`: whose each name is, what is wrong, and who gets it.
+"""The commands `limbeck plugins list`, `check` and `why`: names, their owners and their problems.
 
 Only `check`, and `why` for a name that no metadata declares, import plugins. Nothing here
 imports pydantic by itself: it must work where pydantic does not.
@@ -34,7 +34,7 @@ _WORDS = {**{group: kind for kind, group in GROUPS.items()}, COMMANDS_GROUP: "co
 
 @dataclass(slots=True)
 class _Distribution:
-    """What `plugins list` shows of one distribution."""
+    """One distribution, as `plugins list` shows it."""
 
     name: str
     version: str = ""
@@ -48,7 +48,7 @@ class _Distribution:
 
 
 def list_distributions(*, as_json: bool) -> None:
-    """Every distribution with its names and its problems. Imports no plugin."""
+    """List every distribution with its names and its problems. Imports no plugin."""
     _be_lenient()
     distributions = _distributions(default_registry())
     if as_json:
@@ -141,12 +141,12 @@ def _load_all(registry: Registry) -> int:
 
 
 def _be_lenient() -> None:
-    """A diagnosis tells all; under strictness the first problem would end it."""
+    """Lift strictness, under which the first problem would end the diagnosis."""
     os.environ.pop("LIMBECK_STRICT_PLUGINS", None)
 
 
 def explain(name: str) -> None:
-    """How `name` resolves for each kind: who offers it, what decides, who gets it."""
+    """Explain how `name` resolves for each kind: who offers it, what decides, who gets it."""
     _be_lenient()
     registry = default_registry()
     known = [_explain_kind(registry, kind, name) for kind in GROUPS] + [_explain_command(registry, name)]

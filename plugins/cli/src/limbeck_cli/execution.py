@@ -123,7 +123,7 @@ class _Execution:
         self._settings = prepared.recipe.run
 
     def run(self) -> ExitCode:
-        """Check the rest, run, sum up."""
+        """Check the rest, run, and sum up."""
         folder = self._folder()
         check_outputs(self._pipeline, folder, overwrite=self._options.overwrite)
         if self._options.reparse:
@@ -168,7 +168,7 @@ class _Execution:
     def _streamed(
         self, folder: CommandFolder | None, progress: Progress, failures: Failures, arguments: dict[str, Any]
     ) -> tuple[ExitCode, BaseException | None]:
-        """Have everything run and written; how it ended, and what ended it early."""
+        """Run and write everything; gives the exit status, and what ended the run early."""
         options = RunnerOptions(
             run_dir=folder.path if folder is not None else None,
             overwrite=True,  # it has been checked

@@ -1,4 +1,4 @@
-"""What the command's exit status means, and how it speaks of errors."""
+"""The command's exit status, and all that it prints."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def say(text: str) -> None:
 
 
 def say_error(text: str) -> None:
-    """Why something was not done, on stderr."""
+    """Print why something was not done, on stderr."""
     echo("error: ", fg="red", bold=True, nl=False, err=True)
     echo(text, err=True)
 
 
 def say_warning(text: str) -> None:
-    """What the user should know, on stderr."""
+    """Print what the user should know, on stderr."""
     echo("warning: ", fg="yellow", bold=True, nl=False, err=True)
     echo(text, err=True)
 
@@ -70,7 +70,7 @@ def show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Limbeck's own warnings without the place in Limbeck's source; a replacement for `warnings.showwarning`."""
+    """Print Limbeck's own warnings without the place in Limbeck's source; a replacement for `warnings.showwarning`."""
     from warnings import formatwarning
 
     from limbeck.errors import LimbeckWarning

@@ -1,4 +1,4 @@
-"""`limbeck explain`: why a row's answer is found in a run directory, or not."""
+"""The command `limbeck explain`: why a row's answer is found in a run directory, or not."""
 
 from __future__ import annotations
 

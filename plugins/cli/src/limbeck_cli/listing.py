@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_names(kind: Kind, *, as_json: bool) -> None:
-    """Every name of `kind`, who offers it and what state it is in."""
+    """List every name of `kind`, its distribution and its state."""
     registry = default_registry()
     listings = registry.listings(kind)
     if as_json:

@@ -8,7 +8,7 @@ from .exits import echo
 
 
 class _Stderr(logging.Handler):
-    """Prints each record as one line, above a live display."""
+    """The handler that prints each record as one line, above a live display."""
 
     def emit(self, record: logging.LogRecord) -> None:
         echo(self.format(record), err=True)

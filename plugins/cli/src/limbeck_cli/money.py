@@ -42,7 +42,7 @@ def money_options(
         typer.Option(metavar="DIR", help="Take answers from this run, or this folder of runs. Repeatable."),
     ] = None,
 ) -> RunSettings:
-    """What was said of money."""
+    """The settings about money, of their options."""
     return RunSettings(
         max_cost=max_cost,
         max_tokens=max_tokens,
@@ -60,7 +60,7 @@ def estimate_option(
         typer.Option(metavar="N", min=2, help="Run N rows only, drawn at random, and say what all are going to take."),
     ] = None,
 ) -> int | None:
-    """How many rows to estimate from."""
+    """The number of rows to estimate from, of its option."""
     return estimate
 
 

@@ -1,4 +1,4 @@
-"""How a run is getting on: a bar for each step on a terminal, a plain line now and then elsewhere; always on stderr.
+"""The progress of a run: a bar for each step on a terminal, a plain line now and then elsewhere; always on stderr.
 
 It is an observer, through the hooks that every plugin has.
 """
@@ -37,14 +37,14 @@ _BAR: dict[str, Any] = {"width": 24, "complete_style": "cyan", "finished_style":
 
 
 class Told(Protocol):
-    """What has something to show."""
+    """A source of progress to show."""
 
     def line(self) -> str: ...
     def table(self) -> RenderableType: ...
 
 
 class Progress:
-    """What there is to say of a pipeline's run at any moment.
+    """The progress of a pipeline's run at any moment.
 
     Args:
         pipeline: what runs. budget: the caps of the run, if there are any.
@@ -85,13 +85,13 @@ class Progress:
 
     @hookimpl
     def limbeck_run_started(self, run: RunInfo) -> None:
-        """A step begins."""
+        """Take note of a step that begins."""
         if run.pipeline is not None and run.task in self._steps:
             self._runs[run.task] = run
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since it began."""
         return self._clock() - self._started
 
     @property
@@ -133,7 +133,7 @@ class Progress:
         return min(shares, default=0.0)
 
     def _spending(self, tokens: int) -> list[str]:
-        """What was spent, beside the caps, and whether requests wait for room under one."""
+        """The tokens and, beside the caps, what was spent; and whether requests wait for room under one."""
         budget = self._budget
         if budget is None:
             return [f"{tokens:,} tokens"]
@@ -168,7 +168,7 @@ class Progress:
         return max(done - before, 0.0) / max(now - since, 1e-3)
 
     def _silence(self, in_flight: int) -> list[str]:
-        """That nothing has come for long, so that what is slow is not taken for what is stuck."""
+        """The time since anything came, where it is long: what is slow is not to be taken for what is stuck."""
         counted = sum(each.rows_in + each.rows_done + each.requests for each in self.stats)
         before, since = self._moved
         now = self._clock()
@@ -242,7 +242,7 @@ class Progress:
 
 
 def state_of(stats: RunStats, arrived: int) -> list[str]:
-    """What the rows of a step that are not done are doing; `arrived` have come to it."""
+    """The state of a step's rows that are not done; `arrived` have come to it."""
     queued = arrived - stats.rows_done - stats.in_flight - stats.waiting
     parts = [f"{queued:,} queued"] if queued > 0 else []
     if stats.in_flight:
@@ -254,7 +254,7 @@ def state_of(stats: RunStats, arrived: int) -> list[str]:
 
 
 def _waiting(stats: list[RunStats]) -> list[str]:
-    """What waits for what, and what needed no request."""
+    """The requests that wait, by what they wait for, and the answers that needed none."""
     limited = sum(each.limited for each in stats)
     retrying = sum(each.waiting for each in stats) - limited
     reused = sum(each.reused for each in stats)

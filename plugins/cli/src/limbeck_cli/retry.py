@@ -1,4 +1,4 @@
-"""`limbeck retry`: which answers of a run are asked for again, and with what."""
+"""The command `limbeck retry`: which answers of a run are asked for again, and with what."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What was typed.
+    """A retry as it was typed.
 
     Attributes:
         run_dir: the run's directory. where: the condition. step: the task's name; None for the only one.
@@ -29,7 +29,7 @@ class Retry:
     model: str | None
 
     def plans(self, pipeline: Pipeline) -> dict[str, Any]:
-        """What the runner is told: under the task's name, the task that asks, and which answers are meant.
+        """The plan for the runner: under the task's name, the task that asks, and the answers that are meant.
 
         Raises:
             ConfigurationError: there is no such task, or the condition or a setting cannot be read.

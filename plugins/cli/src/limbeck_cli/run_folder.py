@@ -1,4 +1,4 @@
-"""What the command adds to a run's directory: the command that resumes it, and no trace of a run that did nothing."""
+"""The command's own in a run's directory: the line that resumes it, and no trace of a run that did nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LLM_SETTING = re.compile(r"(--set=)?((?:(?:tasks|steps)\..+\.)?llm\.[^=]+)=(.*)
 
 
 class CommandFolder(RunFolder):
-    """Where a run of the command keeps its answers.
+    """The directory in which a run of the command keeps its answers.
 
     Args:
         path: as the user would type it.

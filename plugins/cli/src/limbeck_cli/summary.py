@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """What became of a run: rows, failures and their first cause, tokens, time, and where the rows are."""
+    """The outcome of a run: rows, failures and their first cause, tokens, time, and where the rows are."""
 
     def __init__(self, pipeline: Pipeline, progress: Progress, failures: Failures) -> None:
         self._pipeline = pipeline
@@ -31,7 +31,7 @@ class Summary:
         self._failures = failures
 
     def tell(self, code: ExitCode, error: BaseException | None, *, quiet: bool, failed: Path | None) -> None:
-        """Say it, on stderr. A quiet run that went well says nothing.
+        """Print it, on stderr. A quiet run that went well prints nothing.
 
         Args:
             error: what ended the run early. failed: the file of the rows that failed.
@@ -123,7 +123,7 @@ def _place(sink: Sink) -> str:
 
 
 def is_stand_in(step: Any) -> bool:
-    """Whether the offline stand-in answers for this step: nothing is paid for."""
+    """Tell whether the offline stand-in answers for this step: nothing is paid for."""
     return isinstance(getattr(step, "llm", None), OfflineLLM)
 
 

@@ -155,12 +155,12 @@ class Excerpt:
 
     @property
     def brief(self) -> bool:
-        """Whether it is a few words in one line."""
+        """Tell whether it is a few words in one line."""
         return len(self.text) <= _BRIEF and "\n" not in self.text
 
 
 def excerpt_of(value: Any, length: int | None = None) -> Excerpt:
-    """What to show of a text, or of any value of a row.
+    """The excerpt to show of a text, or of any value of a row.
 
     Args:
         length: of the whole text, where `value` is only its beginning.
@@ -210,7 +210,7 @@ def _rows_in(steps: Sequence[StepFigures]) -> int | None:
 
 
 def _rows_out(steps: Sequence[StepFigures]) -> int | None:
-    """What left the pipeline, where its edges are known."""
+    """The number of rows that left the pipeline, where its edges are known."""
     if not steps or any(step.after is None for step in steps):
         return None
     inner = {name for step in steps for name in step.after or ()}

@@ -33,7 +33,7 @@ def show(run: RunFigures) -> None:
 
 
 def verdict(run: RunFigures) -> str:
-    """How the run stands, in words."""
+    """The state of the run, in words."""
     words = {
         "finished": "finished",
         "stopped": f"stopped: {short(run.error or 'it does not say why', 300)}",
@@ -55,7 +55,7 @@ def _head(console: Console, run: RunFigures) -> None:
 
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; a column whose name begins with `#` is of numbers. A column without a value is left out."""
+    """Print a table; a column whose name begins with `#` is of numbers. A column without a value is left out."""
     kept = [place for place in range(len(columns)) if any(row[place] != NONE for row in rows)]
     if not kept:
         return
