@@ -285,5 +285,5 @@ def test_rows_on_a_terminal_have_their_control_characters_escaped(
     monkeypatch.setattr(stream, "isatty", lambda: terminal)
     monkeypatch.setattr("sys.stdout", stream)
     SaveToStdout().write([{"a": "\x9b\x7f\u00db"}])
-    assert stream.buffer.getvalue() == written  # type: ignore[attr-defined]  # it is the byte stream above
+    assert stream.buffer.getvalue() == written
     assert json.loads(written) == {"a": "\x9b\x7f\u00db"}

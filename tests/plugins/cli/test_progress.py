@@ -250,6 +250,23 @@ def test_plain_lines_are_told_now_and_then_where_there_is_no_terminal(capsys: py
     assert "so far so good\n" in capsys.readouterr().err
 
 
+def test_a_terminal_shows_the_first_frame_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limbeck_cli.progress._LIVE_PER_SECOND", 0.001)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress = Told()
+    with shown(progress, quiet=False, rows_on_screen=False):
+        assert progress.asked.is_set()
+
+
+@pytest.mark.parametrize("done", [30, 100])
+def test_a_bar_is_not_red(done: int) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system="truecolor")
+    console.print(progress_of(RunStats(rows_done=done), total=100).table())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  # it is the text stream above
+    assert ("\x1b[36m" if done < 100 else "\x1b[32m") in shown
+    assert "249;38;114" not in shown
+
+
 def test_nothing_is_told_quietly_or_where_the_rows_are_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
     for quiet, on_screen in ((True, False), (False, True)):
         with shown(Told(), every=0.001, quiet=quiet, rows_on_screen=on_screen):
