@@ -162,7 +162,7 @@ def _note_of(run_dir: str) -> dict[str, Any]:
         raise ConfigurationError(
             f"{run_dir!r} is no run directory: it has no run.json. `limbeck runs` lists those that there are."
         ) from None
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise ConfigurationError(f"{str(path)!r} cannot be read: {exc}.") from exc
     return noted if isinstance(noted, dict) else {}
 
