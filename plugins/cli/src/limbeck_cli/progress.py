@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from limbeck import Budget
     from limbeck._engine.calls.observers import RunInfo
-    from limbeck._engine.money.budget import Budget
     from limbeck._pipeline.pipeline import Pipeline
 
 _PLAIN_EVERY_SECONDS = 15.0
