@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import traceback
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from limbeck._registry.index import COMMANDS_GROUP
 from limbeck._registry.problems import Problem
 from limbeck._registry.registry import default_registry
-from limbeck.errors import LimbeckError, MissingDependencyError, PluginContractError, RegistryError, printable
+from limbeck.errors import LimbeckError, PluginContractError, RegistryError, printable
 
 from .exits import ExitCode, echo, forget_stdout, say, say_error
 from .precedence import decide
@@ -31,7 +30,6 @@ _ParserError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ i
 
 
 _TYPED = "limbeck_cli.typed"
-_PACKAGES = {"report": "limbeck-report"}  # official commands that come with a package of their own
 
 
 class CommandGroup(TyperGroup):
@@ -42,21 +40,12 @@ class CommandGroup(TyperGroup):
         return [*super().list_commands(ctx), *sorted(_declared() - set(self.commands))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, without importing the plugin that declares it.
-
-        Raises:
-            MissingDependencyError: it is an official one whose package is not installed.
-        """
+        """The command, without importing the plugin that declares it."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
         entries = [entry for entry in _entries() if cmd_name in (entry.name, entry.qualified)]
-        if entries:
-            return _DeclaredCommand(cmd_name, entries)
-        package = _PACKAGES.get(cmd_name)
-        if package is not None and find_spec(package.replace("-", "_")) is None:  # it may be disabled
-            raise MissingDependencyError(package, needed_by=f"`limbeck {cmd_name}`", requirement=package)
-        return None
+        return _DeclaredCommand(cmd_name, entries) if entries else None
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context, which keeps the command line as it was typed."""

@@ -29,7 +29,7 @@ class Retry:
     model: str | None
 
     def plans(self, pipeline: Pipeline) -> dict[str, Any]:
-        """The plan for the runner: under the task's name, the task that asks, and the answers that are meant.
+        """What the runner is told: under the task's name, the task that asks, and which answers are meant.
 
         Raises:
             ConfigurationError: there is no such task, or the condition or a setting cannot be read.

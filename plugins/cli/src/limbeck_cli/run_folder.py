@@ -25,7 +25,7 @@ _LLM_SETTING = re.compile(r"(--set=)?((?:(?:tasks|steps)\..+\.)?llm\.[^=]+)=(.*)
 
 
 class CommandFolder(RunFolder):
-    """The directory in which a run of the command keeps its answers.
+    """Where a run of the command keeps its answers.
 
     Args:
         path: as the user would type it.

@@ -123,7 +123,7 @@ def _place(sink: Sink) -> str:
 
 
 def is_stand_in(step: Any) -> bool:
-    """Tell whether the offline stand-in answers for this step: nothing is paid for."""
+    """Whether the offline stand-in answers for this step: nothing is paid for."""
     return isinstance(getattr(step, "llm", None), OfflineLLM)
 
 
