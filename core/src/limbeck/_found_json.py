@@ -20,7 +20,7 @@ class Found:
     value: Any
 
 
-def found_json(said: str) -> list[Found]:
+def found_json(answer: str) -> list[Found]:
     """The JSON in a text, in order: the whole of it; else each fenced block, and each object and list in prose.
 
     Thinking is passed over, also such as was never closed.
@@ -28,8 +28,8 @@ def found_json(said: str) -> list[Found]:
     Raises:
         RecursionError: something in it is nested without end.
     """
-    refuse_deep(said)
-    for text in (said.strip(), without_thinking(said).strip()):
+    refuse_deep(answer)
+    for text in (answer.strip(), without_thinking(answer).strip()):
         whole = _decoded(text)
         if whole is not None:
             return [whole]
@@ -58,9 +58,9 @@ def refuse_deep(text: str) -> None:
             raise RecursionError(f"it is nested more than {_DEEPEST} levels deep")
 
 
-def why_none(said: str) -> str:
+def why_none(answer: str) -> str:
     """The reason why a text holds no JSON, as the end of a sentence; empty where there is none to give."""
-    text = without_thinking(said).strip()
+    text = without_thinking(answer).strip()
     if not text:
         return " (it ends in the model's thinking)"
     try:
@@ -76,15 +76,15 @@ def why_none(said: str) -> str:
 _MARK = re.compile(r"(?<!(?<!`)`)(?:<(/?)(?i:(?:\w+:)?think(?:ing)?|thought|reasoning)>|\[(/?)THINK\]|◁(/?)think▷)")
 
 
-def without_thinking(said: str) -> str:
-    """`said` without its thinking, which may be nested, begin in the prompt, or never end."""
+def without_thinking(answer: str) -> str:
+    """`answer` without its thinking, which may be nested, begin in the prompt, or never end."""
     kept: list[str] = []
     open_marks: list[str] = []
     place = 0
-    for mark in _MARK.finditer(said):
+    for mark in _MARK.finditer(answer):
         name = mark[0].lower().replace("/", "")
         if not open_marks:
-            kept.append(said[place : mark.start()])
+            kept.append(answer[place : mark.start()])
         if not any(mark.groups()):
             open_marks.append(name)
         elif name in open_marks:
@@ -94,7 +94,7 @@ def without_thinking(said: str) -> str:
             kept.clear()  # its beginning was in the prompt
         place = mark.end()
     if not open_marks:
-        kept.append(said[place:])
+        kept.append(answer[place:])
     return "".join(kept)
 
 

@@ -271,11 +271,11 @@ class Pipeline(Graph):
         from .directory.run_folder import fresh_path
 
         check_keywords(method, given)
-        said: dict[str, Any] = {}
+        from_file: dict[str, Any] = {}
         if self.run_settings is not None:
-            said = {**self.run_settings.arguments(), "run_dir": self.run_settings.run_dir}
-        here = {"run_dir": run_dir, **given, "prices": price_table(given.get("prices")), **more}
-        options = said | {name: value for name, value in here.items() if value is not None}
+            from_file = {**self.run_settings.arguments(), "run_dir": self.run_settings.run_dir}
+        from_call = {"run_dir": run_dir, **given, "prices": price_table(given.get("prices")), **more}
+        options = from_file | {name: value for name, value in from_call.items() if value is not None}
         if keep and options.get("run_dir") is None:
             options["run_dir"] = fresh_path(self.name)
         return Options(**options)

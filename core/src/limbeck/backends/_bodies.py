@@ -84,10 +84,10 @@ def completion_of_events(events: Iterable[Any]) -> dict[str, Any]:
             _add_choice(choices, choice)
         ended = bool(whole.get("error")) or any(choice.get("finish_reason") for choice in choices.values())
     if not ended:
-        said = "The server's stream ended before the answer did."
+        message = "The server's stream ended before the answer did."
         model = whole.get("model")
         raise TransientError(
-            said, usage=chat_usage(whole.get("usage")), model=model if isinstance(model, str) else None
+            message, usage=chat_usage(whole.get("usage")), model=model if isinstance(model, str) else None
         )
     return {**whole, "choices": [choices[index] for index in sorted(choices, key=str)]}
 

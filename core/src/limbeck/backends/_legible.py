@@ -36,10 +36,10 @@ def legible_usage(usage: Any) -> tuple[Usage | None, str | None]:
     given = {name: usage.get(name) if isinstance(usage, Mapping) else getattr(usage, name) for name in _COUNTS}
     read = {name: 0 if value is None else tokens_in(value) for name, value in given.items()}
     odd = [name for name in _COUNTS if read[name] is None]
-    told = f"`usage`, with {', '.join(f'{name}={given[name]!r:.40}' for name in odd)}" if odd else None
+    left_out = f"`usage`, with {', '.join(f'{name}={given[name]!r:.40}' for name in odd)}" if odd else None
     if read["input_tokens"] is None or read["output_tokens"] is None:
-        return None, told
-    return Usage(**{name: count or 0 for name, count in read.items()}), told
+        return None, left_out
+    return Usage(**{name: count or 0 for name, count in read.items()}), left_out
 
 
 def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]]:

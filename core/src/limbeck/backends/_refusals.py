@@ -16,7 +16,7 @@ _MESSAGES = ("message", "msg", "detail", "error_description", "description", "ti
 _NESTED = ("error", "errors", "detail", "innererror", "details", "base_resp")
 _CODES = ("code", "type", "status", "error_code", "reason", "status_code")
 _DEEPEST = 5
-_LONGEST_SAID = 500  # of what is searched: a message may quote the whole prompt
+_LONGEST_EXCERPT = 500  # of what is searched: a message may quote the whole prompt
 
 # Out of money is not a rate: waiting does not mend it, and every further call fails alike.
 _NO_CREDIT_CODES = frozenset(
@@ -117,8 +117,8 @@ def _message(value: Any, depth: int = 0) -> str:
         return ""
     errors = ("error", "errors")
     keys = (*errors, *_MESSAGES) if isinstance(value.get("error"), dict | list) else (*_MESSAGES, *errors)
-    said = next((text for key in keys if (text := _message(value.get(key), depth + 1))), "")
-    return said or (str(value) if value and not depth else "")
+    message = next((text for key in keys if (text := _message(value.get(key), depth + 1))), "")
+    return message or (str(value) if value and not depth else "")
 
 
 def _codes(value: Any, depth: int = 0) -> Iterator[str]:
@@ -156,10 +156,10 @@ def _claimed(codes: frozenset[str]) -> int:
 def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers) -> bool:
     if status == 402 or codes & _NO_CREDIT_CODES:
         return True
-    said = message[:_LONGEST_SAID]
-    if (status >= 500 and status != 502) or not _NO_CREDIT_WORDS.search(said):
+    excerpt = message[:_LONGEST_EXCERPT]
+    if (status >= 500 and status != 502) or not _NO_CREDIT_WORDS.search(excerpt):
         return False
-    return not _PASSING.search(said) and seconds_to_wait(headers) is None
+    return not _PASSING.search(excerpt) and seconds_to_wait(headers) is None
 
 
 _AWAY = frozenset({502, 503, 529})  # said by what stands before the server, or by one that is overloaded as a whole

@@ -38,14 +38,14 @@ def seconds_to_wait(headers: Headers) -> float | None:
     Reads `retry-after-ms`, then `retry-after` (seconds or an HTTP date), then the time until an allowance of requests
     that the IETF's `ratelimit` says is used up.
     """
-    said = _lines(headers, lambda name: name.startswith("retry-after") or name == "ratelimit")
-    milliseconds = _number(said.get("retry-after-ms"))
+    found = _lines(headers, lambda name: name.startswith("retry-after") or name == "ratelimit")
+    milliseconds = _number(found.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    asked = _retry_after(said.get("retry-after"))
+    asked = _retry_after(found.get("retry-after"))
     if asked is not None:
         return asked
-    remaining, reset = _ietf(said.get("ratelimit"))
+    remaining, reset = _ietf(found.get("ratelimit"))
     return reset if remaining == 0 else None
 
 
@@ -55,15 +55,15 @@ def quota_of(headers: Headers) -> Quota | None:
     Reads `x-ratelimit-…` (OpenAI, Azure, Groq and others), `anthropic-ratelimit-…`, and the IETF's `ratelimit`.
     Pairs as they arrived are quickest: one pass over them costs less than a look-up of each name.
     """
-    said = _lines(headers, lambda name: "ratelimit" in name)
-    if not said:
+    found = _lines(headers, lambda name: "ratelimit" in name)
+    if not found:
         return None
-    remaining, reset = _ietf(said.get("ratelimit"))
+    remaining, reset = _ietf(found.get("ratelimit"))
     quota = Quota(
-        requests_remaining=_count(_first(said, _REMAINING_REQUESTS)) if remaining is None else remaining,
-        requests_reset=_until(_first(said, _RESET_REQUESTS)) if reset is None else reset,
-        tokens_remaining=_count(_first(said, _REMAINING_TOKENS)),
-        tokens_reset=_until(_first(said, _RESET_TOKENS)),
+        requests_remaining=_count(_first(found, _REMAINING_REQUESTS)) if remaining is None else remaining,
+        requests_reset=_until(_first(found, _RESET_REQUESTS)) if reset is None else reset,
+        tokens_remaining=_count(_first(found, _REMAINING_TOKENS)),
+        tokens_reset=_until(_first(found, _RESET_TOKENS)),
     )
     return None if quota == Quota() else quota
 
@@ -83,8 +83,8 @@ def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _first(said: Mapping[str, str], names: Iterable[str]) -> str | None:
-    return next((said[name] for name in names if name in said), None)
+def _first(found: Mapping[str, str], names: Iterable[str]) -> str | None:
+    return next((found[name] for name in names if name in found), None)
 
 
 def _ietf(text: str | None) -> tuple[int | None, float | None]:

@@ -33,12 +33,12 @@ def response_of(message: Mapping[str, Any], *, quota: Quota | None = None) -> Ge
     """
     content, usage, model = _blocks(message.get("content")), usage_in(message), model_in(message)
     if content is None:
-        said = "The server's answer has no blocks as its `content`, so it is no message."
-        raise TransientError(said, usage=usage, model=model)
+        fault = "The server's answer has no blocks as its `content`, so it is no message."
+        raise TransientError(fault, usage=usage, model=model)
     reason = message.get("stop_reason")
     if not content and reason is None:
-        said = "The server's answer is empty and says no `stop_reason`, so it was cut short."
-        raise TransientError(said, usage=usage, model=model)
+        fault = "The server's answer is empty and says no `stop_reason`, so it was cut short."
+        raise TransientError(fault, usage=usage, model=model)
     generation = _generation(content, reason)
     if reason == "refusal" and not generation.text and not generation.tool_calls:
         raise ContentFilteredError(_refusal(message), usage=usage, model=model)
@@ -69,12 +69,12 @@ def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
     texts = [text_in(block.get("text")) or "" for block in content if _is_text(block)]
     thoughts = [reasoning_in(block.get("thinking")) for block in content if block.get("type") == "thinking"]
     calls = tuple(_tool_call(block) for block in content if block.get("type") == "tool_use")
-    said = [thought for thought in thoughts if thought]  # a block whose thinking the model keeps to itself is empty
-    odd = [thought for thought in said if not isinstance(thought, str)]
+    shown = [thought for thought in thoughts if thought]  # a block whose thinking the model keeps to itself is empty
+    odd = [thought for thought in shown if not isinstance(thought, str)]
     return Generation(
         text="".join(texts) if texts or not calls else None,
         finish_reason=FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason,
-        reasoning=odd[0] if odd else "\n\n".join(said) or None,  # the engine leaves out what is odd, and says so
+        reasoning=odd[0] if odd else "\n\n".join(shown) or None,  # the engine leaves out what is odd, and says so
         tool_calls=calls or None,
     )
 
@@ -156,8 +156,8 @@ def message_of_events(content: bytes) -> dict[str, Any]:
             return {**message, "content": [blocks[index].whole() for index in sorted(blocks)]}
         elif kind == "error":
             return {**{name: message[name] for name in ("usage", "model") if name in message}, **event}
-    said = "The server's stream ended before the answer did."
-    raise TransientError(said, usage=usage_in(message), model=model_in(message))
+    fault = "The server's stream ended before the answer did."
+    raise TransientError(fault, usage=usage_in(message), model=model_in(message))
 
 
 class _Block:

@@ -78,13 +78,13 @@ def refusal_of(status: int, body: Any, headers: Mapping[str, str], *, redact: Ca
     error = body.get("error", body) if isinstance(body, dict) else body
     facts: dict[str, Any] = error if isinstance(error, dict) else {}
     kind = facts.get("type")
-    said = read_refusal(status, body, headers)
-    claimed = _STATUS_OF_TYPE.get(str(kind), 500 if said.status == 502 else said.status)
+    parsed = read_refusal(status, body, headers)
+    claimed = _STATUS_OF_TYPE.get(str(kind), 500 if parsed.status == 502 else parsed.status)
     return Refusal(
         status=status if status >= 300 else claimed,
-        message=redact(said.message)[:_LONGEST_MESSAGE].rstrip("."),
+        message=redact(parsed.message)[:_LONGEST_MESSAGE].rstrip("."),
         kind=kind if isinstance(kind, str) else None,
-        no_credit=said.no_credit,
+        no_credit=parsed.no_credit,
         headers=headers,
     )
 
@@ -100,57 +100,57 @@ def failure_of(refusal: Refusal, *, server: str, model: str) -> GenerationError:
     kind = f" ({refusal.kind})" if refusal.kind else ""
     request_id = refusal.headers.get("request-id")
     reference = f" [request {request_id}]" if request_id else ""
-    said = f"{server} answered {refusal.status}{kind}: {refusal.message}{reference}."
-    failure = _final_for_all(refusal, said) or _final_for_one(refusal, said, model) or _for_now(refusal, said)
+    message = f"{server} answered {refusal.status}{kind}: {refusal.message}{reference}."
+    failure = _final_for_all(refusal, message) or _final_for_one(refusal, message, model) or _for_now(refusal, message)
     failure.quota = quota_of(refusal.headers)
     return failure
 
 
-def tokenless_failure(said: str, *, status: int | None, cause: BaseException | None) -> GenerationError:
+def tokenless_failure(explanation: str, *, status: int | None, cause: BaseException | None) -> GenerationError:
     """The error when the SDK got no access token for a profile or a federated identity.
 
     Args:
-        said: the SDK's words. status: what the token endpoint answered, if it did.
+        explanation: the SDK's words. status: what the token endpoint answered, if it did.
         cause: what the SDK's exception was raised from.
     """
-    message = f"The SDK could not get an access token: {Secrets().redact(said)[:_LONGEST_MESSAGE]}"
+    message = f"The SDK could not get an access token: {Secrets().redact(explanation)[:_LONGEST_MESSAGE]}"
     unanswered = status is None and type(cause).__module__.partition(".")[0] == "httpx2"
     if unanswered or status in _PASSING_STATUSES or status == 429 or (status or 0) >= 500:
         return TransientError(message)
     return AuthenticationError(message)
 
 
-def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
+def _final_for_all(refusal: Refusal, message: str) -> AuthenticationError | None:
     """The error for a refusal that every further call would meet too, or None."""
     if refusal.no_credit:
         return AuthenticationError(
-            f"{said} Waiting does not mend this: add credit or raise the spend limit, then run again."
+            f"{message} Waiting does not mend this: add credit or raise the spend limit, then run again."
         )
     if refusal.status == 401:
-        return AuthenticationError(f"{said} Check `api_key`, or the environment variable `ANTHROPIC_API_KEY`.")
+        return AuthenticationError(f"{message} Check `api_key`, or the environment variable `ANTHROPIC_API_KEY`.")
     if refusal.status == 403:
-        return AuthenticationError(f"{said} Check what the key, its workspace and its region may use.")
+        return AuthenticationError(f"{message} Check what the key, its workspace and its region may use.")
     return None
 
 
-def _final_for_one(refusal: Refusal, said: str, model: str) -> BadRequestError | None:
+def _final_for_one(refusal: Refusal, message: str, model: str) -> BadRequestError | None:
     """The error for a refusal that this request would always meet, though others may not, or None."""
     if refusal.status == 413 or (refusal.status in (400, 422) and _TOO_LONG_WORDS.search(refusal.message)):
-        return ContextLengthError(f"{said} Shorten the prompt or lower `max_tokens`.")
+        return ContextLengthError(f"{message} Shorten the prompt or lower `max_tokens`.")
     if refusal.status in (400, 422) and _FILTER_WORDS.search(refusal.message):
-        return ContentFilteredError(said)
+        return ContentFilteredError(message)
     if refusal.status == 404:
         return BadRequestError(
-            f"{said} Either the model {model!r} does not exist there (or is not open to this account), "
+            f"{message} Either the model {model!r} does not exist there (or is not open to this account), "
             "or `base_url` is wrong: it ends before `/v1`."
         )
     if refusal.status in _PASSING_STATUSES or refusal.status == 429 or refusal.status >= 500:
         return None
-    return BadRequestError(said)
+    return BadRequestError(message)
 
 
-def _for_now(refusal: Refusal, said: str) -> RateLimitError | TransientError:
+def _for_now(refusal: Refusal, message: str) -> RateLimitError | TransientError:
     wait = seconds_to_wait(refusal.headers)
     if refusal.status == 429:
-        return RateLimitError(said, retry_after=wait)
-    return fault_of(refusal.status, said, retry_after=wait)
+        return RateLimitError(message, retry_after=wait)
+    return fault_of(refusal.status, message, retry_after=wait)

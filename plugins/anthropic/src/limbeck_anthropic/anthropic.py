@@ -299,9 +299,9 @@ class AnthropicLLM(LLM):
                 failure = BadRequestError(f"{_server(client)} answered 404: {missing}")
             cause = None if secrets.show_in(exc) else exc
         except httpx2.HTTPError as exc:  # of a body that is read as it arrives the SDK maps nothing
-            said = f"The connection to {_server(client)} failed: {self._secrets({}).redact(str(exc))}"
+            message = f"The connection to {_server(client)} failed: {self._secrets({}).redact(str(exc))}"
             away = not isinstance(exc, httpx2.TimeoutException)
-            failure = typed_cause(exc) or (UnavailableError if away else TransientError)(said)
+            failure = typed_cause(exc) or (UnavailableError if away else TransientError)(message)
             cause = exc
         except anthropic.AnthropicError as exc:  # besides the API's, only what gets a token raises
             failure = tokenless_failure(str(exc), status=getattr(exc, "status_code", None), cause=exc.__cause__)

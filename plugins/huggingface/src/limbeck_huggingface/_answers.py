@@ -38,13 +38,13 @@ def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
     text = text_in(content)
     finish_reason = choice.get("finish_reason")
     if not text and (finish_reason == "content_filter" or message.get("refusal")):
-        said = f"The model's answer was withheld: {message.get('refusal') or finish_reason}."
-        raise ContentFilteredError(said, usage=usage, model=model)
+        fault = f"The model's answer was withheld: {message.get('refusal') or finish_reason}."
+        raise ContentFilteredError(fault, usage=usage, model=model)
     reasoning = reasoning_in(message.get("reasoning"), message.get("reasoning_content"), content=content)
     tool_calls = message.get("tool_calls") or None
     if text is None and tool_calls is None and reasoning is None:
-        said = f"The server's answer has no content; finish_reason is {finish_reason!r}."
-        raise TransientError(said, usage=usage, model=model)
+        fault = f"The server's answer has no content; finish_reason is {finish_reason!r}."
+        raise TransientError(fault, usage=usage, model=model)
     generation = Generation(
         text=text,
         finish_reason=finish_reason,

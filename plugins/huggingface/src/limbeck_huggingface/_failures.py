@@ -49,7 +49,7 @@ def failure(
     """
     body = decoded(content)
     refusal = read_refusal(status, body, headers)
-    status, detail = refusal.status, _shortened(secrets.redact(_said(body)))
+    status, detail = refusal.status, _shortened(secrets.redact(_message_in(body)))
     message = f"{subject} answered {status}{f': {detail}' if detail else ''}."
     if refusal.no_credit:
         return AuthenticationError(f"{message} {_NO_CREDIT}")
@@ -88,13 +88,13 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}…"
 
 
-def _said(value: Any) -> str:
+def _message_in(value: Any) -> str:
     """The server's account of what went wrong, read from any of the shapes in which servers give it."""
     if isinstance(value, dict):
         keys = ("error", "errors", "message", "detail", "error_description", "msg", "code")
-        return "; ".join(text for key in keys if (text := _said(value.get(key))))
+        return "; ".join(text for key in keys if (text := _message_in(value.get(key))))
     if isinstance(value, list):
-        return "; ".join(text for item in value if (text := _said(item)))
+        return "; ".join(text for item in value if (text := _message_in(item)))
     return value if isinstance(value, str) else ""
 
 

@@ -154,8 +154,8 @@ class Wire:
         )
         if response.status_code == 429 or response.status_code >= 500:
             raise _failure(route, response)
-        said = decoded(response.content)
-        limit = said.get("max_total_tokens") if isinstance(said, dict) else None
+        info = decoded(response.content)
+        limit = info.get("max_total_tokens") if isinstance(info, dict) else None
         return Server(max_total_tokens=limit if isinstance(limit, int) else None)
 
     async def post(

@@ -126,12 +126,12 @@ class Batches:
 
     def _why(self, batch: Batch) -> GenerationError:
         errors = (batch.errors.data if batch.errors else None) or []
-        said = [
+        messages = [
             f"line {error.line}: {error.message}" if error.line is not None else str(error.message)
             for error in errors[:_ERRORS_SHOWN]
         ]
         more = f" (and {len(errors) - _ERRORS_SHOWN} more)" if len(errors) > _ERRORS_SHOWN else ""
-        text = self._chat.redacted("; ".join(said).rstrip(".") or "it does not say why")
+        text = self._chat.redacted("; ".join(messages).rstrip(".") or "it does not say why")
         if any(error.code == _QUEUE_IS_FULL for error in errors):
             return RateLimitError(f"{text}{more}. A smaller `batch_max_requests` may fit.")
         return BadRequestError(f"{text}{more}.")
@@ -173,10 +173,10 @@ class Batches:
 
     def _unanswered(self, error: Mapping[str, Any]) -> GenerationError:
         """The error of an entry that was never processed. A cancelled one is not asked for again: it was not wanted."""
-        said = self._chat.redacted(str(error.get("message") or error.get("code") or "no message").rstrip("."))
+        reason = self._chat.redacted(str(error.get("message") or error.get("code") or "no message").rstrip("."))
         if error.get("code") == "batch_cancelled":
-            return BackendError(f"The batch was cancelled before this request was processed: {said}.")
-        return TransientError(f"{self._chat.server} did not process this request of the batch: {said}.")
+            return BackendError(f"The batch was cancelled before this request was processed: {reason}.")
+        return TransientError(f"{self._chat.server} did not process this request of the batch: {reason}.")
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

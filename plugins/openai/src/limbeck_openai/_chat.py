@@ -160,8 +160,8 @@ class Chat:
     def refused(self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None) -> GenerationError:
         """The error that a refusal means: of a request, or of the entry of a batch, which has no headers."""
         refusal = read_refusal(status, body, headers or {})
-        said = replace(refusal, message=self.redacted(refusal.message))
-        failure = failure_of(said, headers or {}, server=self._server, model=model)
+        shown = replace(refusal, message=self.redacted(refusal.message))
+        failure = failure_of(shown, headers or {}, server=self._server, model=model)
         failure.quota = quota_of(headers.raw) if headers is not None else None
         return failure
 

@@ -50,42 +50,46 @@ def failure_of(refusal: Refusal, headers: Mapping[str, str], *, server: str, mod
         server: what to call it in the message.
         model: the model that was asked for.
     """
-    said = f"{server} answered {refusal.status}: {refusal.message.rstrip('. ')}."
-    return _final_for_all(refusal, said) or _final_for_one(refusal, said, model) or _for_now(refusal, headers, said)
+    message = f"{server} answered {refusal.status}: {refusal.message.rstrip('. ')}."
+    return (
+        _final_for_all(refusal, message)
+        or _final_for_one(refusal, message, model)
+        or _for_now(refusal, headers, message)
+    )
 
 
-def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
+def _final_for_all(refusal: Refusal, message: str) -> AuthenticationError | None:
     """The error for a refusal that every further call would meet too, or None."""
     if refusal.no_credit:
-        return AuthenticationError(f"{said} The account has no credit left; add some, then run again.")
+        return AuthenticationError(f"{message} The account has no credit left; add some, then run again.")
     if refusal.status in (401, 403) and not _is_filtered(refusal):
-        return AuthenticationError(f"{said} Check the key and what it may use.")
+        return AuthenticationError(f"{message} Check the key and what it may use.")
     return None
 
 
-def _final_for_one(refusal: Refusal, said: str, model: str) -> BadRequestError | None:
+def _final_for_one(refusal: Refusal, message: str, model: str) -> BadRequestError | None:
     """The error for a refusal that this request would always meet, though others may not, or None."""
     if _is_filtered(refusal):
-        return ContentFilteredError(said)
+        return ContentFilteredError(message)
     if _is_too_long(refusal):
-        return ContextLengthError(said)
+        return ContextLengthError(message)
     if refusal.status == 429 and "request too large" in refusal.message.lower():
-        return BadRequestError(f"{said} One request is larger than the account's tokens per minute.")
+        return BadRequestError(f"{message} One request is larger than the account's tokens per minute.")
     if refusal.status == 404:
         return BadRequestError(
-            f"{said} Either the model or deployment {model!r} does not exist there, or is not open to this account, "
+            f"{message} Either the model or deployment {model!r} does not exist there, or is not open to this account, "
             "or the address is wrong: a `base_url` mostly ends in `/v1`."
         )
     if refusal.status in (408, 409, 425, 429) or refusal.status >= 500:
         return None
-    return BadRequestError(said + _remedy(refusal))
+    return BadRequestError(message + _remedy(refusal))
 
 
-def _for_now(refusal: Refusal, headers: Mapping[str, str], said: str) -> GenerationError:
+def _for_now(refusal: Refusal, headers: Mapping[str, str], message: str) -> GenerationError:
     wait = seconds_to_wait(headers)
     if refusal.status == 429:
-        return RateLimitError(said, retry_after=wait)
-    return fault_of(refusal.status, said, retry_after=wait)
+        return RateLimitError(message, retry_after=wait)
+    return fault_of(refusal.status, message, retry_after=wait)
 
 
 def _is_filtered(refusal: Refusal) -> bool:

@@ -42,8 +42,8 @@ def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | Non
     generations = [_generation(choice, message) for choice, message in messages if not _is_refused(choice, message)]
     if not generations:
         choice, message = messages[0]
-        said = _refusal_text(choice, message, server)
-        raise ContentFilteredError(said, raw=text_in(message.get("refusal")), usage=usage, model=model)
+        fault = _refusal_text(choice, message, server)
+        raise ContentFilteredError(fault, raw=text_in(message.get("refusal")), usage=usage, model=model)
     return GenerationResponse(generations=generations[:asked], usage=usage, model=model, quota=quota)
 
 

@@ -94,7 +94,7 @@ def _cancelled(batch: _Open, llm_of: Callable[[str], Any]) -> str | None:
         return f"`{type(llm).__name__}` has no provider batches"
     backend = backend_of(llm)
     if backend.endpoint != batch.endpoint:
-        return f"it is of {_told(batch.endpoint)}, and the task asks {_told(backend.endpoint)} now"
+        return f"it is of {_endpoint_name(batch.endpoint)}, and the task asks {_endpoint_name(backend.endpoint)} now"
     load = getattr(llm, "load", None)
     if load is not None:
         load()
@@ -110,6 +110,6 @@ async def _cancel(backend: Backend, id: str) -> None:
         raise backend.typed(exc) from exc
 
 
-def _told(endpoint: str) -> str:
+def _endpoint_name(endpoint: str) -> str:
     _, url, model = json.loads(endpoint)
     return f"{model!r}" + (f" at {url}" if url else "")

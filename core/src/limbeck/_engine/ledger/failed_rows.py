@@ -34,23 +34,23 @@ class Failures:
 
     def write(self, job: Job) -> None:
         """Add a task's row. Called on the portal's loop; failures are few."""
-        told = [
-            _told(sample, each.error) | {"model_name": self._maker_of(each)}
+        errors = [
+            _error_entry(sample, each.error) | {"model_name": self._maker_of(each)}
             for sample, each in enumerate(job.outcomes)
             if each.error is not None
         ]
-        self._write(job.id, job.row, told)
+        self._write(job.id, job.row, errors)
 
     def _maker_of(self, outcome: Outcome) -> str | None:
         return self._model_name if outcome.lineage is None else outcome.lineage.model_name
 
     def write_row(self, id: str, given: Any, error: GenerationError) -> None:
         """Add a row that failed at a step without an LLM."""
-        self._write(id, given, [_told(0, error)])
+        self._write(id, given, [_error_entry(0, error)])
 
-    def _write(self, id: str, given: Any, told: list[Row]) -> None:
+    def _write(self, id: str, given: Any, errors: list[Row]) -> None:
         row = given if isinstance(given, dict) else {"row": given}
-        line = _line(row, {FAILED_COLUMN: {"step": self._step, "row": id, "errors": told}})
+        line = _line(row, {FAILED_COLUMN: {"step": self._step, "row": id, "errors": errors}})
         try:
             if self._file is None:
                 self._file = self._path.open("a", encoding="utf-8")
@@ -66,7 +66,7 @@ class Failures:
                 self._file.close()
 
 
-def _told(sample: int, error: GenerationError) -> Row:
+def _error_entry(sample: int, error: GenerationError) -> Row:
     return {
         "sample": sample,
         "type": type(error).__name__,

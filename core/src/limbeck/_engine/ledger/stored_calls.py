@@ -91,15 +91,15 @@ def answer_records(step: str, answer: PaidAnswer, *, body: str | None, maker: in
     usage, cost, model = response.usage, answer.cost, _storable(response.model)
     records = []
     for sample, generation in zip(answer.samples, response.generations, strict=False):
-        said = (_storable(generation.text), _storable(generation.finish_reason), _detail(generation))
+        content = (_storable(generation.text), _storable(generation.finish_reason), _detail(generation))
         took = (*_tokens(usage), answer.latency, answer.attempts)
         records.append(
             (
                 *(step, answer.row, sample, answer.key),
-                *(*said, body, model, *took),
+                *(*content, body, model, *took),
                 *(None, None, at, answer.batch),
                 *(cost, answer.origin, maker, None),
-                _call_checksum((sample, answer.key, *said, model, *took, step, answer.row, cost)),
+                _call_checksum((sample, answer.key, *content, model, *took, step, answer.row, cost)),
             )
         )
         usage = cost = body = None
@@ -116,15 +116,15 @@ def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: 
     usage, cost, model = error.usage, failure.cost, _storable(error.model)
     records = []
     for sample in failure.samples:
-        said = (_storable(error.raw), None, None)
+        content = (_storable(error.raw), None, None)
         took = (*_tokens(usage), None, failure.attempts)
         records.append(
             (
                 *(step, failure.row, sample, failure.key),
-                *(*said, body, model, *took),
+                *(*content, body, model, *took),
                 *(type(error).__name__, _storable(str(error)), at, None),
                 *(cost, None, maker, retried),
-                _call_checksum((sample, failure.key, *said, model, *took, step, failure.row, cost)),
+                _call_checksum((sample, failure.key, *content, model, *took, step, failure.row, cost)),
             )
         )
         usage = cost = body = None
@@ -134,10 +134,10 @@ def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: 
 def checksum(key: bytes, *texts: str | bytes | None, numbers: bytes = b"") -> int:
     """The CRC-32 of values, the same of what SQLite gives back of them; any one flipped bit changes it."""
     try:
-        told = "\x1f".join([text or "" for text in texts])  # type: ignore[misc]  # bytes are seldom
+        joined = "\x1f".join([text or "" for text in texts])  # type: ignore[misc]  # bytes are seldom
     except TypeError:
-        told = "\x1f".join([text.hex() if isinstance(text, bytes) else text or "" for text in texts])
-    return crc32(told.encode("utf-8", "surrogatepass"), crc32(numbers, crc32(key)))
+        joined = "\x1f".join([text.hex() if isinstance(text, bytes) else text or "" for text in texts])
+    return crc32(joined.encode("utf-8", "surrogatepass"), crc32(numbers, crc32(key)))
 
 
 _PACK = struct.Struct("<8d").pack

@@ -83,7 +83,7 @@ class Stream:
         self._n = work.num_generations
         self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
-        self._told: set[str] = set()
+        self._parts_reported: set[str] = set()
         self._exhausted = False
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
@@ -240,9 +240,9 @@ class Stream:
     def tell(self, word: str) -> None:
         """Warn, once a run for each part of an answer, that it could not be read and was left out."""
         part = word.partition(",")[0]
-        if part in self._told:
+        if part in self._parts_reported:
             return
-        self._told.add(part)
+        self._parts_reported.add(part)
         message = (
             f"The backend of {self.info.task!r} gave an answer with {word}. It could not be read and was left out; the "
             "text is kept. Further answers like it are not told."

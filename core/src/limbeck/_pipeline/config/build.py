@@ -382,9 +382,9 @@ def _located(where: str, environment: Environment, make: Callable[[], Any], *, h
         message = _validation_message(exc, lambda _: where, subject=exc.title, hidden=hidden)
         raise ConfigurationError(environment.hidden(message)) from None
     except LimbeckError as exc:
-        told = environment.hidden(str(exc))
+        shown = environment.hidden(str(exc))
         # The original would show what is hidden.
-        raise ConfigurationError(f"{where}: {told}") from (exc if told == str(exc) else None)
+        raise ConfigurationError(f"{where}: {shown}") from (exc if shown == str(exc) else None)
 
 
 def construct(
@@ -412,8 +412,8 @@ def construct(
         message = _validation_message(exc, origin, subject=subject, hidden=hidden)
         raise ConfigurationError(message) from None
     except LimbeckError as exc:
-        told = str(exc) if environment is None else environment.hidden(str(exc))
-        raise ConfigurationError(f"{origin('')}: {told}") from (exc if told == str(exc) else None)
+        shown = str(exc) if environment is None else environment.hidden(str(exc))
+        raise ConfigurationError(f"{origin('')}: {shown}") from (exc if shown == str(exc) else None)
 
 
 def _validation_message(

@@ -78,29 +78,29 @@ def read_run_settings(document: Document, environment: Environment) -> RunSettin
     Raises:
         ConfigurationError: file, line and key, and what was expected there.
     """
-    said: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, read in RUN_KEYS.items():
         written = document.data.get(key)
         if written is None:
             continue
         value = environment.resolved(written, lambda _, key=key: document.at(key))  # type: ignore[misc]
         try:
-            said[key] = read(value)
+            settings[key] = read(value)
         except ValueError as exc:
-            told = str(exc) if key == "max_failed" else f"{exc}, not {value!r}"
-            shown = environment.hidden(told) if refers(written) else told
+            message = str(exc) if key == "max_failed" else f"{exc}, not {value!r}"
+            shown = environment.hidden(message) if refers(written) else message
             raise ConfigurationError(f"{document.at(key)}: `{key}`: {shown}.") from None
-    if "run_dir" in said:
-        if said.get("no_ledger"):
+    if "run_dir" in settings:
+        if settings.get("no_ledger"):
             raise ConfigurationError(f"{document.at('no_ledger')}: `no_ledger` and `run_dir` exclude each other.")
-        said["run_dir"] = str(document.folder / said["run_dir"])
-    if isinstance(said.get("prices"), dict):
-        _check_prices(said["prices"], f"{document.at('prices')}: `prices`", environment)
-    elif "prices" in said:
-        said["prices"] = str(document.folder / said["prices"])
-    if "cache" in said:
-        said["cache"] = [str(document.folder / each) for each in said["cache"]]
-    return RunSettings(**said)
+        settings["run_dir"] = str(document.folder / settings["run_dir"])
+    if isinstance(settings.get("prices"), dict):
+        _check_prices(settings["prices"], f"{document.at('prices')}: `prices`", environment)
+    elif "prices" in settings:
+        settings["prices"] = str(document.folder / settings["prices"])
+    if "cache" in settings:
+        settings["cache"] = [str(document.folder / each) for each in settings["cache"]]
+    return RunSettings(**settings)
 
 
 def _check_prices(prices: dict[str, Any], where: str, environment: Environment) -> None:

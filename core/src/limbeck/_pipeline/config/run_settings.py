@@ -63,9 +63,9 @@ class RunSettings:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of a run that they stand for, beside the directory."""
-        said = {name: getattr(self, name) for name in ("max_failed", "durability", "ledger_requests")}
-        said["ordered"] = None if self.unordered is None else not self.unordered
-        return {name: value for name, value in {**said, **self.money()}.items() if value is not None}
+        arguments = {name: getattr(self, name) for name in ("max_failed", "durability", "ledger_requests")}
+        arguments["ordered"] = None if self.unordered is None else not self.unordered
+        return {name: value for name, value in {**arguments, **self.money()}.items() if value is not None}
 
     def money(self) -> dict[str, Any]:
         """The prices, the budget and the cache that were said; None for what was not.

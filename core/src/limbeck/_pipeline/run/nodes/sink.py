@@ -35,7 +35,7 @@ class SinkAtWork:
             sink.name,
             inside(run.context, self._write),
             room=lambda: run.call_on_loop(exit.room),
-            failed=lambda error: run.call_on_loop(run.fail, None, self._told(error)),
+            failed=lambda error: run.call_on_loop(run.fail, None, self._plain_error(error)),
             done=self._done,
         )
 
@@ -46,13 +46,13 @@ class SinkAtWork:
         if self._taker is not None:
             self._taker.give_waiting(rows)
 
-    def _told(self, error: BaseException) -> Exception:
+    def _plain_error(self, error: BaseException) -> Exception:
         if isinstance(error, Exception) and not isinstance(error, OSError):
             return error
         why = getattr(error, "strerror", None) or described(error)
-        told = ConfigurationError(f"{self._sink.name!r} cannot write any further: {why}.")
-        told.__cause__ = error
-        return told
+        plain = ConfigurationError(f"{self._sink.name!r} cannot write any further: {why}.")
+        plain.__cause__ = error
+        return plain
 
     def _done(self) -> None:
         self._run.sink_done(self.info)

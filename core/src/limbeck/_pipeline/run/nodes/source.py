@@ -48,7 +48,7 @@ class SourceNode(Node):
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (_each(self._chunks), self._rows, self._room, lambda: self.stopped)
+            reading = (_rows_of(self._chunks), self._rows, self._room, lambda: self.stopped)
             target = inside(self.run.context, read)
             threading.Thread(target=target, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
@@ -132,7 +132,7 @@ class SourceNode(Node):
         self.pump_soon()
 
 
-def _each(chunks: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
+def _rows_of(chunks: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
     """The rows of chunks. Whoever closes it closes what makes them, which may hold a file open."""
     try:
         for chunk in chunks:
