@@ -352,7 +352,7 @@ def start(
     Raises:
         LimbeckError: as `Pipeline.run`; what stops the run is raised by `wait`.
     """
-    from ._pipeline.run.options import Options
+    from ._pipeline.run.options import PipelineOptions
     from ._pipeline.run.rerunning import plan_for
     from ._pipeline.run.streaming import PipelineStream
     from .recipes import RunSettings
@@ -367,7 +367,9 @@ def start(
     arguments = settings.arguments()
     if budget is not None:
         arguments["budget"] = budget
-    options = Options(run_dir=folder, overwrite=overwrite, observers=observers, ask=ask, reruns=reruns, **arguments)
+    options = PipelineOptions(
+        run_dir=folder, overwrite=overwrite, observers=observers, ask=ask, reruns=reruns, **arguments
+    )
     return PipelineStream(pipeline, None, options, whole=True)
 
 

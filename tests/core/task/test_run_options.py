@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limbeck import Pipeline, Task
-from limbeck._pipeline.run.options import RunOptions as PipelineOptions
+from limbeck._pipeline.run.options import PipelineKeywords
 from limbeck._task.run_options import RunOptions as TaskOptions
 from limbeck.testing import EchoLLM
 from support.questions import Ask, questions
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 METHODS = [
     (Task.run, TaskOptions),
     (Task.arun, TaskOptions),
-    (Pipeline.run, PipelineOptions),
-    (Pipeline.arun, PipelineOptions),
-    (Pipeline.stream, PipelineOptions),
-    (Pipeline.rerun, PipelineOptions),
+    (Pipeline.run, PipelineKeywords),
+    (Pipeline.arun, PipelineKeywords),
+    (Pipeline.stream, PipelineKeywords),
+    (Pipeline.rerun, PipelineKeywords),
 ]
 EACH_METHOD = pytest.mark.parametrize(
     ("method", "options"), METHODS, ids=[method.__qualname__ for method, _ in METHODS]
@@ -42,7 +42,7 @@ def test_help_shows_each_option(method: Callable[..., Any], options: Any) -> Non
     assert [name for name in options.__annotations__ if f"{name}: " not in pydoc.plain(pydoc.render_doc(method))] == []
 
 
-@pytest.mark.parametrize(("method", "options"), [(Task.run, TaskOptions), (Pipeline.run, PipelineOptions)])
+@pytest.mark.parametrize(("method", "options"), [(Task.run, TaskOptions), (Pipeline.run, PipelineKeywords)])
 def test_each_option_is_explained_where_run_is(method: Callable[..., Any], options: Any) -> None:
     explained = (inspect.getdoc(method) or "").partition("Args:")[2]
     assert [name for name in options.__annotations__ if name not in explained] == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from .._keywords import check_keywords, spelt_out
 from .._step import open_pipeline
 from .graph.graph import Graph
-from .run.options import DEFAULTS, Options, RunOptions
+from .run.options import DEFAULTS, PipelineKeywords, PipelineOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -138,9 +138,9 @@ class Pipeline(Graph):
 
     # Running
 
-    @spelt_out(RunOptions, DEFAULTS)
+    @spelt_out(PipelineKeywords, DEFAULTS)
     def run(
-        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
+        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[PipelineKeywords]
     ) -> PipelineResult:
         """Run it to the end.
 
@@ -171,7 +171,7 @@ class Pipeline(Graph):
         with PipelineStream(self, rows, asked, whole=True) as stream:
             return stream.wait()
 
-    @spelt_out(RunOptions, DEFAULTS)
+    @spelt_out(PipelineKeywords, DEFAULTS)
     def rerun(
         self,
         rows: Any = None,
@@ -181,7 +181,7 @@ class Pipeline(Graph):
         step: str | None = None,
         llm: Any = None,
         parameters: Mapping[str, Any] | None = None,
-        **options: Unpack[RunOptions],
+        **options: Unpack[PipelineKeywords],
     ) -> PipelineResult:
         """Ask about some rows of one task of a run again; see `Task.rerun`.
 
@@ -239,9 +239,9 @@ class Pipeline(Graph):
         finally:
             open_pipeline.reset(outside)
 
-    @spelt_out(RunOptions, DEFAULTS)
+    @spelt_out(PipelineKeywords, DEFAULTS)
     async def arun(
-        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
+        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[PipelineKeywords]
     ) -> PipelineResult:
         """Run it to the end from an event loop; see `run`. `rows` may be an async iterable."""
         from .run.streaming import PipelineStream
@@ -250,9 +250,9 @@ class Pipeline(Graph):
         async with PipelineStream(self, rows, asked, whole=True) as stream:
             return await stream.await_end()
 
-    @spelt_out(RunOptions, DEFAULTS)
+    @spelt_out(PipelineKeywords, DEFAULTS)
     def stream(
-        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
+        self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[PipelineKeywords]
     ) -> PipelineStream:
         """Start it; iterate, with `for` or `async for`, over the rows of its one leaf as they are done.
 
@@ -264,8 +264,14 @@ class Pipeline(Graph):
         return PipelineStream(self, rows, asked)
 
     def _options(
-        self, method: Callable[..., Any], run_dir: str | Path | None, given: RunOptions, *, keep: bool, **more: Any
-    ) -> Options:
+        self,
+        method: Callable[..., Any],
+        run_dir: str | Path | None,
+        given: PipelineKeywords,
+        *,
+        keep: bool,
+        **more: Any,
+    ) -> PipelineOptions:
         """Join what was given and what the file says otherwise; `keep` makes a run directory if none is named."""
         from .._engine.money.prices import price_table
         from .directory.run_folder import fresh_path
@@ -278,7 +284,7 @@ class Pipeline(Graph):
         options = from_file | {name: value for name, value in from_call.items() if value is not None}
         if keep and options.get("run_dir") is None:
             options["run_dir"] = fresh_path(self.name)
-        return Options(**options)
+        return PipelineOptions(**options)
 
 
 def build_pipeline(recipe: Recipe) -> Pipeline:

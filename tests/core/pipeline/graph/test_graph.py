@@ -8,7 +8,7 @@ import pytest
 
 from limbeck import Pipeline, join, router
 from limbeck._pipeline.graph.graph import Graph
-from limbeck._pipeline.run.options import Options
+from limbeck._pipeline.run.options import PipelineOptions
 from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck.errors import ConfigurationError, MissingColumnError
 from limbeck.steps import LoadDataFromDicts
@@ -184,7 +184,7 @@ def test_a_graph_runs_without_a_pipeline_around_it() -> None:
     graph = Graph(name="bare")
     graph.connect(load(name="load"), Mark(name="mark"))
     graph.check()
-    assert len(list(PipelineStream(graph, None, Options()))) == 2
+    assert len(list(PipelineStream(graph, None, PipelineOptions()))) == 2
 
 
 def test_a_pipeline_that_was_read_can_be_built_on() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from limbeck import LLM, GeneratorStep, Pipeline, join, step
-from limbeck._pipeline.run.options import Options
+from limbeck._pipeline.run.options import PipelineOptions
 from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck._pipeline.steps.routing import Join, Router
 from limbeck.errors import (
@@ -374,7 +374,7 @@ def test_a_fast_branch_goes_on_while_a_slow_one_lags() -> None:
         fast, slow = Collect(name="fast"), _HangingLLM(max_concurrency=1)
         load(texts(5000)) >> [fast, say("slow", llm=slow)]
     finished = threading.Event()
-    stream = PipelineStream(p, None, Options(run_dir="kept", ordered=False), whole=True)
+    stream = PipelineStream(p, None, PipelineOptions(run_dir="kept", ordered=False), whole=True)
     try:
         while len(fast.written) < 5000:
             assert not finished.wait(0.01)

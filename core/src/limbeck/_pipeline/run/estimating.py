@@ -14,7 +14,7 @@ from ..graph.graph import Graph
 from ..graph.kinds import is_source
 from ..steps.rows import source_of
 from .metering import Meter
-from .options import Options
+from .options import PipelineOptions
 from .streaming import PipelineStream
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def estimate(
     population, drawn = drawn_from(_rows_of(source), n, seed, _size)
     meter = Meter([size for _, _, size in drawn])
     rest = _without_ends(graph, [row for _, row, _ in drawn], sources if rows is None else [])
-    options = Options(run_dir=run_dir, ordered=False, prices=table, budget=budget, meter=meter)
+    options = PipelineOptions(run_dir=run_dir, ordered=False, prices=table, budget=budget, meter=meter)
     with PipelineStream(rest, None, options, whole=True) as stream:
         stream.wait()
     llms = {id(step.llm): step.llm for step in graph.steps.values() if isinstance(step, Task)}

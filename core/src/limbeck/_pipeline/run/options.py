@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .metering import Meter
 
 
-class RunOptions(TypedDict, total=False):
-    """The options of a run by keyword; what is left out, or None, is as the file says, else as `Options` has it."""
+class PipelineKeywords(TypedDict, total=False):
+    """The options of a run by keyword; one left out, or None, is as in the file, else as in `PipelineOptions`."""
 
     ordered: bool | None
     max_failed: float | None
@@ -36,11 +36,11 @@ class RunOptions(TypedDict, total=False):
 
 
 # Of those whose default is not None.
-DEFAULTS: Final[RunOptions] = {"overwrite": False, "observers": ()}
+DEFAULTS: Final[PipelineKeywords] = {"overwrite": False, "observers": ()}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PipelineOptions:
     """The options of a pipeline's run; see `Pipeline.run`.
 
     Attributes:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ..graph.graph import Graph
     from .items.lineage import Item, Root
     from .items.takers import Consumer
-    from .options import Options
+    from .options import PipelineOptions
 
 # As many as a task's own stream looks at before it misses a column.
 _LOOK_AHEAD_ROWS = 256
@@ -74,7 +74,7 @@ class Runner:
     def __init__(
         self,
         graph: Graph,
-        options: Options,
+        options: PipelineOptions,
         *,
         sinks: Mapping[str, Sink],
         taker: Consumer | None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from ...types import Row, RunReport
-    from .options import Options
+    from .options import PipelineOptions
 
 
 class PipelineStream:
@@ -35,7 +35,7 @@ class PipelineStream:
         LedgerError: the run directory cannot be used.
     """
 
-    def __init__(self, graph: Graph, rows: Any, options: Options, *, whole: bool = False) -> None:
+    def __init__(self, graph: Graph, rows: Any, options: PipelineOptions, *, whole: bool = False) -> None:
         portal().refuse_own_thread()
         outside = open_pipeline.set(None)  # a run inside the `with` makes steps that are not the pipeline's own
         try:
@@ -43,7 +43,7 @@ class PipelineStream:
         finally:
             open_pipeline.reset(outside)
 
-    def _begin(self, graph: Graph, rows: Any, options: Options, *, whole: bool) -> None:
+    def _begin(self, graph: Graph, rows: Any, options: PipelineOptions, *, whole: bool) -> None:
         graph = _with_rows(graph, rows)
         graph.check()
         self._closed = threading.Event()

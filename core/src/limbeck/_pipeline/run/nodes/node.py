@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ....types import PipelineInfo, Row
     from ..items.lineage import Item, Root
     from ..items.outlets import Outlet
-    from ..options import Options
+    from ..options import PipelineOptions
 
 INBOX_ROWS = 1024
 CHUNK_ROWS = 256  # what a node does before others have their turn
@@ -40,7 +40,7 @@ class Run(Protocol):
     """
 
     loop: AbstractEventLoop
-    options: Options
+    options: PipelineOptions
     info: PipelineInfo
     context: Context
     observers: Observers
