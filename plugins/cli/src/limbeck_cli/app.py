@@ -16,7 +16,7 @@ from .commands import CommandGroup, typed_words
 from .exits import show_warning
 from .garbage import look_seldom
 from .money import estimate_option, money_options
-from .options import Options, TaskOptions
+from .options import CommandOptions, TaskOptions
 from .shared_options import taking
 
 app = typer.Typer(
@@ -168,7 +168,7 @@ def _shared_options(
     quiet: Quiet = False,
     verbose: Verbose = False,  # noqa: ARG001
     strict: Strict = False,
-) -> Options:
+) -> CommandOptions:
     if run_dir is not None and no_ledger:
         raise typer.BadParameter("--run-dir and --no-ledger exclude each other.")
     run = RunSettings(
@@ -184,7 +184,7 @@ def _shared_options(
         ledger_requests=ledger_requests,
         unordered=unordered,
     )
-    return Options(run, overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
+    return CommandOptions(run, overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
 
 
 def _resume_options(
@@ -193,8 +193,8 @@ def _resume_options(
     quiet: Quiet = False,
     verbose: Verbose = False,  # noqa: ARG001
     strict: Strict = False,
-) -> Options:
-    return Options(RunSettings(), overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
+) -> CommandOptions:
+    return CommandOptions(RunSettings(), overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
 
 
 def _reparse_options(
@@ -203,8 +203,8 @@ def _reparse_options(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,  # noqa: ARG001
-) -> Options:
-    return Options(
+) -> CommandOptions:
+    return CommandOptions(
         RunSettings(run_dir=run_dir, limit=limit), overwrite=overwrite, quiet=quiet, reparse=True, typed=None
     )
 
@@ -240,7 +240,7 @@ def run(
     settings: RunSettingsOption = None,
     money: RunSettings,
     estimate: int | None,
-    options: Options,
+    options: CommandOptions,
 ) -> None:
     """Run the pipeline of a file: from its sources, through its steps and tasks, to its sinks."""
     from .jobs import run_file
@@ -251,7 +251,9 @@ def run(
 
 @app.command()
 @taking(money=money_options, options=_resume_options)
-def resume(*, run_dir: RunPath, settings: RunSettingsOption = None, money: RunSettings, options: Options) -> None:
+def resume(
+    *, run_dir: RunPath, settings: RunSettingsOption = None, money: RunSettings, options: CommandOptions
+) -> None:
     """Go on with a run that was stopped or killed: only what is missing is asked."""
     from .jobs import resume_run
 
@@ -277,7 +279,7 @@ def retry(
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Another LLM: `provider/model`.")] = None,
     money: RunSettings,
-    options: Options,
+    options: CommandOptions,
 ) -> None:
     """Ask for some answers of a run again, with other parameters or another LLM, and write its outputs anew."""
     from .jobs import resume_run
@@ -372,7 +374,7 @@ def generate(
     settings: GenerateSettings = None,
     money: RunSettings,
     estimate: int | None,
-    options: Options,
+    options: CommandOptions,
 ) -> None:
     """Run one task over rows: `limbeck generate -m openai/gpt-5-mini -i rows.jsonl -o out.jsonl`."""
     from .jobs import generate_rows
@@ -391,7 +393,7 @@ def reparse(
     source: Input = None,
     output: Output = None,
     settings: GenerateSettings = None,
-    options: Options,
+    options: CommandOptions,
 ) -> None:
     """Make the output anew from the answers of a run directory: after a task's `format_output` has changed."""
     from .jobs import generate_rows, run_file

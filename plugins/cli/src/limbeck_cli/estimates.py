@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .execution import Prepared
-    from .options import Options
+    from .options import CommandOptions
 
 
-def show_estimate(prepared: Prepared, options: Options) -> ExitCode:
+def show_estimate(prepared: Prepared, options: CommandOptions) -> ExitCode:
     """Run a sample, and print the estimate; no output is written.
 
     Raises:
@@ -39,7 +39,7 @@ def show_estimate(prepared: Prepared, options: Options) -> ExitCode:
     return ExitCode.FAILED_ROWS if estimate.failed else ExitCode.GOOD
 
 
-def _folder(prepared: Prepared, options: Options) -> CommandFolder | None:
+def _folder(prepared: Prepared, options: CommandOptions) -> CommandFolder | None:
     settings, typed = prepared.recipe.run, _without_estimate(options.typed or ())
     if settings.run_dir is not None:
         return CommandFolder(settings.run_dir, typed)

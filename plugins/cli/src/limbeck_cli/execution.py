@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from limbeck import Budget, Pipeline
     from limbeck.recipes import Recipe
 
-    from .options import Options
+    from .options import CommandOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Prepared:
         return [step for step in self.pipeline.steps.values() if hasattr(step, "llm")]
 
 
-def prepare(recipe: Recipe, options: Options) -> Prepared:
+def prepare(recipe: Recipe, options: CommandOptions) -> Prepared:
     """Build and check a pipeline; rows that no sink takes go to stdout.
 
     Raises:
@@ -69,7 +69,7 @@ def prepare(recipe: Recipe, options: Options) -> Prepared:
     return Prepared(pipeline, recipe)
 
 
-def execute(recipe: Recipe, options: Options) -> ExitCode:
+def execute(recipe: Recipe, options: CommandOptions) -> ExitCode:
     """Run a recipe.
 
     Raises:
@@ -95,7 +95,7 @@ def _shown(error: BaseException, recipe: Recipe) -> BaseException:
 class _Execution:
     """One run of a pipeline that has been checked."""
 
-    def __init__(self, prepared: Prepared, options: Options) -> None:
+    def __init__(self, prepared: Prepared, options: CommandOptions) -> None:
         self._pipeline = prepared.pipeline
         self._recipe = prepared.recipe
         self._tasks = prepared.tasks

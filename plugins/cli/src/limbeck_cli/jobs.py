@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from limbeck.recipes import Recipe
 
     from .exits import ExitCode
-    from .options import Options, TaskOptions
+    from .options import CommandOptions, TaskOptions
 
 
 def run_file(
-    path: str, settings: Sequence[str], *, source: str | None, output: str | None, options: Options
+    path: str, settings: Sequence[str], *, source: str | None, output: str | None, options: CommandOptions
 ) -> ExitCode:
     """Run the pipeline of a file.
 
@@ -31,7 +31,7 @@ def run_file(
 
 
 def generate_rows(
-    model: str, task: TaskOptions, *, settings: Sequence[str], source: str, output: str, options: Options
+    model: str, task: TaskOptions, *, settings: Sequence[str], source: str, output: str, options: CommandOptions
 ) -> ExitCode:
     """Run one task over rows.
 
@@ -48,7 +48,7 @@ def generate_rows(
     return execute(_recipe_of_task(model, task, settings=settings, source=source, output=output), options)
 
 
-def resume_run(run_dir: str, settings: Sequence[str], *, options: Options) -> ExitCode:
+def resume_run(run_dir: str, settings: Sequence[str], *, options: CommandOptions) -> ExitCode:
     """Go on with a run, from what its directory says of it.
 
     Raises:
@@ -74,9 +74,9 @@ def validate_file(path: str, settings: Sequence[str], *, load: bool) -> None:
     from limbeck.recipes import RunSettings
 
     from .execution import prepare
-    from .options import Options
+    from .options import CommandOptions
 
-    prepared = prepare(_recipe_of_file(path, settings, source=None, output=None), Options(RunSettings()))
+    prepared = prepare(_recipe_of_file(path, settings, source=None, output=None), CommandOptions(RunSettings()))
     for task in prepared.tasks if load else ():
         if not callable(getattr(task.llm, "generate_batch", None)):  # which would load its weights
             task.load()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CommandOptions:
     """The options of the commands that run rows.
 
     Attributes:
@@ -34,7 +34,9 @@ class Options:
     retry: Retry | None = None
     typed: Sequence[str] | None = ()
 
-    def with_money(self, money: RunSettings, estimate: int | None = None, *, retry: Retry | None = None) -> Options:
+    def with_money(
+        self, money: RunSettings, estimate: int | None = None, *, retry: Retry | None = None
+    ) -> CommandOptions:
         """These options, with the settings about money."""
         return replace(self, run=money.over(self.run), estimate=estimate, retry=retry)
 
