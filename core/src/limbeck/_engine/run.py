@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 from .answers.cache import open_cache
 from .batch.choice import window_of
 from .calls.jobs import Identified
-from .ledger.failed_rows import Failures
+from .ledger.failed_rows import FailedRows
 from .ledger.file import FAILED_FILE
 from .ledger.stores import close_store, open_store
 from .stream.assembly import Storage, assemble, spending_of
@@ -89,7 +89,7 @@ class _Ending:
     ) -> None:
         self.closed = threading.Event()
         self.ledger: Store | None = None
-        self.failures: Failures | None = None
+        self.failures: FailedRows | None = None
         self.cache: ResponseCache | None = None
         self._stop_asking = stop_asking
         self._outbox = outbox
@@ -162,7 +162,7 @@ class _Run:
         store = ending.ledger = open_store(options.run_dir, options.ledger, options.durability, options.requests)
         folder = None if store is None else store.folder
         if folder is not None:
-            ending.failures = Failures(folder / FAILED_FILE, asking.work.name, asking.backend.llm.model_name)
+            ending.failures = FailedRows(folder / FAILED_FILE, asking.work.name, asking.backend.llm.model_name)
         try:
             ending.cache = open_cache(options.cache, own=folder)
             return assemble(

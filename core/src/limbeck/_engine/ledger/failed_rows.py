@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FAILED_COLUMN = "limbeck_error"
 
 
-class Failures:
+class FailedRows:
     """Writes the input rows of a step that failed, with their errors, in a form that can be fed back.
 
     Args:

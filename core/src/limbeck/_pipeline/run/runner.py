@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..._engine.answers.cache import open_cache
 from ..._engine.calls.context import inside
 from ..._engine.calls.observers import Observers
-from ..._engine.ledger.failed_rows import Failures
+from ..._engine.ledger.failed_rows import FailedRows
 from ..._engine.ledger.file import FAILED_FILE
 from ..._engine.ledger.ledger import release_ledger, shared_ledger
 from ..._engine.money.budget import check_priced
@@ -104,7 +104,7 @@ class Runner:
         self._idle: set[Any] = set()  # nodes whose rows nobody wants
         self._loaded: list[Any] = []
         self._opened: list[Sink] = []
-        self._failures: dict[str, Failures] = {}
+        self._failures: dict[str, FailedRows] = {}
         try:
             self._prepare()
         except BaseException:
@@ -270,12 +270,12 @@ class Runner:
         failures = self._failures_of(name)
         return failures.write if failures is not None else None
 
-    def _failures_of(self, name: str) -> Failures | None:
+    def _failures_of(self, name: str) -> FailedRows | None:
         if self.folder is None:
             return None
         if name not in self._failures:
             model_name = getattr(getattr(self._steps[name], "llm", None), "model_name", None)
-            self._failures[name] = Failures(self.folder.path / FAILED_FILE, name, model_name)
+            self._failures[name] = FailedRows(self.folder.path / FAILED_FILE, name, model_name)
         return self._failures[name]
 
     # Ending
