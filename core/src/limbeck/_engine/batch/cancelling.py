@@ -59,8 +59,8 @@ def cancel_batches(folder: str | Path, llm_of: Callable[[str], Any]) -> Iterator
     """
     with reader_of(folder) as reader:
         found = [_Open(*record) for record in reader.execute(_OPEN)]
-    for each in found:
-        yield BatchEnd(each.step, each.batch, each.requests, _fault(each, llm_of))
+    for open_batch in found:
+        yield BatchEnd(open_batch.step, open_batch.batch, open_batch.requests, _fault(open_batch, llm_of))
 
 
 def configured_llm(folder: str | Path, step: str) -> Any:

@@ -35,9 +35,9 @@ class FailedRows:
     def write(self, job: Job) -> None:
         """Add a task's row. Called on the portal's loop; failures are few."""
         errors = [
-            _error_entry(sample, each.error) | {"model_name": self._maker_of(each)}
-            for sample, each in enumerate(job.outcomes)
-            if each.error is not None
+            _error_entry(sample, outcome.error) | {"model_name": self._maker_of(outcome)}
+            for sample, outcome in enumerate(job.outcomes)
+            if outcome.error is not None
         ]
         self._write(job.id, job.row, errors)
 

@@ -54,7 +54,7 @@ def quota_of(quota: Any, *, longest: float) -> Quota | None:
     """
     if quota is None or not all(_fits(getattr(quota, name, "")) for name in Quota.__slots__):
         return None
-    requests_reset, tokens_reset = (_at_most(each, longest) for each in (quota.requests_reset, quota.tokens_reset))
+    requests_reset, tokens_reset = (_at_most(reset, longest) for reset in (quota.requests_reset, quota.tokens_reset))
     if requests_reset == quota.requests_reset and tokens_reset == quota.tokens_reset:
         return quota  # type: ignore[no-any-return]  # with all that makes one
     return Quota(

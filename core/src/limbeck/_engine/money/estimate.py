@@ -109,10 +109,10 @@ def total(
     line = _Line.through(sizes, values)
     estimate = rows * line.at(population.size / rows)
     residuals = line.residuals(sizes, values)
-    deviation = math.sqrt(math.fsum(each**2 for each in residuals) / max(count - 1, 1))
+    deviation = math.sqrt(math.fsum(residual**2 for residual in residuals) / max(count - 1, 1))
     per_row = (1 - count / rows) / count
     quantile = student_quantile((1 + confidence) / 2, max(count - 2, 1)) * math.sqrt(per_row)
-    skewness = fmean((each / deviation) ** 3 for each in residuals) if deviation else 0.0
+    skewness = fmean((residual / deviation) ** 3 for residual in residuals) if deviation else 0.0
     low, high = (estimate - rows * deviation * _unskewed(side * quantile, skewness, per_row) for side in (1, -1))
     return Interval(max(estimate, done), max(low, done), max(high, done))
 
@@ -129,7 +129,7 @@ class _Line:
     @classmethod
     def through(cls, sizes: Sequence[float], values: Sequence[float]) -> _Line:
         size, value = fmean(sizes), fmean(values)
-        spread = math.fsum((each - size) ** 2 for each in sizes)
+        spread = math.fsum((value - size) ** 2 for value in sizes)
         product = math.fsum((s - size) * (v - value) for s, v in zip(sizes, values, strict=True))
         return cls(size, value, product / spread if spread else 0.0, spread)
 
