@@ -17,6 +17,7 @@ from .threads.portal import portal
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest
+    from .online.attempts import Turn
     from .online.backend import Result
 
 
@@ -82,7 +83,7 @@ class _ReplayBackend(Backend):
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def ask(self, requests: list[GenerationRequest], *, turn: Turn | None = None) -> list[Result]:  # noqa: ARG002 - nothing is sent
         return [self._recorded(request) for request in requests]
 
     def _recorded(self, request: GenerationRequest) -> Result:

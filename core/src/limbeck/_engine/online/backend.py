@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import math
 import weakref
-from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ...errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
@@ -17,6 +16,7 @@ from ..calls.keys import Keyring, identity_of
 from ..limits.allowances import batched, setting, wait_of
 from ..threads.pool import Threads
 from ..threads.portal import portal
+from .attempts import Attempts, Turn
 from .window import window_at
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Backend:
 
     Attributes:
         billed: whether an answer costs what the LLM's answers cost.
-        identity: what identifies its answers.
+        identity: what identifies its answers. attempts: its calls that are under way.
     """
 
     billed: ClassVar[bool] = True
@@ -69,8 +69,7 @@ class Backend:
 
             self.window = BatchWindow(home)
         self._threads: Threads | None = None
-        self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
-        self._watch: asyncio.TimerHandle | None = None
+        self.attempts = Attempts(home.loop, self.timeout)
         self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
 
     def _endpoint(self) -> str:
@@ -84,65 +83,30 @@ class Backend:
         """Which server and model this is, in a form that holds in another process too."""
         return json.dumps([self.identity.get(name) for name in ("provider", "base_url", "model_name")])
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
-        """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
+    async def ask(self, requests: list[GenerationRequest], *, turn: Turn | None = None) -> list[Result]:
+        """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled.
+
+        Args:
+            turn: waited for before they are sent.
+        """
         if self._batches:
-            return await self._ask_batch(requests)
-        task = asyncio.current_task()
-        try:
-            return [_checked(await self._within_timeout(requests[0]))]
-        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
-            _reraise_cancellation(exc, task)
-            return [self.typed(exc)]
+            return await self._ask_batch(requests, turn)
+        result, error = await self.attempts.ending(self._answer, requests[0], turn=turn)
+        return [self.judged(result) if error is None else self.typed(error)]
 
-    async def _within_timeout(self, request: GenerationRequest) -> Any:
-        """The answer, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time."""
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine on a loop has one
-        self._running[task] = self.home.loop.time() + self.timeout
-        if self._watch is None:
-            self._watch_at(self.home.loop.time() + self.timeout)
-        try:
-            try:
-                if self._agenerate is not None:
-                    return await self._agenerate(request)
-                return await self._in_thread(self.llm.generate, request)
-            finally:  # however it ends: a word of ours that is left would be taken for somebody else's next time
-                late = self._running.pop(task, None) is None
-                others = task.uncancel() if late else task.cancelling()
-        except asyncio.CancelledError:
-            if not late or others > 0:
-                raise
-            raise TimeoutError from None
+    def _answer(self, request: GenerationRequest) -> Awaitable[Any]:
+        if self._agenerate is not None:
+            return self._agenerate(request)
+        return self._in_thread(self.llm.generate, request)
 
-    def _watch_at(self, when: float) -> None:
-        """Look at `when` for what is out of time. The timer does not keep the backend alive."""
-        self._watch = self.home.loop.call_at(when, _expire_if_alive, weakref.ref(self))
-
-    def expire(self) -> None:
-        """Cancel what is out of time, and look again when the next one would be."""
-        now = self.home.loop.time()
-        while self._running:
-            task, when = next(iter(self._running.items()))
-            if when > now:
-                self._watch_at(when)
-                return
-            del self._running[task]
-            task.cancel()
-        self._watch = None
-
-    async def _ask_batch(self, requests: list[GenerationRequest]) -> list[Result]:
-        task = asyncio.current_task()
-        try:
-            results = list(await self._in_thread(self.llm.generate_batch, requests))
-            if len(results) != len(requests):
-                raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
-        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
-            _reraise_cancellation(exc, task)
-            error = self.typed(exc)
+    async def _ask_batch(self, requests: list[GenerationRequest], turn: Turn | None) -> list[Result]:
+        together = partial(_together, self.llm)
+        returned, failure = await self.attempts.ending(self._in_thread, together, requests, turn=turn)
+        if failure is not None:
+            error = self.typed(failure)
             others = len(requests) - 1
             return [error, *[_without_usage(error)] * others] if others else [error]
-        return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in results]
+        return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in returned]
 
     def judged(self, result: Any) -> Result:
         """What a backend returned, once it is known to be a response."""
@@ -170,25 +134,11 @@ class Backend:
         return self._threads.call(function, argument)
 
 
-def _expire_if_alive(reference: weakref.ref[Backend]) -> None:
-    backend = reference()
-    if backend is not None:
-        backend.expire()
-
-
-def _reraise_cancellation(error: BaseException, task: asyncio.Task[Any] | None) -> None:
-    """Let through what the engine itself asked of `task`; a backend's own exit or cancellation is its failure."""
-    if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
-        raise error
-    if isinstance(error, GeneratorExit) and _running_task() is not task:  # it is closed from outside, with its loop
-        raise error
-
-
-def _running_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no loop runs
-        return None
+def _together(llm: Any, requests: list[GenerationRequest]) -> list[Any]:
+    results = list(llm.generate_batch(requests))
+    if len(results) != len(requests):
+        raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
+    return results
 
 
 def _readable(error: GenerationError) -> GenerationError:

@@ -95,12 +95,11 @@ class Window:
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
-        while self._workers < self.controller.limit and self._cycle.takes_beginners:
+        while self._workers < self.controller.limit and self._cycle.has_room:
             units = self._next()
             if not units:
                 return
             self._workers += 1
-            self._cycle.begun()
             task = self._loop.create_task(self._work(units))
             self._tasks.add(task)  # the loop itself holds tasks weakly
             task.add_done_callback(self._tasks.discard)
@@ -119,7 +118,7 @@ class Window:
             return []
         units = [unit]
         self.controller.sent(now)
-        self._cycle.sent(now, self.wake)
+        self._cycle.chosen(self.wake)
         size = unit.stream.backend.batch_size
         while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
             units.append(unit)
@@ -172,7 +171,7 @@ class Window:
             while units:
                 if not units[0].stream.ended:  # it may have been stopped since they were taken
                     await self._send(units)
-                await self._cycle.wait()
+                await self._cycle.wait_for_room()
                 units = self._next() if self._workers <= self.controller.limit else []
         except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
             for unit in units:
@@ -189,7 +188,9 @@ class Window:
         for unit in units:
             self._started(unit, task, now)
         try:
-            results = await units[0].stream.backend.ask([for_samples(unit) for unit in units])
+            results = await units[0].stream.backend.ask(
+                [for_samples(unit) for unit in units], turn=self._cycle.wait_to_send
+            )
             latency = self._loop.time() - now
             if units[0].stream.ledger is not None:
                 results = await self._kept(units, results, latency)
