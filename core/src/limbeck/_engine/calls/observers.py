@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .stats import RunStats
+from .stats import RunStats, WatchedStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ class RunInfo:
     Attributes:
         id: unique to the run. task: the task's or step's name. model_name: the LLM's; None for a step without one.
         kind: "task", or what else it is in a pipeline: "source", "step", "router", "join", "global", "sink".
-        stats: its counters, live. pipeline: the one that it is a part of, or None.
+        stats: its counters, live, to be read. pipeline: the one that it is a part of, or None.
     """
 
     id: str
@@ -44,6 +44,10 @@ class RunInfo:
     kind: str = "task"
     stats: RunStats = field(default_factory=RunStats)
     pipeline: PipelineInfo | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stats, WatchedStats):
+            object.__setattr__(self, "stats", WatchedStats(self.stats))
 
 
 class Observers:

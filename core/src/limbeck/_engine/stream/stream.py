@@ -125,7 +125,7 @@ class Stream:
         self._exhausted = False
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
-        self._release = Release(policy, emit=emit, info=self.info, observers=observers)
+        self._release = Release(policy, emit=emit, info=self.info, stats=self.stats, observers=observers)
 
     # Handing out requests
 

@@ -87,7 +87,7 @@ class Runner:
         self._steps = {**pipeline.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
         self._finished = finished
-        self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, list(self._steps), pipeline.edges)
+        self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, tuple(self._steps), tuple(pipeline.edges))
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
         self.observers = Observers(self.hooks)
