@@ -173,7 +173,7 @@ class Window:
                     await self._send(units)
                 await self._cycle.wait_for_room()
                 units = self._next() if self._workers <= self.controller.limit else []
-        except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001 - a defect, which the takers must hear of instead of waiting
             for unit in units:
                 unit.stream.stop(exc)
         finally:
