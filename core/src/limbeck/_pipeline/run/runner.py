@@ -26,6 +26,7 @@ from ...errors import ConfigurationError, MissingColumnError, described
 from ..directory.report import Reporter
 from ..directory.run_folder import RunFolder
 from ..graph.kinds import declared_columns
+from .items.outlets import Outlet
 from .network import Network
 from .nodes.global_step import GlobalNode
 from .nodes.in_order import InOrderNode
@@ -214,11 +215,29 @@ class Runner:
             edges = node.followers
             if only is not None:
                 edges = [edge for edge in edges if edge.target.name in only]
-            for child in item.children(rows):
-                if node.parts:
-                    child.parted = {**(child.parted or {}), **dict.fromkeys(node.parts, child)}
-                _deliver(child, edges)
+            _deliver_all(node, item.children(rows), edges)
         self._left(node, item.root)
+
+    def send_part(self, node: Node, item: Item, rows: list[Row]) -> Item:
+        """Rows came of an item, and more will: they go on. Gives the item that the others come of.
+
+        Where nothing else comes of its root, a root of its own: what came so far need not wait for the rest.
+        """
+        node.stats.rows_out += len(rows)
+        children = item.children(rows, more=True)
+        alone = not item.order and _is_alone(node)
+        rest = item.root.split(item, node.name) if alone else item
+        _deliver_all(node, children, node.followers)
+        if alone:
+            self._pass_waits_behind(rest.root)
+            self._left(node, item.root)
+        return rest
+
+    def _pass_waits_behind(self, root: Root) -> None:
+        """A root that begins in the middle of the graph is not waited for by the steps before."""
+        for each, before in root.before.items():
+            if not before:
+                self._tell_all_there(each, root)
 
     def give_up(self, node: Node, item: Item) -> None:
         """Nothing will come of an item, for the run is being stopped."""
@@ -240,9 +259,12 @@ class Runner:
             if node.name in leading:
                 root.before[each] -= 1
                 if not root.before[each]:
-                    at = self._nodes[each]
-                    assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
-                    at.all_there(root)
+                    self._tell_all_there(each, root)
+
+    def _tell_all_there(self, each: str, root: Root) -> None:
+        at = self._nodes[each]
+        assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
+        at.all_there(root)
 
     def _complete(self, root: Root) -> None:
         """All that came of a root is where it may leave."""
@@ -250,7 +272,7 @@ class Runner:
         if len(arrived) > 1:
             arrived.sort(key=lambda each: each[1])
         for outlet in root.origin.outlets:
-            outlet.settle(root.origin, root.index, [row for at, _, row in arrived if at is outlet])
+            outlet.settle(root, [row for at, _, row in arrived if at is outlet])
 
     # Failures
 
@@ -289,12 +311,20 @@ class Runner:
         self._idle.add(node)
         found = [node]
         for each in found:  # and what is found on the way
-            for before in each.before:
-                if before not in self._idle and all(edge.target in self._idle for edge in before.followers):
+            for before in self._directly_before(each):
+                if before not in self._idle and all(map(self._is_idle, (edge.target for edge in before.followers))):
                     self._idle.add(before)
                     found.append(before)
         for each in found:
             each.retire()
+
+    def _is_idle(self, target: Node | Outlet) -> bool:
+        """Whether nobody wants what comes to `target`, which may collect rows for a step over all of them."""
+        return (target.taker if isinstance(target, Outlet) else target) in self._idle
+
+    def _directly_before(self, node: Node) -> list[Node]:
+        collected = self._network.collected.get(node.name)
+        return [*node.before, *(collected.before if collected is not None else ())]
 
     def _leading_to(self, node: Node) -> set[Node]:
         found: set[Node] = set()
@@ -303,8 +333,7 @@ class Runner:
             at = waiting.pop()
             if at not in found:
                 found.add(at)
-                waiting += at.before
-                waiting += self._network.collected[at.name].before if at.name in self._network.collected else []
+                waiting += self._directly_before(at)
         return found
 
     def stop(self) -> None:
@@ -397,6 +426,22 @@ class Runner:
         """Give the run directory back, whose lock is the ledger's."""
         if self._ledger is not None:
             release_ledger(self._ledger)
+
+
+def _is_alone(node: Node) -> bool:
+    """Whether one row at a time comes to `node` of each root, however long that takes: no branches lead here."""
+    while node.before:
+        if len(node.before) > 1 or len(node.before[0].followers) > 1:
+            return False
+        (node,) = node.before
+    return True
+
+
+def _deliver_all(node: Node, children: list[Item], edges: Sequence[Edge]) -> None:
+    for child in children:
+        if node.parts:
+            child.parted = {**(child.parted or {}), **dict.fromkeys(node.parts, child)}
+        _deliver(child, edges)
 
 
 def _deliver(child: Item, edges: Sequence[Edge]) -> None:

@@ -13,7 +13,7 @@ from ..items.lineage import Origin
 from .node import INBOX_ROWS, LOT_ROWS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from ..runner import Runner
 
@@ -47,7 +47,7 @@ class SourceNode(Node):
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (_each(self._lots), self._rows, self._room, lambda: self.stopped)
+            reading = (_each(self._lots, lambda: self.stopped), self._rows, self._room, lambda: self.stopped)
             threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
 
@@ -130,10 +130,15 @@ class SourceNode(Node):
         self.pump_soon()
 
 
-def _each(lots: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
-    """The rows of lots. Whoever closes it closes what makes them, which may hold a file open."""
+def _each(lots: Iterable[Iterable[Any]], over: Callable[[], bool]) -> Generator[Any, None, None]:
+    """The rows of lots, which may be empty for ever.
+
+    Whoever closes it closes what makes them, which may hold a file open.
+    """
     try:
         for lot in lots:
             yield from lot
+            if over():
+                return
     finally:
         let_go(lots)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...._engine.ledger.results import results_of
+from ...._engine.threads.pool import Threads
 from ....errors import ConfigurationError, described
-from ..items.processing import RowProcessor, lot_in_process, process_pool
+from ..items.processing import Part, RowProcessor, lot_in_process, process_pool
 from .node import LOT_ROWS, Node
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from ...._engine.ledger.ledger import Ledger
     from ....errors import GenerationError
     from ....types import Row
     from ..items.lineage import Item
+    from ..items.processing import Result
     from ..runner import Runner
 
 _PROCESS_LOT_ROWS = 32
@@ -30,18 +30,14 @@ class StepNode(Node):
 
     def __init__(self, runner: Runner, step: Any, kind: str, ledger: Ledger | None) -> None:
         super().__init__(runner, step, kind)
-        self._pool: Executor
+        self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
+        self._workers: _InThread | _InProcesses
         if getattr(step, "cpu_bound", False):
-            self._free = os.cpu_count() or 1
-            self._pool = process_pool(step, self._free)
-            self._work, self._lot_rows = lot_in_process, _PROCESS_LOT_ROWS
+            self._workers = _InProcesses(runner.loop, step)
         else:
-            self._free = 1
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"limbeck-{step.name}")
-            self._work, self._lot_rows = RowProcessor(step).lot, LOT_ROWS
+            self._workers = _InThread(step, parts=self._results is None and kind != "router")
         self._lots = 0  # in work
         self._again: deque[Item] = deque()  # those of a lot that its time did not suffice for
-        self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
 
     @property
     def _held(self) -> bool:
@@ -49,7 +45,7 @@ class StepNode(Node):
         return False
 
     def pump(self) -> None:
-        while self._lots < self._free and not self.stopped and not self.blocked:
+        while self._lots < self._workers.most and not self.stopped and not self.blocked:
             lot = self._next_lot()
             if not lot:
                 break
@@ -59,12 +55,12 @@ class StepNode(Node):
 
     def _begin(self, lot: list[Item]) -> None:
         try:
-            future = self._pool.submit(self._work, [item.row for item in lot])
+            future = self._workers.work_on([item.row for item in lot])
         except RuntimeError as exc:  # the pool is broken, which no lot of it has told yet
             self._put_back(lot)
             raise self._not_run(exc) from exc
         self._lots += 1
-        future.add_done_callback(partial(self.runner.call_on_loop, self._guarded, self._worked, lot))
+        future.add_done_callback(partial(self._guarded, self._worked, lot))
 
     def _not_run(self, cause: BaseException) -> ConfigurationError:
         return ConfigurationError(f"The step {self.name!r} could not be run: {described(cause)}")
@@ -76,7 +72,7 @@ class StepNode(Node):
     def _next_lot(self) -> list[Item]:
         """What to work on next; items whose results are stored are done with at once."""
         lot: list[Item] = []
-        while len(lot) < self._lot_rows:
+        while len(lot) < self._workers.lot_rows:
             item = self._again.popleft() if self._again else self._next()
             if item is None:
                 break
@@ -111,6 +107,9 @@ class StepNode(Node):
         for item, (made, error) in zip(lot, results, strict=False):
             if error is not None:
                 self._failed(item, error)
+                continue
+            if type(made) is Part:
+                self._again.appendleft(self.runner.send_part(self, item, made) if made else item)
                 continue
             self._keep(item, made)
             self._done(item, made)
@@ -162,6 +161,39 @@ class StepNode(Node):
     def stop(self) -> None:
         super().stop()
         self._give_up_again()
+
+    def close(self) -> None:
+        self._workers.close()
+
+
+class _InThread:
+    """A thread of its own. It is a daemon: a step may never return."""
+
+    most, lot_rows = 1, LOT_ROWS
+
+    def __init__(self, step: Any, *, parts: bool) -> None:
+        self._threads = Threads(1, name=step.name)
+        self._processor = RowProcessor(step, parts=parts)
+
+    def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
+        return self._threads.call(self._processor.lot, rows)
+
+    def close(self) -> None:
+        self._processor.close()
+
+
+class _InProcesses:
+    """A pool of processes."""
+
+    lot_rows = _PROCESS_LOT_ROWS
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, step: Any) -> None:
+        self.most = os.cpu_count() or 1
+        self._loop = loop
+        self._pool = process_pool(step, self.most)
+
+    def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
+        return asyncio.wrap_future(self._pool.submit(lot_in_process, rows), loop=self._loop)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
