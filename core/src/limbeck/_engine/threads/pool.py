@@ -1,4 +1,4 @@
-"""Threads for what blocks: backends, and the steps of a pipeline. They do not keep the process alive: a call may never return."""
+"""Threads for what blocks: backends, and steps. They do not keep the process alive: a call may never return."""
 
 from __future__ import annotations
 

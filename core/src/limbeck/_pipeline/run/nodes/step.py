@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..runner import Runner
 
 _PROCESS_LOT_ROWS = 32
+_PATIENCE = 5.0  # seconds that processes are given to end what they work on once they are stopped
 
 
 class StepNode(Node):
@@ -100,9 +101,10 @@ class StepNode(Node):
             results = done.result()
         except BaseException as exc:  # noqa: BLE001 - the pool broke: a process was killed, a row does not pickle
             results = []
-            failure = self._not_run(exc)
-            failure.__cause__ = exc
-            self.runner.fail(self, failure)
+            if not self.stopped:  # else it was ended
+                failure = self._not_run(exc)
+                failure.__cause__ = exc
+                self.runner.fail(self, failure)
         self._put_back(lot[len(results) :])
         for item, (made, error) in zip(lot, results, strict=False):
             if error is not None:
@@ -161,6 +163,8 @@ class StepNode(Node):
     def stop(self) -> None:
         super().stop()
         self._give_up_again()
+        if self._lots:
+            self.runner.loop.call_later(_PATIENCE, self._workers.end)
 
     def close(self) -> None:
         self._workers.close()
@@ -178,6 +182,9 @@ class _InThread:
     def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
         return self._threads.call(self._processor.lot, rows)
 
+    def end(self) -> None:
+        """A thread cannot be ended; this one keeps no process from ending."""
+
     def close(self) -> None:
         self._processor.close()
 
@@ -194,6 +201,11 @@ class _InProcesses:
 
     def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
         return asyncio.wrap_future(self._pool.submit(lot_in_process, rows), loop=self._loop)
+
+    def end(self) -> None:
+        """End what works on rows that nobody waits for any more; where all is done, there is none."""
+        for process in list((self._pool._processes or {}).values()):  # noqa: SLF001 - `kill_workers` is of 3.14
+            process.terminate()
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
