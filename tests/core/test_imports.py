@@ -27,6 +27,7 @@ HEAVY = [
     "pandas",
 ]
 ENGINE = "limbeck._engine"
+MOST_MODULES = 14  # of one folder
 PYDANTIC_ALONE = "import pydantic\nclass Model(pydantic.BaseModel):\n    field: int"
 
 
@@ -144,3 +145,14 @@ def test_imports_point_one_way() -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("floor", ["_engine", "_pipeline"])
+def test_no_folder_of_a_large_floor_has_more_modules_than_can_be_surveyed(floor: str) -> None:
+    counts: dict[str, int] = {}
+    for module in (REPOSITORY / "core/src/limbeck" / floor).rglob("*.py"):
+        if module.name != "__init__.py":
+            folder = str(module.parent.relative_to(REPOSITORY))
+            counts[folder] = counts.get(folder, 0) + 1
+
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}

@@ -128,7 +128,7 @@ def test_with_a_schema_the_columns_are_read_from_the_json() -> None:
         script=['Well: {"score": 3, "reason": "clear"}', '{"score": 4}', '{"score": "high"}'], max_concurrency=1
     )
     rows = processed(judge(llm=llm), [{"text": letter} for letter in "abc"])
-    assert [(row["reason"], row["score"]) for row in rows] == [("clear", 3), (None, 4), (None, None)]
+    assert [(row["reason"], row["score"]) for row in rows] == [("clear", 3), ("none given", 4), (None, None)]
     assert [row[METADATA].get("error_judge", {}).get("type") for row in rows] == [None, None, "SchemaError"]
     assert llm.requests[0].output_schema == Verdict.model_json_schema()
 

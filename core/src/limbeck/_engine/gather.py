@@ -6,16 +6,15 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .calls.observers import Observers
+from .batch.choice import window_of
 from .calls.policy import Policy
-from .stream.stream import Stream
+from .stream.assembly import assemble
+from .stream.parts import Receiver
 from .threads.handoff import END, settle
 
 if TYPE_CHECKING:
-    from .._registry.registry import Registry
     from ..types import Row
-    from .online.backend import Backend
-    from .stream.stream import Work
+    from .stream.parts import Asking
 
 
 class _ListSource:
@@ -31,7 +30,7 @@ class _ListSource:
             return END
 
 
-async def gather_rows(work: Work, rows: list[Row], backend: Backend, registry: Registry) -> list[Row]:
+async def gather_rows(asking: Asking, rows: list[Row]) -> list[Row]:
     """All that comes of a list of rows, in input order. Runs on the portal's loop.
 
     Raises:
@@ -39,19 +38,12 @@ async def gather_rows(work: Work, rows: list[Row], backend: Backend, registry: R
     """
     results: list[Row] = []
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    stream = Stream(
-        work,
-        _ListSource(rows),
-        backend,
-        emit=lambda _id, made: results.extend(made),
-        finished=partial(settle, done),
-        observers=Observers(registry.hooks),
-        policy=Policy(),
-    )
-    backend.window.attach(stream)
+    receiver = Receiver(emit=lambda _id, made: results.extend(made), finished=partial(settle, done))
+    stream, window = assemble(asking, _ListSource(rows), receiver, Policy()), window_of(asking.backend)
+    window.attach(stream)
     try:
         await done
     finally:
         stream.stop()
-        backend.window.wake()  # which lets go of the stream
+        window.wake()  # which lets go of the stream
     return results

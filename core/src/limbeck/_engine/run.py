@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigurationError
 from .answers.cache import open_cache
+from .batch.choice import window_of
 from .calls.jobs import Identified
-from .calls.observers import Observers
 from .ledger.failed_rows import Failures
 from .ledger.ledger import FAILED_FILE
-from .ledger.stores import close_store, open_store, opened_step
-from .stream.stream import Stream
-from .stream.terms import checked_pricing, terms_of
+from .ledger.stores import close_store, open_store
+from .stream.assembly import Storage, assemble, spending_of
+from .stream.parts import Receiver
 from .threads.handoff import EMPTY, END, Handoff, call_on
 from .threads.portal import portal
 from .threads.reading import aread, in_turns, read
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from .._registry.registry import Registry
     from ..protocols import LedgerProtocol
     from ..types import Durability, Row, StoredRequests
     from .answers.cache import CacheSource, ResponseCache
@@ -36,15 +35,15 @@ if TYPE_CHECKING:
     from .ledger.stores import Store
     from .money.budget import Budget
     from .money.prices import PriceTable
-    from .online.backend import Backend
-    from .stream.stream import Work
+    from .stream.parts import Asking
+    from .stream.stream import Stream
 
 _INBOX_ROWS = 1024
 _UNTAKEN_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StreamOptions:
     """How a streamed run is run.
 
     Attributes:
@@ -68,6 +67,15 @@ class Options:
     budget: Budget | None = None
     cache: CacheSource = None
     rerun: RerunPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """A run of a task that is about to begin: who asks about which rows, and how."""
+
+    asking: Asking
+    rows: Any
+    options: StreamOptions
 
 
 class _Ending:
@@ -122,23 +130,18 @@ class _Run:
 
     def __init__(
         self,
-        work: Work,
-        backend: Backend,
-        registry: Registry,
-        options: Options,
+        run: TaskRun,
         *,
         wake_giver: Callable[[], object],
         wake_taker: Callable[[], object],
         before: RowStream | None = None,
     ) -> None:
-        self._window = window = backend.window
+        self._window = window = window_of(run.asking.backend)
         self._home = portal()
         self._loop = loop = self._home.loop
 
         def wake_window() -> None:
             call_on(loop, window.wake)
-
-        self._wake_window = wake_window
 
         def stop_asking() -> None:
             wake_window()  # which lets go of the stream
@@ -148,50 +151,34 @@ class _Run:
         self._inbox: Handoff[Any] = Handoff(_INBOX_ROWS, wake_taker=wake_window, wake_giver=wake_giver)
         self._outbox: Handoff[tuple[str, list[Row]]] = Handoff(2 * _UNTAKEN_ROWS, wake_taker=wake_taker)
         self._ending = _Ending(stop_asking, self._outbox, wake_giver)
-        self._stream = self._make_stream(work, backend, registry, options)
+        self._stream = self._make_stream(run.asking, run.options)
         self._spare: list[Row] = []
         self._untaken = 0
         weakref.finalize(self, call_on, loop, self._stream.stop).atexit = False
 
-    def _make_stream(self, work: Work, backend: Backend, registry: Registry, options: Options) -> Stream:
+    def _make_stream(self, asking: Asking, options: StreamOptions) -> Stream:
         outbox, ending = self._outbox, self._ending
         options.policy.max_untaken = _UNTAKEN_ROWS
-        prices, budget = options.prices, options.budget
-        pricing = checked_pricing(backend, registry, prices=prices, budget=budget)
+        spending = spending_of(asking, options.prices, options.budget)
         store = ending.ledger = open_store(options.run_dir, options.ledger, options.durability, options.requests)
         folder = None if store is None else store.folder
         if folder is not None:
-            ending.failures = Failures(folder / FAILED_FILE, work.name, backend.llm.model_name)
-        ledger = None
+            ending.failures = Failures(folder / FAILED_FILE, asking.work.name, asking.backend.llm.model_name)
         try:
-            plan = options.rerun
-            noted = options.config if plan is None else plan.config
-            ledger = None if store is None else opened_step(store, work.name, noted, backend, options.config)
             ending.cache = open_cache(options.cache, own=folder)
-            return Stream(
-                work,
+            return assemble(
+                asking,
                 _CheckedSource(self._inbox, options.check_columns),
-                backend,
-                emit=lambda id, rows: outbox.give((id, rows)),
-                finished=ending,
-                observers=Observers(registry.hooks),
-                policy=options.policy,
-                ledger=ledger,
-                failed=ending.failures.write if ending.failures is not None else None,
-                terms=terms_of(
-                    pricing,
-                    step=work.name,
-                    ledger=ledger,
-                    folder=folder,
-                    budget=budget,
-                    cache=ending.cache,
-                    rerun=plan,
-                    wake=self._wake_window,
+                Receiver(
+                    emit=lambda id, rows: outbox.give((id, rows)),
+                    finished=ending,
+                    failed=None if ending.failures is None else ending.failures.write,
                 ),
+                options.policy,
+                storage=Storage(store, options.config, ending.cache, options.rerun),
+                spending=spending,
             )
         except BaseException:
-            if ledger is not None:
-                ledger.close()  # or the step would be taken for one that runs
             ending.let_go()
             raise
 
@@ -284,19 +271,19 @@ class RowStream(_Run):
         stats: the run's counters, live.
     """
 
-    def __init__(self, work: Work, rows: Iterable[Row], backend: Backend, registry: Registry, options: Options) -> None:
+    def __init__(self, run: TaskRun) -> None:
         portal().refuse_own_thread()
         self._arrived = threading.Event()
         room = threading.Event()
+        rows: Iterable[Row] = run.rows
         before = rows if isinstance(rows, RowStream) else None
-        super().__init__(
-            *(work, backend, registry, options), wake_giver=room.set, wake_taker=self._arrived.set, before=before
-        )
+        super().__init__(run, wake_giver=room.set, wake_taker=self._arrived.set, before=before)
         self._start()
         source = rows if before is None else before.identified()
         stream = self._stream
-        reading = (source, self._inbox, room, lambda: stream.ended)
-        threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
+        reading = (read, source, self._inbox, room, lambda: stream.ended)
+        inside = run.asking.context.copy().run  # the rows may be made by a generator of the caller's
+        threading.Thread(target=inside, args=reading, name="limbeck-reader", daemon=True).start()
 
     def __iter__(self) -> Iterator[Row]:
         return self
@@ -341,23 +328,17 @@ class RowStream(_Run):
 class AsyncRowStream(_Run):
     """What `task.arun(rows)` returns: as `RowStream`, for the caller's event loop."""
 
-    def __init__(
-        self,
-        work: Work,
-        rows: Iterable[Row] | AsyncIterable[Row],
-        backend: Backend,
-        registry: Registry,
-        options: Options,
-    ) -> None:
+    def __init__(self, run: TaskRun) -> None:
         self._arrived = arrived = asyncio.Event()
         room = asyncio.Event()
         caller = _running_loop()
         super().__init__(
-            *(work, backend, registry, options),
+            run,
             wake_giver=lambda: call_on(caller, room.set),
             wake_taker=lambda: call_on(caller, arrived.set),
         )
         self._start()
+        rows: Iterable[Row] | AsyncIterable[Row] = run.rows
         source = rows if isinstance(rows, AsyncIterable) else in_turns(rows)
         stream, loop = self._stream, self._loop
         reading = aread(

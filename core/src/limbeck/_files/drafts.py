@@ -52,12 +52,12 @@ def _exists(target: str) -> ConfigurationError:
 
 
 def is_special(path: Path) -> bool:
-    """Whether it is a device or a named pipe: nothing to be replaced."""
+    """Tell whether it is a device or a named pipe: nothing to be replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 class Draft:
-    """What is to become the file `target`, a path or a URL.
+    """The draft of what is to become the file `target`, a path or a URL.
 
     Args:
         target: its suffix may ask for compression.
@@ -119,7 +119,7 @@ class Draft:
         self._good += len(data)
 
     def _mend(self) -> None:
-        """Take back the half of a lot that went into a full disk."""
+        """Take back the half of a chunk that went into a full disk."""
         if self._suffix or self._special:
             self._broken = True
         else:

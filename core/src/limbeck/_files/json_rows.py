@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from .._engine.rows.plain import finite, unwritable
 from .._engine.rows.plain import plain as form_of
-from .._engine.rows.plain import unwritable
+from .._found_json import refuse_deep
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -34,6 +35,7 @@ def rows_of_lines(file: Iterable[bytes], name: str, encoding: str = "utf-8") -> 
 
 def _row(text: str, where: str) -> Row:
     try:
+        refuse_deep(text)
         row = json.loads(text)
     except json.JSONDecodeError as exc:
         raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
@@ -56,7 +58,9 @@ def rows_of_list(file: BinaryIO, name: str) -> Iterator[Row | RowError]:
 
 def _list(file: BinaryIO, name: str) -> list[Any]:
     try:
-        rows = json.loads(file.read().decode("utf-8-sig"))
+        text = file.read().decode("utf-8-sig")
+        refuse_deep(text)
+        rows = json.loads(text)
     except json.JSONDecodeError as exc:
         hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
         raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc
@@ -72,17 +76,17 @@ def _list(file: BinaryIO, name: str) -> list[Any]:
 def encode_row(row: Row, *, end: str = "\n") -> bytes:
     """A row as a line of JSON in UTF-8.
 
-    Half a surrogate pair has no UTF-8, so a row that holds one is written with escapes. A
-    value that JSON does not have is written as its text: an answer that was paid for is not
-    lost for its type.
+    Half a surrogate pair has no UTF-8, so a row that holds one is written with escapes. NaN and
+    the infinities are written as null, another value that JSON does not have as its text: an
+    answer that was paid for is not lost for its type.
 
     Raises:
         ConfigurationError: JSON cannot hold the row at all; the column is named.
     """
     try:
-        return (_AS_IT_IS.encode(row) + end).encode("utf-8")
+        return (as_json(row) + end).encode("utf-8")
     except UnicodeEncodeError:
-        return (json.dumps(row, default=plain) + end).encode("ascii")
+        return (json.dumps(finite(row, plain)) + end).encode("ascii")
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigurationError(
             f"A row cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists or dicts "
@@ -91,7 +95,7 @@ def encode_row(row: Row, *, end: str = "\n") -> bytes:
 
 
 def _fault(row: Mapping[Any, Any]) -> str:
-    """What it is in a row that JSON cannot hold."""
+    """Find what it is in a row that JSON cannot hold."""
     for column, value in row.items():
         if not isinstance(column, str | int | float | None):
             return f"a column is named {column!r}, which is no text"
@@ -102,17 +106,22 @@ def _fault(row: Mapping[Any, Any]) -> str:
     return "one of its values has no form in it"
 
 
-def as_json(value: Any) -> str:
-    """A value as JSON, whatever it holds."""
-    return _AS_IT_IS.encode(value)
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON, whatever it holds; what is no number in JSON (NaN, the infinities) is null."""
+    encoder = _AS_IT_IS if indent is None else json.JSONEncoder(**_SETTINGS, indent=indent)
+    try:
+        return encoder.encode(value)
+    except ValueError:
+        return encoder.encode(finite(value, plain))
 
 
 def plain(value: Any) -> Any:
-    """What stands in JSON for a value that it does not have."""
+    """The stand-in in JSON for a value that it does not have."""
     try:
         return form_of(value)
     except TypeError:
         return str(value)
 
 
-_AS_IT_IS = json.JSONEncoder(ensure_ascii=False, default=plain)
+_SETTINGS: dict[str, Any] = {"ensure_ascii": False, "default": plain, "allow_nan": False}
+_AS_IT_IS = json.JSONEncoder(**_SETTINGS)

@@ -1,4 +1,4 @@
-"""Where files are: paths, globs, URLs; opened for reading whatever they are compressed with.
+"""The places of files: paths, globs, URLs; opened for reading whatever they are compressed with.
 
 Local files need the standard library alone. URLs are fsspec's, and zstd is pyarrow's: both
 come with limbeck-data, and are imported for the first that needs them.
@@ -23,7 +23,7 @@ _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
 
 def is_url(place: str) -> bool:
-    """Whether fsspec, and not the file system, knows the place."""
+    """Tell whether fsspec, and not the file system, knows the place."""
     return bool(_URL.match(place))
 
 
@@ -53,7 +53,7 @@ def suffix_of(place: str) -> str:
 
 
 def is_plain_file(place: str) -> bool:
-    """Whether it is a local file that can be read twice and is not compressed."""
+    """Tell whether it is a local file that can be read twice and is not compressed."""
     return not is_url(place) and compression_of(place) is None and Path(place).is_file()
 
 
@@ -133,7 +133,7 @@ def _raw(place: str) -> BinaryIO:
 
 
 def decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
-    """What `raw` holds, compressed as `suffix` says."""
+    """Decompress `raw` as `suffix` says."""
     if suffix == ".zst":
         stream = _pyarrow(suffix).CompressedInputStream(raw, "zstd")
         return cast("BinaryIO", io.BufferedReader(stream))

@@ -118,6 +118,9 @@ _FORMATS = {
     "email": "offline@example.org",
     "uri": "https://example.org/",
     "uuid": "00000000-0000-4000-8000-000000000000",
+    "duration": "P1D",
+    "ipv4": "127.0.0.1",
+    "ipv6": "::1",
 }
 
 

@@ -1,17 +1,13 @@
-"""A pipeline: steps by name, and the edges along which rows go."""
+"""The face of a pipeline: it is built, read and written, drawn, run, run again and estimated through it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from .._keywords import check_keywords, spelt_out
-from .._step import GeneratorStep, Sink, Step, open_pipeline
-from ..errors import ConfigurationError
-from .graph.columns import check_columns
-from .graph.kinds import declared_columns, is_source
-from .graph.layout import regions_of
+from .._step import open_pipeline
+from .graph.graph import Graph
 from .run.options import DEFAULTS, Options, RunOptions
-from .steps.rows import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,14 +18,16 @@ if TYPE_CHECKING:
     from .._engine.money.budget import Budget
     from .._engine.money.estimate import Estimate
     from .._engine.money.prices import PriceSource
+    from .config.recipe import Recipe
     from .config.run_settings import RunSettings
+    from .config.text.document import Document
     from .config.text.interpolation import Environment
-    from .config.written import Written
+    from .config.written import WrittenFile
     from .run.result import PipelineResult
     from .run.streaming import PipelineStream
 
 
-class Pipeline:
+class Pipeline(Graph):
     """Sources, steps, tasks, routers and sinks, through which rows stream.
 
         with Pipeline("capitals") as p:
@@ -42,16 +40,13 @@ class Pipeline:
         name: what messages, run directories and reports call it.
     """
 
+    file: WrittenFile | None
+
     def __init__(self, *steps: Any, name: str | None = None) -> None:
         if steps and isinstance(steps[0], str):
             steps, name = steps[1:], steps[0]
-        self.name = name or "pipeline"
-        self._steps: dict[str, Any] = {}
-        self._edges: list[tuple[str, str]] = []
+        super().__init__(name=name or "pipeline")
         self._tokens: list[Token[Any]] = []
-        self.written: dict[str, Written] = {}  # how steps were written in the file it was read from
-        self.run_settings: RunSettings | None = None  # what that file says of how it is run
-        self.environment: Environment | None = None  # what was taken from there, and so is not shown
         before = None
         for step in steps:
             before = self.add(step) if before is None else self.connect(before, step)
@@ -62,156 +57,6 @@ class Pipeline:
 
     def __exit__(self, *_exc: object) -> None:
         open_pipeline.reset(self._tokens.pop())
-
-    def __repr__(self) -> str:
-        return f"Pipeline({self.name!r}, steps={list(self._steps)})"
-
-    # Building
-
-    def add(self, step: Any) -> Any:
-        """Take a step in; gives it back, or the source made of rows.
-
-        Raises:
-            ConfigurationError: another step has its name, or it is no step.
-        """
-        if _is_step(step):
-            known = self._steps.get(step.name)
-            if known is step:
-                return step
-            if known is not None:
-                self._rename(step)
-        elif isinstance(step, list | tuple) and any(map(_is_step, step)):
-            raise ConfigurationError(
-                "A list of steps is no step. Branches are made inside `with Pipeline(…):`, by `>>`: "
-                "`source >> [first, second] >> join()`."
-            )
-        else:
-            step = source_of(step, self._free("rows"))
-        self._steps[step.name] = step
-        return step
-
-    def _rename(self, step: Any) -> None:
-        """Give an unnamed repeat a name of its own."""
-        if not isinstance(step, Step) or "name" in step.model_fields_set:
-            raise ConfigurationError(
-                f"The pipeline {self.name!r} has a step named {step.name!r} already. Names are unique in a "
-                "pipeline: give one of them another `name`."
-            )
-        step.__dict__["name"] = self._free(step.name)  # still not counted as set by the user
-
-    def _free(self, name: str) -> str:
-        count, free = 1, name
-        while free in self._steps:
-            count += 1
-            free = f"{name}-{count}"
-        return free
-
-    def connect(self, before: Any, after: Any) -> Any:
-        """Have the rows of `before` (or of each step in a list of them) go to `after`; gives `after` back.
-
-        Raises:
-            ConfigurationError: as `add`; or the edge is there already, or leads into a source or out of a sink.
-        """
-        after = self.add(after)
-        several = isinstance(before, list | tuple) and bool(before) and all(map(_is_step, before))
-        for each in before if several else [before]:
-            self._connect(self.add(each), after)
-        return after
-
-    def _connect(self, before: Any, after: Any) -> None:
-        edge = (before.name, after.name)
-        if edge in self._edges:
-            raise ConfigurationError(f"{before.name!r} leads to {after.name!r} already.")
-        if isinstance(after, GeneratorStep):
-            raise ConfigurationError(
-                f"{after.name!r} is a source: it takes no rows, so {before.name!r} cannot lead to it."
-            )
-        if isinstance(before, Sink):
-            raise ConfigurationError(
-                f"{before.name!r} is a sink: it gives no rows on, so it cannot lead to {after.name!r}."
-            )
-        self._edges.append(edge)
-
-    # Looking
-
-    @property
-    def steps(self) -> dict[str, Any]:
-        """The steps by name, each after all those that lead to it.
-
-        Raises:
-            ConfigurationError: the edges make a circle.
-        """
-        waiting = {name: {before for before, after in self._edges if after == name} for name in self._steps}
-        ordered: dict[str, Any] = {}
-        while waiting:
-            ready = [name for name, before in waiting.items() if before <= ordered.keys()]
-            if not ready:
-                raise ConfigurationError(f"The pipeline {self.name!r} goes in a circle: {self._circle(waiting)}.")
-            for name in ready:
-                ordered[name] = self._steps[name]
-                del waiting[name]
-        return ordered
-
-    def _circle(self, waiting: Mapping[str, set[str]]) -> str:
-        path = [next(iter(waiting))]
-        while path[-1] not in path[:-1]:
-            path.append(next(before for before in sorted(waiting[path[-1]]) if before in waiting))
-        return " -> ".join(reversed(path[path.index(path[-1]) :]))
-
-    @property
-    def edges(self) -> list[tuple[str, str]]:
-        """The edges, as pairs of names, in the order they were made."""
-        return list(self._edges)
-
-    def before(self, name: str) -> list[str]:
-        """The names of the steps that lead to `name`, in the order of their edges."""
-        return [before for before, after in self._edges if after == name]
-
-    def after(self, name: str) -> list[str]:
-        """The names of the steps that `name` leads to, in the order of their edges."""
-        return [after for before, after in self._edges if before == name]
-
-    @property
-    def leaves(self) -> list[str]:
-        """The names of the steps that lead nowhere."""
-        return [name for name in self.steps if not self.after(name)]
-
-    def check(self, *, rows_given: bool = False) -> None:
-        """Raise for all that is wrong with the graph and can be seen before a row has moved.
-
-        Args:
-            rows_given: whether steps that nothing leads to get rows from elsewhere.
-
-        Raises:
-            MissingColumnError: a step needs a column that the rows on an edge to it do not have.
-            ConfigurationError: a circle, a step connected to nothing or without a source, a
-                route that leads nowhere.
-        """
-        steps = self.steps
-        if not steps:
-            raise ConfigurationError(f"The pipeline {self.name!r} has no steps.")
-        for name, step in steps.items():
-            self._check_place(name, step, rows_given=rows_given)
-        regions_of(self)
-        self.check_columns({name: declared_columns(step) for name, step in steps.items() if not self.before(name)})
-
-    def check_columns(self, declared: Mapping[str, Sequence[str] | None]) -> None:
-        """Raise unless the columns of the sources, and what is made of them, are what every step needs."""
-        check_columns(self.steps, {name: self.before(name) for name in self._steps}, declared)
-
-    def _check_place(self, name: str, step: Any, *, rows_given: bool) -> None:
-        before, after = self.before(name), self.after(name)
-        if len(self._steps) > 1 and not before and not after:
-            raise ConfigurationError(f"The step {name!r} of the pipeline {self.name!r} is connected to nothing.")
-        if not before and not is_source(step) and not rows_given:
-            raise ConfigurationError(
-                f"Nothing leads to the step {name!r}, and it is no source. Put a source before it, or give rows: "
-                "`pipeline.run(rows)`."
-            )
-        if hasattr(step, "check_followers"):
-            step.check_followers(after)
-        if hasattr(step, "joined") and len(before) < 2:
-            raise ConfigurationError(f"The join {name!r} has {len(before)} branch to join; it needs two or more.")
 
     # As data
 
@@ -226,23 +71,26 @@ class Pipeline:
         Raises:
             ConfigurationError: each mistake, with its place, what was expected there and what is close.
         """
-        from .config.load import of_dict, pipeline_of
+        from .config.load import of_dict
 
-        return pipeline_of(of_dict(data), settings)
+        return _read(of_dict(data), settings)
 
     @classmethod
     def from_yaml(cls, source: str | Path, *, settings: Sequence[str] = ()) -> Pipeline:
-        """As `from_dict`, of a YAML file, or of a text of several lines. Paths are meant from the file's folder."""
-        from .config.load import of_yaml, pipeline_of
+        """The pipeline of a YAML file, or of a text of several lines; see `from_dict`.
 
-        return pipeline_of(of_yaml(source), settings)
+        Paths are meant from the file's folder.
+        """
+        from .config.load import of_yaml
+
+        return _read(of_yaml(source), settings)
 
     @classmethod
     def from_toml(cls, source: str | Path, *, settings: Sequence[str] = ()) -> Pipeline:
-        """As `from_yaml`, of TOML."""
-        from .config.load import of_toml, pipeline_of
+        """The pipeline of a TOML file; see `from_yaml`."""
+        from .config.load import of_toml
 
-        return pipeline_of(of_toml(source), settings)
+        return _read(of_toml(source), settings)
 
     def to_dict(self) -> dict[str, Any]:
         """The pipeline as `from_dict` takes it: names and plain data.
@@ -254,13 +102,23 @@ class Pipeline:
         """
         from .config.written import to_dict
 
-        return to_dict(self)
+        return to_dict(self, self.file)
 
     def to_yaml(self, path: str | Path | None = None) -> str:
-        """As `to_dict`, the text of a YAML file; it is written to `path` where that is given."""
+        """The pipeline as the text of a YAML file, as `to_dict` has it; it is written to `path` where that is given."""
         from .config.load import write_file
 
-        return write_file(self, path)
+        return write_file(self.to_dict(), path)
+
+    @property
+    def run_settings(self) -> RunSettings | None:
+        """The settings of the file that it was read from."""
+        return self.file.run if self.file is not None else None
+
+    @property
+    def environment(self) -> Environment | None:
+        """The environment that this file took values from, which are not shown."""
+        return self.file.environment if self.file is not None else None
 
     # Drawing
 
@@ -385,7 +243,7 @@ class Pipeline:
     async def arun(
         self, rows: Any = None, *, run_dir: str | Path | None = None, **options: Unpack[RunOptions]
     ) -> PipelineResult:
-        """As `run`, for an event loop; `rows` may be an async iterable."""
+        """Run it to the end from an event loop; see `run`. `rows` may be an async iterable."""
         from .run.streaming import PipelineStream
 
         asked = self._options(Pipeline.arun, run_dir, options, keep=True)
@@ -408,7 +266,7 @@ class Pipeline:
     def _options(
         self, method: Callable[..., Any], run_dir: str | Path | None, given: RunOptions, *, keep: bool, **more: Any
     ) -> Options:
-        """What was given, and where nothing was, what the file says; `keep` makes a run directory if none is named."""
+        """Join what was given and what the file says otherwise; `keep` makes a run directory if none is named."""
         from .._engine.money.prices import price_table
         from .directory.run_folder import fresh_path
 
@@ -423,5 +281,20 @@ class Pipeline:
         return Options(**options)
 
 
-def _is_step(step: Any) -> bool:
-    return isinstance(step, Step) or (hasattr(step, "process") and isinstance(getattr(step, "name", None), str))
+def build_pipeline(recipe: Recipe) -> Pipeline:
+    """The pipeline that a recipe describes.
+
+    Raises:
+        ConfigurationError: what is wrong, where it was written, and what is close to it.
+    """
+    from .config.build import build
+
+    pipeline = Pipeline(name=recipe.name)
+    pipeline.file = build(recipe, pipeline)
+    return pipeline
+
+
+def _read(document: Document, settings: Sequence[str]) -> Pipeline:
+    from .config.recipe import read_recipe
+
+    return build_pipeline(read_recipe(document, settings))

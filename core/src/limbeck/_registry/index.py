@@ -75,6 +75,7 @@ _KNOWN_NAMES = (
     ("step", "save-to-parquet", "SaveToParquet", "limbeck-data"),
     ("step", "shuffle", "Shuffle", "limbeck-data"),
     ("step", "sort", "Sort", "limbeck-data"),
+    ("command", "report", "report", "limbeck-report"),
 )
 
 

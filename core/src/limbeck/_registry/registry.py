@@ -256,6 +256,8 @@ class Registry:
         return [offer for offer in offers.values() if name in (offer.name, offer.qualified)]
 
     def _unknown(self, kind: Kind, name: str, *, known: Sequence[str]) -> UnknownNameError:
+        from .._elsewhere import instead_of
+
         disabled = [reason for entry, reason in self.index.disabled if self._means(entry, kind, name)]
         installed = {entry.distribution for entries in self.index.entries.values() for entry in entries}
         pack = known_pack(kind, name)
@@ -266,6 +268,7 @@ class Registry:
             suspects=self._suspects(),
             install=pack if pack not in installed and not disabled else None,
             disabled_by=disabled[0] if disabled else None,
+            instead=instead_of(kind, name),
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a task needs to explain a row's answer."""
+"""The explaining of a row's answer, for a task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
-    """See `Task.explain`."""
+    """Explain a row's answer; see `Task.explain`."""
     if row is None:
         request = _request_as_stored(task, run_dir, id)
     else:

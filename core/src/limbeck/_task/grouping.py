@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Shape:
-    """Which columns a task's rows have.
+    """The columns of a task's rows.
 
     Attributes:
         outputs: the output columns, as they are named in the rows. model_column: where the model's name goes.

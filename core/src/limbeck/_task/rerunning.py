@@ -1,4 +1,4 @@
-"""What a task needs to ask about some rows of a run again."""
+"""The plan of a task that asks about some rows of a run again."""
 
 from __future__ import annotations
 

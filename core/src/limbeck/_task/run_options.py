@@ -1,4 +1,4 @@
-"""What `Task.run` and `Task.arun` take by keyword. What each means is said in `Task.run`."""
+"""The options of `Task.run` and `Task.arun` by keyword. What each means is said in `Task.run`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RunOptions(TypedDict, total=False):
-    """How a task's rows are run. All may be left out."""
+    """The options of a task's run. All may be left out."""
 
     run_dir: str | Path | None
     ledger: LedgerProtocol | None

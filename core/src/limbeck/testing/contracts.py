@@ -115,9 +115,11 @@ class LLMContract:
         load = getattr(llm, "load", None)
         if load is not None:
             load()
-        (result,) = portal().wait(backend_of(llm).ask([request]))
+        left_out: list[str] = []
+        (result,) = portal().wait(backend_of(llm).ask([request], left_out.append))
         if isinstance(result, Exception):
             raise result
+        assert not left_out, f"Its answer holds what cannot be read: {'; '.join(left_out)}."
         return result
 
     def test_it_has_what_a_backend_must_have(self) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from limbeck._registry.index import COMMANDS_GROUP
+from limbeck._registry.index import COMMANDS_GROUP, known_pack
 from limbeck._registry.problems import Problem
 from limbeck._registry.registry import default_registry
-from limbeck.errors import LimbeckError, PluginContractError, RegistryError
+from limbeck.errors import LimbeckError, MissingDependencyError, PluginContractError, RegistryError
 
 from .exits import ExitCode, forget_stdout, say, say_error
 from .precedence import decide
@@ -40,11 +40,17 @@ class CommandGroup(TyperGroup):
         return [*super().list_commands(ctx), *sorted(_declared() - set(self.commands))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, without importing the plugin that declares it."""
+        """The command, without importing the plugin that declares it.
+
+        Raises:
+            MissingDependencyError: it is that of an official package, which is not installed.
+        """
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
         entries = [entry for entry in _entries() if cmd_name in (entry.name, entry.qualified)]
+        if not entries:
+            _refuse_missing(cmd_name)
         return _DeclaredCommand(cmd_name, entries) if entries else None
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -88,6 +94,14 @@ def show_failure(error: BaseException) -> None:
 
 def _entries() -> list[Entry]:
     return sorted(default_registry().index.entries[COMMANDS_GROUP], key=lambda entry: entry.qualified)
+
+
+def _refuse_missing(command: str) -> None:
+    """Raise where an official package has the command; one that the environment keeps out is no such package."""
+    pack = known_pack("command", command)
+    kept_out = {entry.distribution for entry, _ in default_registry().index.disabled}
+    if pack is not None and pack not in kept_out:
+        raise MissingDependencyError(pack, needed_by=f"`limbeck {command}`", requirement=pack)
 
 
 def _declared() -> set[str]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limbeck._engine.calls.options import check_options
-from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
+from limbeck._pipeline.config.build import check_pipeline, sources_of
 from limbeck._pipeline.config.recipe import short_output
 from limbeck._pipeline.directory.run_folder import fresh_path
+from limbeck._pipeline.pipeline import build_pipeline
 from limbeck._pipeline.run.options import Options as RunnerOptions
 from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck._step import GeneratorStep, Sink

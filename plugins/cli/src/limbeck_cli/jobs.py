@@ -126,7 +126,7 @@ def steps_of_run(run_dir: str, settings: Sequence[str]) -> Mapping[str, Any]:
     Raises:
         ConfigurationError: it does not say it.
     """
-    from limbeck._pipeline.config.build import build_pipeline
+    from limbeck._pipeline.pipeline import build_pipeline
 
     return build_pipeline(_recipe_of_run(run_directory(run_dir), settings)).steps
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from limbeck._engine.ledger.file import FILE
+from limbeck._engine.ledger.kept import KEPT
 from limbeck._engine.ledger.ledger import FAILED_FILE, release_ledger, shared_ledger
 from limbeck._pipeline.config.settings import is_secret
 from limbeck._pipeline.directory.run_folder import OUTPUTS, RunFolder
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from limbeck._pipeline.config.run_settings import RunSettings
 
-_OWN_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm", FAILED_FILE, "lock.sqlite", NOTE, REPORT, "run.new", "report.new")
+_OWN_FILES = (
+    *(FILE, f"{FILE}-wal", f"{FILE}-shm", KEPT, FAILED_FILE, "lock.sqlite"),
+    *(NOTE, REPORT, "run.new", "report.new"),
+)
 _LLM_SETTING = re.compile(r"(--set=)?((?:(?:tasks|steps)\..+\.)?llm\.[^=]+)=(.*)", re.DOTALL)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MappingView
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
@@ -81,10 +81,15 @@ def _value(column: str, value: Any) -> Any:
     """What an expression gave, as a row can hold it."""
     from jinja2 import Undefined
 
-    if isinstance(value, Undefined):
-        raise ValueError(  # noqa: TRY004 - it is the row that is wrong
-            f"the expression for the column {column!r} gives nothing: it uses what the row does not have"
+    if hasattr(value, "__next__") or isinstance(value, MappingView):  # Jinja's filters `map` and `select` are lazy
+        value = list(value)
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, Undefined):
+            raise ValueError(  # noqa: TRY004 - it is the row that is wrong
+                f"the expression for the column {column!r} gives nothing: it uses what the row does not have"
+            )
+    if callable(value):
+        raise ValueError(  # noqa: TRY004 - as above
+            f"the expression for the column {column!r} gives a function, not a value"
         )
-    if hasattr(value, "__next__"):  # Jinja's filters `map` and `select` are lazy
-        return list(value)
-    return value
+    return str(value) if isinstance(value, str) else value  # some filters mark their text as HTML

@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from limbeck import Task
 from limbeck._engine.calls.keys import Keyring
-from limbeck._engine.calls.observers import Observers
 from limbeck._engine.calls.policy import Policy
 from limbeck._engine.ledger.ledger import Ledger
+from limbeck._engine.stream.parts import Asking, Receiver, Terms
 from limbeck._engine.stream.stream import Stream
 from limbeck._engine.threads.handoff import END
 from limbeck._registry.registry import default_registry
@@ -108,14 +108,15 @@ class AnyStore(RuleBasedStateMachine):
         self.asked: Counter[str] = Counter()
         self.out, self.failed = [], set()
         self.stream = Stream(
-            TaskWork(Ask(llm=EchoLLM(), num_generations=samples), Task.schema_for),
+            Asking(
+                TaskWork(Ask(llm=EchoLLM(), num_generations=samples), Task.schema_for),
+                SimpleNamespace(llm=EchoLLM(), native_n=False, keyring=Keyring({})),  # type: ignore[arg-type]  # a stand-in
+                default_registry(),
+            ),
             Source(self.rows),
-            SimpleNamespace(llm=EchoLLM(), native_n=False, keyring=Keyring({})),  # type: ignore[arg-type]  # a stand-in
-            emit=lambda _, rows: self.out.extend(rows),
-            finished=lambda error: None,
-            observers=Observers(default_registry().hooks),
-            policy=Policy(),
-            ledger=self.step,
+            Receiver(lambda _, rows: self.out.extend(rows), lambda error: None),
+            Policy(),
+            Terms(self.step),
         )
 
     # In a run
@@ -164,7 +165,7 @@ class AnyStore(RuleBasedStateMachine):
         assert self.stream is not None
         unit = self.in_flight.pop(which % len(self.in_flight))
         self.failed.add(prompt_of(unit.request))
-        self.stream.failed(unit, BadRequestError("no"))
+        self.stream.refused(unit, BadRequestError("no"))
         self.end_if_it_ended()
 
     @running

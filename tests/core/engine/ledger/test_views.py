@@ -225,14 +225,16 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
     llm = CountingLLM(model=new_model())
     path = tmp_path / "ledger.sqlite"
     list(Ask(llm=llm).run(questions(3), run_dir=tmp_path))
+    (tmp_path / "kept.json").unlink()
     with closing(sqlite3.connect(path)) as old:  # as it was before: without columns, tables and views
         views = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
         for name in views:
             old.execute(f"DROP VIEW {name}")
-        for table in ("makers", "step_runs", "step_failures", "open_runs"):
+        for table in ("identity", "makers", "step_runs", "step_failures", "open_runs"):
             old.execute(f"DROP TABLE {table}")
-        for column in ("cost", "origin", "maker", "retried"):
+        for column in ("cost", "origin", "maker", "retried", "digest"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+        old.execute("ALTER TABLE results DROP COLUMN digest")
         old.executescript(MIGRATIONS[1])
         old.execute(f"PRAGMA user_version = {version}")
 

@@ -100,27 +100,74 @@ def test_whatever_a_backend_raises_fails_its_row_and_costs_nobody_else(llm: Any)
 @pytest.mark.parametrize(
     "answer",
     [
+        {"generations": [{"text": "x"}]},
         GenerationResponse(generations=["text"]),  # type: ignore[list-item]
         GenerationResponse(generations=None),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text=["x"])]),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x")], usage={"input_tokens": 1}),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x")], quota={"requests_remaining": 0}),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x")], model=object()),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x", finish_reason=1)]),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x", reasoning=b"x")]),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x")], usage=Usage(input_tokens="1")),  # type: ignore[arg-type]
-        GenerationResponse(generations=[Generation(text="x")], usage=Usage(output_tokens=-1)),
-        GenerationResponse(generations=[Generation(text="x")], usage=Usage(output_tokens=2**63)),
+        GenerationResponse(generations=[Generation(text=object())]),  # type: ignore[arg-type]
     ],
-    ids=[
-        *("texts for generations", "no list", "text that is no text", "usage that is a dict", "quota that is a dict"),
-        *("a model's name that is no text", "a finish reason that is no text", "reasoning that is no text"),
-        *("tokens that are no number", "fewer than no tokens", "more tokens than can be written down"),
-    ],
+    ids=["no response", "texts for generations", "no list", "text that is no text"],
 )
-def test_a_response_of_the_wrong_parts_is_a_backend_error_as_data(answer: Any) -> None:
+def test_what_is_no_response_or_has_no_text_is_a_backend_error_as_data(answer: Any) -> None:
     (row,) = patiently(Ask(llm=Duck(answer)), questions(1))
     assert row[METADATA]["error_ask"]["type"] == "BackendError"
+
+
+def odd(part: str, value: Any) -> GenerationResponse:
+    if part in ("usage", "quota", "model"):
+        return GenerationResponse(generations=[Generation(text="paid")], **{part: value})
+    return GenerationResponse(generations=[Generation(**{"text": "paid", part: value})])
+
+
+ODD_PARTS: list[tuple[str, Any]] = [
+    *[("usage", Usage(input_tokens=5, output_tokens=count)) for count in (-1, 1.5, math.nan, math.inf, 2**63, 10**400)],  # type: ignore[arg-type]
+    *[("usage", Usage(input_tokens=count)) for count in ("many", [1], {}, True, b"1", object())],  # type: ignore[arg-type]
+    *[("usage", value) for value in ("7 tokens", [7, 2], 9, object())],
+    *[("usage", Usage(cached_tokens=-1)), ("usage", Usage(reasoning_tokens=[2]))],  # type: ignore[arg-type]
+    *[("quota", {"requests_remaining": 0}), ("model", object()), ("model", ["m"])],
+    *[("finish_reason", value) for value in (1, {"type": "stop"}, ["stop"])],
+    *[("reasoning", value) for value in (b"x", {"a": 1}, 7)],
+    *[("tool_calls", value) for value in (5, "none", [5], {"id": "1"})],
+]
+
+
+@pytest.mark.parametrize(("part", "value"), ODD_PARTS, ids=[str(number) for number in range(len(ODD_PARTS))])
+def test_what_is_odd_beside_a_paid_text_is_left_out_and_told_and_the_text_kept(
+    part: str, value: Any, tmp_path: Path
+) -> None:
+    with pytest.warns(LimbeckWarning, match=rf"with `{part}`.*left out"):
+        rows = list(Ask(llm=Duck(odd(part, value))).run(questions(1), run_dir=tmp_path))
+    assert [row["answer"] for row in rows] == ["paid"]
+    assert [row["answer"] for row in Ask(llm=Duck(AssertionError("bought"))).run(questions(1), run_dir=tmp_path)] == [
+        "paid"
+    ]
+
+
+def test_what_is_odd_is_told_once_a_run_and_again_in_the_next() -> None:
+    for _ in range(2):
+        with pytest.warns(LimbeckWarning) as told:
+            assert len(patiently(Ask(llm=Duck(odd("finish_reason", 1))), questions(5))) == 5
+        assert len(told) == 1
+
+
+def test_warnings_that_are_errors_cost_no_paid_answer() -> None:  # as all are in these tests
+    (row,) = patiently(Ask(llm=Duck(odd("usage", "none"))), questions(1))
+    assert row["answer"] == "paid"
+
+
+@pytest.mark.parametrize(("count", "read"), [(7, 7), (7.0, 7), ("7", 7), (" 7.0 ", 7), (None, 0), (0, 0)], ids=repr)
+def test_a_count_of_tokens_is_read_in_every_form_that_is_one(count: Any, read: int) -> None:
+    response = GenerationResponse(
+        generations=[Generation(text="paid")], usage=Usage(input_tokens=count, output_tokens=count)
+    )
+    stream = Ask(llm=Duck(response)).run(questions(1))
+    assert [row["answer"] for row in stream] == ["paid"]
+    assert (stream.stats.input_tokens, stream.stats.output_tokens) == (read, read)
+
+
+@pytest.mark.parametrize("text", [["pa", "id"], [{"type": "text", "text": "paid"}], ("paid",)], ids=repr)
+def test_a_text_in_parts_is_read(text: Any) -> None:
+    (row,) = patiently(Ask(llm=Duck(GenerationResponse(generations=[Generation(text=text)]))), questions(1))
+    assert row["answer"] == "paid"
 
 
 def test_logprobs_that_json_cannot_hold_cost_no_paid_answer(tmp_path: Path) -> None:

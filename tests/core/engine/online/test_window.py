@@ -202,7 +202,7 @@ def shared(home: VirtualHome, *settings: dict[str, Any]) -> list[tuple[Model, Ba
 def test_backends_of_one_endpoint_share_its_window_and_the_least_that_they_allow_counts() -> None:
     async def scene(home: VirtualHome) -> float:
         pairs = shared(home, {"max_concurrency": 8}, {"max_concurrency": 4})
-        assert pairs[0][1].window is pairs[1][1].window
+        assert pairs[0][1].online is pairs[1][1].online
         lines = [Line(backend, Supply(prompts(20))) for _, backend in pairs]
         for line in lines:
             await line.ended()
@@ -227,8 +227,8 @@ def test_a_limit_goes_with_the_backend_that_asked_for_it() -> None:
 
 def test_refusals_cut_the_window_once_for_all_that_were_on_their_way() -> None:
     _, _, backend = ask(Model(failing(lambda: RateLimitError("no", retry_after=1.0), times=1), max_concurrency=40), 40)
-    assert isinstance(backend.window, Window)
-    assert backend.window.controller.limit >= 40 * 0.7
+    assert isinstance(backend.online, Window)
+    assert backend.online.controller.limit >= 40 * 0.7
 
 
 def test_nothing_is_sent_for_as_long_as_the_server_asks_and_then_it_goes_out_one_by_one() -> None:
@@ -554,7 +554,7 @@ def test_two_tasks_in_a_row_overlap_nearly_perfectly() -> None:
             emit(id, rows)
             between.rows.extend({"prompt": row["prompt"]} for row in rows)
             between.ended = len(first.out) == 2000
-            backend.window.wake()
+            backend.online.wake()
 
         first.stream._release._emit = pass_on
         second = Line(backend, between)

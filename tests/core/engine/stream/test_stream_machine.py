@@ -69,7 +69,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         async def turns() -> None:
-            self.backend.window.wake()
+            self.backend.online.wake()
             for _ in range(TURNS):
                 await asyncio.sleep(0)
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from limbeck import Pipeline, join, router
+from limbeck._pipeline.graph.graph import Graph
+from limbeck._pipeline.run.options import Options
+from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck.errors import ConfigurationError, MissingColumnError
 from limbeck.steps import LoadDataFromDicts
 from support.flows import Collect, Mark, Multiply, Reverse, Say, SayingLLM, say, texts
@@ -175,3 +178,17 @@ def test_a_condition_that_is_no_expression_is_told_with_its_place() -> None:
 def test_a_router_needs_routes_or_a_function() -> None:
     with pytest.raises(ConfigurationError, match="either `routes`"):
         router()
+
+
+def test_a_graph_runs_without_a_pipeline_around_it() -> None:
+    graph = Graph(name="bare")
+    graph.connect(load(name="load"), Mark(name="mark"))
+    graph.check()
+    assert len(list(PipelineStream(graph, None, Options()))) == 2
+
+
+def test_a_pipeline_that_was_read_can_be_built_on() -> None:
+    p = Pipeline.from_dict({"steps": [{"step": "load-data-from-dicts", "data": texts(2)}]})
+    with p:
+        p.steps["load-data-from-dicts"] >> Mark(name="mark")
+    assert (type(p), p.leaves) == (Pipeline, ["mark"])

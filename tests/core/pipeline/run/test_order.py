@@ -71,7 +71,7 @@ def read_plainly(p: Pipeline) -> dict[str, list[Row]]:
     """What each leaf gives: one root after another, one step after another, with nothing at the same time."""
     leaves: dict[str, list[Row]] = {name: [] for name in p.leaves}
     given: dict[str, list[Row]] = defaultdict(list)
-    for origin, region in regions_of(p).items():
+    for origin, region in regions_of(p.steps, p.edges).items():
         step = p.steps[origin]
         rows = next(step.process(given[origin]), []) if isinstance(step, GlobalStep) else list(step.data)
         for row in rows:

@@ -1,1 +1,1 @@
-"""What need not be asked: stored answers, caches, re-runs, and why an answer is found or not."""
+"""Answers that need not be bought: stored ones, caches, re-runs; and the explanation of a look-up."""

@@ -1,4 +1,4 @@
-"""Answers that other runs paid for, by key.
+"""The cache: answers that other runs paid for, by key.
 
 Two requests are equal when all is that can change the answer: the LLM's identity (provider, model,
 address and its own fields), the sampling parameters, the output schema and the messages. The task's
@@ -9,12 +9,13 @@ run, so that equal prompts in different rows, and the samples of one row, stay d
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from ...errors import LedgerError
+from ...errors import LedgerError, LimbeckWarning
 from ..ledger.file import FILE, read_only
-from ..ledger.stored_calls import ANSWER_COLUMNS, stored_answer
+from ..ledger.stored_calls import DamagedCallError, answer_columns, fetch_all, stored_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ class ResponseCache:
             "CREATE TABLE answers (key BLOB, place INTEGER, call INTEGER, PRIMARY KEY (key, place, call)) WITHOUT ROWID"
         )
         self._readers: list[sqlite3.Connection] = []
+        self._columns: list[str] = []
         try:
             for place, folder in enumerate(self._folders):
                 self._readers.append(_open(folder))
@@ -61,6 +63,7 @@ class ResponseCache:
             f" AND (finish_reason IS NULL OR finish_reason NOT IN ({', '.join('?' * len(_FILTERED))}))"
         )
         values: list[str] = list(_FILTERED)
+        self._columns.append(answer_columns(self._readers[place]))
         columns = [column[1] for column in self._readers[place].execute("PRAGMA table_info(calls)")]
         if "origin" in columns:  # a copy is no other sample than what it was copied from
             answers += f" AND (origin IS NULL OR origin NOT IN ({', '.join('?' * len(self._folders))}))"
@@ -70,7 +73,7 @@ class ResponseCache:
         self._index.execute("COMMIT")
 
     def take(self, key: bytes, wanted: int) -> Iterator[tuple[StoredAnswer, str]]:
-        """Up to `wanted` answers to requests with this key, each with the directory it is from; once each.
+        """At most `wanted` answers to requests with this key, each with the directory it is from; once each.
 
         Raises:
             LedgerError: a ledger cannot be read any more.
@@ -81,12 +84,27 @@ class ResponseCache:
             raise LedgerError(f"The cache cannot be read any more: {exc}.") from exc
 
     def _taken(self, key: bytes, wanted: int) -> Iterator[tuple[StoredAnswer, str]]:
-        select = "SELECT place, call FROM answers WHERE key = ? ORDER BY place, call LIMIT ?"
-        for place, call in self._index.execute(select, (key, wanted)).fetchall():
+        select = "SELECT place, call FROM answers WHERE key = ? ORDER BY place, call LIMIT 1"
+        while wanted and (first := self._index.execute(select, (key,)).fetchone()) is not None:
+            place, call = first
             self._index.execute("DELETE FROM answers WHERE key = ? AND place = ? AND call = ?", (key, place, call))
-            query = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE id = ?"
-            record: Any = self._readers[place].execute(query, (call,)).fetchone()
-            yield stored_answer(record), str(self._folders[place])
+            answer = self._intact(place, call)
+            if answer is not None:
+                wanted -= 1
+                yield answer, str(self._folders[place])
+
+    def _intact(self, place: int, call: int) -> StoredAnswer | None:
+        """A stored answer; None where it is damaged, which is told."""
+        query = f"SELECT {self._columns[place]} FROM calls WHERE id = ?"
+        try:
+            return stored_answer(fetch_all(self._readers[place], query, (call,))[0])
+        except DamagedCallError as exc:
+            warnings.warn(
+                f"An answer in the cache {str(self._folders[place])!r} is not used: {exc}. Look after the disk.",
+                LimbeckWarning,
+                stacklevel=2,
+            )
+            return None
 
     def close(self) -> None:
         """Let go of the files."""

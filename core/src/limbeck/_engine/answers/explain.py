@@ -1,4 +1,4 @@
-"""Why a row's answer is found in a run directory, or not: the parts of its key beside those of what is stored."""
+"""The explanation of a look-up: the parts of a row's key beside those of the nearest stored call."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..calls.changes import changes
 from ..calls.keys import VERSION, Keyring
 from ..ledger.file import reader_of
 from ..ledger.makers import Maker, stored_makers
+from ..ledger.stored_calls import DamagedCallError, answer_columns, fetch_all, stored_answer
 from ..ledger.stored_failures import StoredFailure, latest_failure
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _CALLS = """
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a run directory has for a row, and what its request differs in from the nearest stored call.
+    """A row's stored call, or the differences of its request from the nearest one.
 
     Attributes:
         step, row: what is explained. key: of its request, in hexadecimal.
@@ -113,12 +114,16 @@ def explain(
     }
     with reader_of(run_dir) as reader:
         found, call = _nearest(reader, step, row, key)
+        damage = _damage(reader, call[0]) if found else None
+        found = found and damage is None
         makers = stored_makers(reader, step)
         failure = latest_failure(reader, makers, step=step, row=row)
     id, stored_row = (None, None) if call is None else (call[0], call[1])
     explanation = Explanation(step, row, key.hex(), parts, found, id, stored_row, failure=failure)
     if call is not None and not found:
         before = makers.get(call[3])
+        if damage is not None:
+            explanation.differs.append(f"{damage}, and is asked for again")
         explanation.differs.extend(_differences(before, now, call, request))
         if before is not None and before.config is not None:
             explanation.because.extend(changes(_without_llm(before.config), _without_llm(config)))
@@ -126,7 +131,7 @@ def explain(
 
 
 def _nearest(reader: sqlite3.Connection, step: str, row: str, key: bytes) -> tuple[bool, Any]:
-    """Whether an answer with the key is stored, and the call to look at: it, else the row's latest, else any latest."""
+    """Tell whether an answer with the key is stored, and find the call to show: it, the row's latest, or any latest."""
     queries = (
         (True, " AND row = ? AND key = ? AND error IS NULL ORDER BY id DESC LIMIT 1", (row, key)),
         (True, " AND key = ? AND error IS NULL ORDER BY id DESC LIMIT 1", (key,)),
@@ -138,6 +143,16 @@ def _nearest(reader: sqlite3.Connection, step: str, row: str, key: bytes) -> tup
         if call is not None:
             return found, call
     return False, None
+
+
+def _damage(reader: sqlite3.Connection, call: int) -> DamagedCallError | None:
+    """The damage of a stored answer that has the key, or None."""
+    query = f"SELECT {answer_columns(reader)} FROM calls WHERE id = ?"
+    try:
+        stored_answer(fetch_all(reader, query, (call,))[0])
+    except DamagedCallError as exc:
+        return exc
+    return None
 
 
 def _differences(before: Maker | None, now: Maker, call: Any, request: GenerationRequest) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What need not be asked: answers that the run's own ledger has, or other runs, and what a re-run leaves as it is."""
+"""Known answers: those in the run's own ledger or a cache, and those that a re-run leaves as they are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class KnownAnswers:
-    """Fills in what is known of a row before a model is asked.
+    """Fill in the known answers to a row before a model is asked.
 
     Args:
         keyring: of the LLM. stats: the run's, where what is used again is counted.

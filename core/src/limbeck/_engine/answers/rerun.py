@@ -1,4 +1,4 @@
-"""Asking some rows of a run again: those that a condition means, with changed parameters or another LLM.
+"""Re-runs: the rows that a condition means are asked again, with changed parameters or another LLM.
 
 A row's current answer is the latest that was bought for it with these messages, by whatever LLM and
 parameters. What the condition means is asked again; the rest comes out as it is. So the same command
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import errors
 from ...errors import BackendError, ConfigurationError, GenerationError, RowError
-from ..calls.jobs import Outcome
-from ..ledger.makers import Lineage
+from ..calls.jobs import Lineage, Outcome
 from ..ledger.step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Reader(Protocol):
-    """What asks about a row and reads the answer's columns: a task as it was."""
+    """A task as it was, which makes the request of a row and reads the columns of an answer."""
 
     def prepare(self, row: Row) -> GenerationRequest:
         """The request; raises `RowError`."""
@@ -53,7 +52,7 @@ class Follower:
 
 @dataclass(frozen=True, slots=True)
 class RerunPlan:
-    """What to ask again, and how.
+    """The rows to ask again, and the way to ask.
 
     Attributes:
         condition: which answers are meant. reader: reads the answers that are there.
@@ -74,7 +73,7 @@ class RerunPlan:
 
 
 class Rerun:
-    """Decides for each row of a step what is asked again.
+    """Decide for each row of a step what is asked again.
 
     Raises:
         ConfigurationError: the store is not the built-in one, or has no call of the step.
@@ -89,7 +88,7 @@ class Rerun:
             plan.condition.expect(follower.columns)
 
     def outcomes(self, job: Job, request: GenerationRequest) -> list[Outcome | None]:
-        """What each sample of a row keeps, or None where it is to be asked for.
+        """The outcome that each sample of a row keeps, or None where it is to be asked for.
 
         Raises:
             ConfigurationError: the condition names a column that no row has.
@@ -147,7 +146,7 @@ class Rerun:
 
 
 class _History:
-    """All that the ledger has of a row's calls with these messages, the latest first."""
+    """The ledger's calls of a row with these messages, the latest first."""
 
     def __init__(self, ledger: StepLedger, job: Job, request: GenerationRequest, before: bytes) -> None:
         self._ledger = ledger

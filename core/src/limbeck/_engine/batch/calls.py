@@ -16,14 +16,15 @@ from ...errors import (
     RateLimitError,
     TransientError,
 )
+from .attempts import ending_of, leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from ...types import BatchSearch, BatchStatus, GenerationResponse
+    from ..calls.parties import Answerer
     from ..ledger.batch_records import Batch, BatchRecords
-    from ..online.attempts import Ending
-    from ..online.backend import Backend
+    from .attempts import Ending
 
 T = TypeVar("T")
 Reason: TypeAlias = Literal["refused", "failed", "unreachable"]
@@ -39,7 +40,7 @@ class BatchCalls:
     what waiting does not mend, or did not within the backend's `deadline`.
     """
 
-    def __init__(self, backend: Backend, records: BatchRecords, *, step: str) -> None:
+    def __init__(self, backend: Answerer, records: BatchRecords, *, step: str) -> None:
         self._backend = backend
         self._api: Any = backend.llm
         self._records = records
@@ -122,7 +123,7 @@ class BatchCalls:
                 self._give_up(failure, batch)
 
     async def _read(self, batch: Batch) -> AsyncGenerator[tuple[str, Any]]:
-        """What the backend reads of `batch`, in a task of its own; each result has the time of an attempt."""
+        """Read the results of `batch` in a task of its own; each has the time of an attempt."""
         read: asyncio.Queue[Ending] = asyncio.Queue(_READ_AHEAD)
         fetching = asyncio.create_task(_fetch(self._api, batch, read))
         try:
@@ -135,7 +136,7 @@ class BatchCalls:
                     return
                 yield result
         finally:
-            self._backend.attempts.leave(fetching)
+            leave(fetching)
 
     # Patience
 
@@ -152,7 +153,7 @@ class BatchCalls:
 
     async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
         result: T
-        result, error = await self._backend.attempts.ending(call)
+        result, error = await ending_of(call, self._backend.timeout)
         if error is None:
             return result
         if isinstance(error, GenerationError):

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ...errors import (
-    AuthenticationError,
     BadRequestError,
     ConfigurationError,
     GenerationError,
@@ -25,7 +24,7 @@ from ...errors import (
     RateLimitError,
     TransientError,
 )
-from ...types import GenerationResponse, PaidAnswer
+from ...types import GenerationResponse
 from ..ledger.batch_records import Batch, records_of
 from ..online.window import for_samples
 from .calls import BatchCalls
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
     from ...types import BatchStatus
     from ..calls.jobs import Unit
+    from ..calls.parties import Requester
     from ..ledger.batch_records import BatchRecords, Entry
-    from ..stream.stream import Stream
     from ..threads.portal import Portal
 
 # Units taken before the loop may do something else, and answers committed together.
@@ -53,7 +52,7 @@ class BatchWindow:
         self._home = home
         self._lines: list[_Line] = []
 
-    def attach(self, stream: Stream) -> None:
+    def attach(self, stream: Requester) -> None:
         """Take the requests of `stream`: those of batches that an earlier run left, first."""
         records = records_of(stream)
         if records is None:
@@ -64,8 +63,7 @@ class BatchWindow:
                 )
             )
             return
-        if stream.observers.run_started is not None:
-            stream.observers.run_started(run=stream.info)
+        stream.attached(self.wake)
         line = _Line(stream, records, self._home.loop)
         self._lines.append(line)
         try:
@@ -124,9 +122,10 @@ class _Results:
 class _Line:
     """One stream's batches: from its requests to batches, and from their results to its rows."""
 
-    def __init__(self, stream: Stream, records: BatchRecords, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, stream: Requester, records: BatchRecords, loop: asyncio.AbstractEventLoop) -> None:
         self._stream = stream
         self._records = records
+        self._stats = stream.info.stats
         self._loop = loop
         self._api: Any = stream.backend.llm
         self._settings = _Settings.of(self._api)
@@ -187,7 +186,7 @@ class _Line:
         if not self._again:
             return self._stream.next_unit()
         unit = self._again.popleft()
-        return unit if self._stream.affords(unit) else None
+        return unit if self._stream.reserve(unit) else None
 
     def _end_gathering(self) -> None:
         """There is nothing to take just now: the batch is closed at the end of the rows, or when none come for long."""
@@ -206,9 +205,10 @@ class _Line:
     def _place(self, unit: Unit) -> None:
         """Put a request into the batch that is gathered, unless one that is open has it already."""
         claimed, rest = self._claims.claim(unit)
-        self._stream.stats.in_flight += len(claimed)
         for entry in claimed:
-            if entry.unit is not None and entry.response is not None:
+            assert entry.unit is not None  # it has just been claimed for one
+            self._stream.expects(entry.unit, share=self._settings.price_share)
+            if entry.response is not None:
                 self._answered(entry.unit, entry.response, entry.latency)
         if rest is None or self.ended:
             return
@@ -235,7 +235,7 @@ class _Line:
             if len(line) <= self._settings.max_bytes:
                 return line
             error = BadRequestError(f"The request is larger than a whole batch may be ({len(line)} bytes).")
-        self._stream.failed(unit, error)
+        self._stream.refused(unit, error)
         return None
 
     def _close(self) -> None:
@@ -252,8 +252,8 @@ class _Line:
 
     def _launch(self, batch: Batch) -> None:
         self._open[batch.token] = batch
-        self._stream.stats.batches += 1
-        task = self._loop.create_task(self._attended(batch))
+        self._stats.batches += 1
+        task = self._loop.create_task(self._attended(batch), context=self._stream.context.copy())
         self._stream.running.add(task)  # so that it ends with the stream
         task.add_done_callback(self._stream.running.discard)
 
@@ -270,7 +270,7 @@ class _Line:
     def _home(self, batch: Batch) -> None:
         """Nothing is to be expected of a batch any more, and the ledger knows it."""
         del self._open[batch.token]
-        self._stream.stats.batches -= 1
+        self._stats.batches -= 1
 
     async def _follow(self, batch: Batch) -> None:
         fresh = bool(batch.lines)
@@ -287,19 +287,11 @@ class _Line:
     async def _submit(self, batch: Batch) -> None:
         await self._records.intend(batch)
         for entry in batch.entries.values():
-            self._sent(entry.unit)
+            assert entry.unit is not None  # a batch of this run has all its units
+            self._stream.started(entry.unit, share=self._settings.price_share)
         batch.id = await self._calls.submit(batch)
         batch.lines = []
         await self._records.submitted(batch)
-
-    def _sent(self, unit: Unit | None) -> None:
-        assert unit is not None  # a batch of this run has all its units
-        stats, observers = self._stream.stats, self._stream.observers
-        unit.attempts += 1
-        stats.requests += 1
-        stats.in_flight += 1
-        if observers.request_started is not None:
-            observers.request_started(run=self._stream.info, request=unit.request)
 
     async def _found(self, batch: Batch) -> bool:
         """Whether a batch that was only meant to be submitted was; else its rows are free for another."""
@@ -337,7 +329,7 @@ class _Line:
             if entry.unit is None:
                 self._claims.forget(entry)
             else:
-                self._stream.stats.in_flight -= 1
+                self._stream.withdrawn(entry.unit)
                 units.append(entry.unit)
         batch.entries = {}
         return units
@@ -369,7 +361,9 @@ class _Line:
                 if len(results.answers) >= _LOT:
                     await self._commit(batch, results)
                     self._give(batch, results)
-                checked = result if isinstance(result, Exception) else self._stream.backend.judged(result)
+                checked = (
+                    result if isinstance(result, Exception) else self._stream.backend.judged(result, self._stream.tell)
+                )
                 if isinstance(checked, GenerationResponse):
                     results.answers[custom_id] = checked
                 else:
@@ -398,57 +392,22 @@ class _Line:
     def _unanswered(self, entry: Entry, error: GenerationError) -> None:
         if entry.unit is None:
             self._claims.forget(entry)
-            self._stream.refused_before(entry, error, share=self._settings.price_share)
+            self._stream.failed_before(entry, error, share=self._settings.price_share)
         else:
-            self._stream.stats.in_flight -= 1
             self._failed(entry.unit, error)
 
     def _kept(self, custom_id: str, entry: Entry, response: GenerationResponse, latency: float) -> Awaitable[None]:
-        ledger, unit, share = self._stream.ledger, entry.unit, self._settings.price_share
-        assert ledger is not None  # or `attach` would have refused
-        stream = self._stream
-        cost = stream.cost_of(unit, response, share=share) if unit else stream.price_of(response, share=share)
-        return ledger.keep(
-            PaidAnswer(
-                row=entry.row,
-                samples=entry.samples,
-                key=entry.key,
-                request=unit.request if unit else None,
-                response=response,
-                latency=latency,
-                attempts=unit.attempts if unit else 1,
-                batch=custom_id,
-                cost=cost,
-            )
-        )
+        share = self._settings.price_share
+        return self._stream.keep_entry(entry, response, latency, batch=custom_id, share=share)
 
     def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
-        stream = self._stream
-        stream.stats.in_flight -= 1
-        if stream.observers.request_finished is not None:
-            stream.observers.request_finished(run=stream.info, request=unit.request, response=response, latency=latency)
-        stream.cost_of(unit, response, share=self._settings.price_share)  # the stream asks for it again
-        again = stream.answered(unit, response, latency)
+        again = self._stream.answered(unit, response, latency)
         if again is not None:
             self._ask_again(again)
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
-        stream = self._stream
-        stream.unanswered(unit, error, share=self._settings.price_share)
-        passing = isinstance(error, TransientError | RateLimitError)
-        will_retry = passing and unit.attempts < stream.backend.max_attempts
-        if stream.observers.request_failed is not None:
-            stream.observers.request_failed(
-                run=stream.info, request=unit.request, error=error, attempt=unit.attempts, will_retry=will_retry
-            )
-        if isinstance(error, AuthenticationError):
-            stream.stop(error)
-        elif will_retry:
-            stream.stats.retries += 1
-            stream.retried(unit, error)
+        if self._stream.failed(unit, error, self._loop.time()) is not None:
             self._ask_again(unit)
-        else:
-            stream.failed(unit, error)
 
     def _ask_again(self, unit: Unit) -> None:
         """Ask for what a batch left unanswered: in the next one, or at once and one by one."""

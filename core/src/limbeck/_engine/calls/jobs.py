@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ...errors import GenerationError
     from ...types import Generation, GenerationRequest, GenerationResponse, Row, Usage
-    from ..ledger.makers import Lineage
-    from ..stream.stream import Stream
+    from .parties import Requester
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,19 @@ class Identified:
     row: Row
 
 
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What made an answer, told where answers of several makers meet.
+
+    Attributes:
+        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
+    """
+
+    model_name: str
+    parameters: Mapping[str, Any]
+    new: bool
+
+
 @dataclass(slots=True)
 class Outcome:
     """What became of one sample of a row: a generation or an error.
@@ -30,7 +42,7 @@ class Outcome:
         usage: tokens of the whole response, on the first sample it answered or failed; None on the
             others, so that a sum over samples is what was billed.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
-        lineage: what made it, in a re-run.
+        lineage: what made it, in a re-run. columns: what the task has read of a stored answer already.
     """
 
     generation: Generation | None = None
@@ -39,6 +51,7 @@ class Outcome:
     latency: float | None = None
     attempts: int = 0
     lineage: Lineage | None = None
+    columns: tuple[Any, ...] | None = None
 
 
 class Job:
@@ -72,10 +85,11 @@ class Unit:
         "request",
         "samples",
         "sent_at",
+        "share",
         "stream",
     )
 
-    def __init__(self, stream: Stream, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def __init__(self, stream: Requester, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
         self.stream = stream
         self.job = job
         self.request = request
@@ -85,6 +99,7 @@ class Unit:
         self.limited = False  # the last attempt was one
         self.fruitless = 0  # answers that held no generation
         self.sent_at = 0.0
-        self.deadline: float | None = None
+        self.deadline: float | None = None  # on the loop's clock; None while it has only been in a provider batch
+        self.share = 1.0  # of the price online
         self.priced: GenerationResponse | GenerationError | None = None  # what `cost` is of
         self.cost: float | None = None

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .context import inside
 from .stats import RunStats, WatchedStats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextvars import Context
+    from typing import TypeAlias
 
-    from ..._registry.hooks import Hooks, Observer
+    from ..._registry.hooks import Hooks
+
+    Observe: TypeAlias = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,11 @@ class RunInfo:
 
 
 class Observers:
-    """The observers of each hook, looked up once a run; None where there are none."""
+    """The observers of each hook, looked up once a run; None where there are none.
+
+    Args:
+        context: the context variables of whoever called; each observer is run in a copy of it.
+    """
 
     __slots__ = (
         "request_failed",
@@ -63,14 +72,15 @@ class Observers:
         "run_started",
     )
 
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, hooks: Hooks, context: Context) -> None:
         for name in self.__slots__:
-            setattr(self, name, hooks.observer(f"limbeck_{name}"))
+            observer = hooks.observer(f"limbeck_{name}")
+            setattr(self, name, None if observer is None else inside(context, observer))
 
-    request_failed: Observer | None
-    request_finished: Observer | None
-    request_started: Observer | None
-    row_failed: Observer | None
-    rows_written: Observer | None
-    run_finished: Observer | None
-    run_started: Observer | None
+    request_failed: Observe | None
+    request_finished: Observe | None
+    request_started: Observe | None
+    row_failed: Observe | None
+    rows_written: Observe | None
+    run_finished: Observe | None
+    run_started: Observe | None

@@ -21,6 +21,8 @@ class RunStats:
         reused: generations taken from the ledger.
         retries: attempts repeated after a fault. rate_limited: attempts refused for rate.
         waiting: requests that wait for their next attempt. limited: those of them that were refused for rate.
+        away_since, next_try: since when the server does not answer, and when it is tried again (Unix time);
+            None while it does.
         batches: provider batches that are open: being submitted, waited for or read.
         failures: generations failed, by the name of the error's type.
         usage: tokens of all answers, and of responses that were paid for and were none.
@@ -38,6 +40,8 @@ class RunStats:
     rate_limited: int = 0
     waiting: int = 0
     limited: int = 0
+    away_since: float | None = None
+    next_try: float | None = None
     batches: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0

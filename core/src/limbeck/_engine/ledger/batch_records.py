@@ -1,4 +1,4 @@
-"""What the ledger knows of provider batches: what was meant to be submitted, what was, and what is still to be read."""
+"""The ledger's records of provider batches: those about to be submitted, those submitted, and the entries to read."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from ...types import GenerationResponse
     from ..calls.jobs import Unit
-    from ..stream.stream import Stream
+    from ..calls.parties import Requester
     from .ledger import Ledger
 
 Ending: TypeAlias = Literal["collected", "failed", "lost"]
-"""How a batch ended: its results were read, it failed as a whole, or it never reached the provider."""
+"""The end of a batch: its results were read, it failed as a whole, or it never reached the provider."""
 
 _OPEN = (
     "SELECT token, batch, requests, at FROM batches WHERE step = ? AND endpoint = ? AND ended_at IS NULL ORDER BY at"
@@ -104,7 +104,7 @@ class BatchRecords:
         ]
 
     def open_ids(self) -> list[str]:
-        """Those batches by name: what their provider calls them, or what they are marked with."""
+        """The ids of those batches, or their tokens where the provider has given no id."""
         found = self._find(_OPEN, self._step, self._endpoint)
         return [id or f"{token} (not known to have been accepted)" for token, id, _, _ in found]
 
@@ -121,7 +121,7 @@ class BatchRecords:
         }
 
     def intent(self, batch: Batch) -> BatchIntent:
-        """What `batch` can be found by."""
+        """The facts by which the provider can find `batch`."""
         known = self._find("SELECT batch FROM batches WHERE batch IS NOT NULL AND token <> ?", batch.token)
         return BatchIntent(
             token=batch.token, requests=batch.requests, at=batch.at, known=frozenset(id for (id,) in known)
@@ -161,7 +161,7 @@ class BatchRecords:
         await done
 
 
-def records_of(stream: Stream) -> BatchRecords | None:
+def records_of(stream: Requester) -> BatchRecords | None:
     """The batches of a stream at its backend's server; None where its answers are kept in no ledger that has them."""
     batches = getattr(stream.ledger, "batches", None)
     if batches is None:
@@ -170,8 +170,8 @@ def records_of(stream: Stream) -> BatchRecords | None:
     return records
 
 
-def refusal_of_online(stream: Stream) -> LedgerError | None:
-    """Why `stream` may not ask one by one: an earlier run left batches at the provider, which would be bought twice."""
+def refusal_of_online(stream: Requester) -> LedgerError | None:
+    """The error where an earlier run left batches open, whose entries `stream` would buy twice by asking one by one."""
     records = records_of(stream)
     if records is None or not stream.asks:
         return None

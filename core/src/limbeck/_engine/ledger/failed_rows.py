@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from ...errors import LedgerError
-from ..rows.plain import plain
+from ..rows.plain import finite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ def _told(sample: int, error: GenerationError) -> Row:
 def _line(row: Row, error: Row) -> str:
     """A row and what befell it; of a row that JSON cannot hold, as much as it can."""
     try:
-        return json.dumps({**row, **error}, default=plain) + "\n"
+        return json.dumps(finite({**row, **error})) + "\n"
     except (TypeError, ValueError, RecursionError):
         columns = {str(column): value if type(value) in (str, int) else repr(value) for column, value in row.items()}
         return json.dumps({**columns, **error}) + "\n"

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import LedgerError
+from .kept import IDENTITY_MIGRATION
+from .stored_calls import DIGEST_MIGRATION
 from .views import FAILURES_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ MIGRATIONS = (
     MIGRATION,
     FAILURES_MIGRATION,
     YIELDS_MIGRATION,
+    DIGEST_MIGRATION,
+    IDENTITY_MIGRATION,
 )
 
 # Made when a ledger that holds calls is opened again: a first run only appends.
@@ -114,7 +118,7 @@ UNREADABLE = (sqlite3.Error, ValueError, TypeError)
 
 
 def remedy(cause: Exception) -> str:
-    """How to mend what SQLite complains of."""
+    """The remedy for an error of SQLite."""
     if isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause):
         return "another program holds it: end that"
     if "malformed" in str(cause) or "damaged" in str(cause) or not isinstance(cause, sqlite3.Error):
@@ -190,6 +194,7 @@ def reader_of(run_dir: str | Path) -> Iterator[sqlite3.Connection]:
 def open_file(path: Path, durability: Durability) -> sqlite3.Connection:
     connection = connect(path)
     try:
+        _check_pages(connection, path)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         _refuse_foreign(connection, path, version)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -206,6 +211,16 @@ def open_file(path: Path, durability: Durability) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Look at the pages where a process was killed: the log that it left may have come to be beside another file."""
+    log = path.with_name(f"{path.name}-wal")
+    if not log.is_file() or not log.stat().st_size:
+        return
+    fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if fault != "ok":
+        raise sqlite3.DatabaseError(f"it is damaged, or its `{log.name}` is another file's ({fault.strip()})")
 
 
 def _refuse_foreign(connection: sqlite3.Connection, path: Path, version: int) -> None:

@@ -13,9 +13,10 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 import warnings
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from ...errors import ConfigurationError, LedgerError, LimbeckWarning
 from ..calls.changes import changes, config_text
 from ..threads.handoff import call_on, settle
 from .file import CLAIMS, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
+from .kept import check_contents, check_files, closed, count_calls, read_kept, write_kept
 from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
 
 FAILED_FILE = "failed.jsonl"
 _GROUP = 2048
+_NOTED_EVERY = 1.0  # seconds
 
 
 class Ledger:
-    """The store of one run directory; a second process that opens it is refused.
+    """The ledger of one run directory; a second process that opens it is refused.
 
     Args:
         folder: the run directory, made where it is not there.
@@ -56,7 +59,7 @@ class Ledger:
         make_folder(self.folder)
         with ExitStack() as opened:
             self._lock_file = opened.enter_context(closing(lock_folder(self.folder)))
-            self._writer = opened.enter_context(closing(open_file(self.folder / FILE, durability)))
+            self._writer = opened.enter_context(closing(self._open(durability)))
             self.reader = opened.enter_context(closing(connect(self.folder / FILE)))
             self.reader.executescript(CLAIMS)
             _forget_failures(self.folder / FAILED_FILE)
@@ -64,6 +67,28 @@ class Ledger:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="limbeck-ledger", daemon=True)
         self._thread.start()
+
+    def _open(self, durability: Durability) -> sqlite3.Connection:
+        """Open the file, once it is the one that the directory had; noted as open before there is anything of it."""
+        path, kept = self.folder / FILE, read_kept(self.folder)
+        check_files(kept, path)
+        if kept.ledger:
+            write_kept(self.folder, replace(kept, closed=False))
+        connection = None
+        try:
+            connection = open_file(path, durability)
+            self._kept = check_contents(kept, path, connection)
+        except BaseException as exc:
+            if connection is not None:
+                connection.close()
+            if kept.ledger:
+                write_kept(self.folder, kept)
+            if isinstance(exc, UNREADABLE):
+                raise self.unreadable(exc) from exc
+            raise
+        write_kept(self.folder, self._kept)
+        self._noted_at = time.monotonic()
+        return connection
 
     # Steps
 
@@ -107,7 +132,7 @@ class Ledger:
         self._steps.discard(name)
 
     def unreadable(self, cause: Exception) -> LedgerError:
-        """What to raise when a look-up fails."""
+        """The error to raise when a look-up fails."""
         return LedgerError(
             f"The ledger in {str(self.folder)!r} cannot be read: {cause}. It was left as it is; mend the cause "
             f"({remedy(cause)}), or use another run directory."
@@ -129,12 +154,13 @@ class Ledger:
         while (first := self._queue.get()) is not None:
             group, closing = self._gather(first)
             error = self._commit(group)
+            self._note_progress()
             _resolve([done for _, _, done in group if done is not None], error)
             if closing:
                 return
 
     def _gather(self, first: Any) -> tuple[list[Any], bool]:
-        """What waits to be written, up to a group; whether the end was among it."""
+        """Collect the statements that wait, up to a group; and tell whether the end was among them."""
         group = [first]
         while len(group) < _GROUP:
             try:
@@ -166,6 +192,13 @@ class Ledger:
                     self._writer.execute("ROLLBACK")
         return self._failure
 
+    def _note_progress(self) -> None:
+        """Note now and then how many calls are committed; a kill leaves it behind what there is."""
+        now = time.monotonic()
+        if now - self._noted_at >= _NOTED_EVERY and self._failure is None:
+            self._noted_at = now
+            write_kept(self.folder, replace(self._kept, calls=count_calls(self._writer)))
+
     def flush(self) -> None:
         """Wait until all that was handed in is committed.
 
@@ -186,8 +219,11 @@ class Ledger:
         self._thread.join()
         # Who hands something in after this must not wait for it.
         self._failure = self._failure or LedgerError(f"The ledger in {str(self.folder)!r} is closed.")
+        with suppress(sqlite3.Error):
+            self._kept = replace(self._kept, calls=max(self._kept.calls, count_calls(self._writer)))
         self.reader.close()
         self._writer.close()
+        write_kept(self.folder, closed(self._kept, self.folder / FILE))
         self._lock_file.close()
 
 

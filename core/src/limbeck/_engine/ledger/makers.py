@@ -1,40 +1,28 @@
-"""What made an answer: everything its key is of but the messages. Few answers have one to themselves."""
+"""Makers of answers: everything that an answer's key is of, but the messages. Most makers have many answers."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from ..calls.keys import KEY_SIZE, VERSION, canonical
+from .stored_calls import fetch_all
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
     from ...types import ChatType, GenerationRequest
 
-_INSERT = "INSERT OR IGNORE INTO makers (id, step, identity, parameters, schema, config) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT OR REPLACE INTO makers (id, step, identity, parameters, schema, config) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT id, identity, parameters, schema, config FROM makers"
 
 
 @dataclass(frozen=True, slots=True)
-class Lineage:
-    """What made an answer, told where answers of several makers meet.
-
-    Attributes:
-        model_name: the LLM's name for its model. parameters: of sampling. new: bought in this run.
-    """
-
-    model_name: str
-    parameters: Mapping[str, Any]
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Maker:
-    """Who answered, and how it was asked.
+    """An LLM, and the parameters and schema with which it was asked.
 
     Attributes:
         identity: the LLM's. parameters: of sampling. schema: of the output, or None.
@@ -81,11 +69,13 @@ class Makers:
         self._fixed = (_text(identity), config)
         self._ids: dict[tuple[str, ...], int] = {}
         self._last: tuple[Any, Any, int] | None = None
-        for id, known, parameters, schema, stored in reader.execute(f"{_SELECT} WHERE step = ?", (step,)):
-            self._ids[known, parameters, schema, stored] = id
+        for id, *parts in fetch_all(reader, f"{_SELECT} WHERE step = ?", (step,)):
+            made = tuple(parts)
+            if _is_intact(id, step, made):  # another is written anew
+                self._ids[made] = id
 
     def id_of(self, request: GenerationRequest) -> int:
-        """The id of what makes the answers to `request`; kept while parameters and schema stay the same objects."""
+        """The id of the maker of the answers to `request`; kept while parameters and schema stay the same objects."""
         last = self._last
         if last is not None and last[0] is request.parameters and last[1] is request.output_schema:
             return last[2]
@@ -101,18 +91,34 @@ class Makers:
 
 
 def stored_makers(reader: sqlite3.Connection, step: str) -> dict[int | None, Maker]:
-    """What made the answers of a step, by id."""
-    records = reader.execute(f"{_SELECT} WHERE step = ?", (step,))
-    return {id: Maker(*map(json.loads, parts)) for id, *parts in records}
+    """The makers of a step's answers, by id.
+
+    Raises:
+        sqlite3.DatabaseError: one is damaged.
+    """
+    makers: dict[int | None, Maker] = {}
+    for id, *parts in fetch_all(reader, f"{_SELECT} WHERE step = ?", (step,)):
+        if not _is_intact(id, step, parts):
+            raise sqlite3.DatabaseError(
+                f"what is noted of who answered step {step!r} (maker {id}) is damaged; a run with the same "
+                "configuration and parameters notes it anew"
+            )
+        makers[id] = Maker(*map(json.loads, parts))
+    return makers
+
+
+def _is_intact(id: int, step: str, made: Sequence[str]) -> bool:
+    """Tell whether a maker is as it was written: its id is a digest of it."""
+    return id == _new_id(step, made)
 
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))  # in ASCII: SQLite's text has no lone surrogates
 
 
-def _new_id(step: str, made: tuple[str, ...]) -> int:
+def _new_id(step: str, made: Sequence[str]) -> int:
     """A number of 63 bits that is the same whoever makes it, so that steps need not count together."""
     digest = blake2b(digest_size=8)
     for part in (step, *made):
-        digest.update(part.encode() + b"\0")
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     return int.from_bytes(digest.digest(), "big") >> 1

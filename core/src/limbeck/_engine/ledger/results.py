@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from ...errors import RowError
+from ...errors import LimbeckWarning, RowError
 from ..calls.keys import canonical
 from .file import UNREADABLE
+from .stored_calls import checksum, fetch_all
 
 if TYPE_CHECKING:
     from ...types import Row
     from .ledger import Ledger
 
-_INSERT = "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)"
-_OWN = "SELECT output FROM results WHERE step = ? AND key = ? AND row = ?"
-_ANY = "SELECT output FROM results WHERE step = ? AND key = ? LIMIT 1"
+_INSERT = "INSERT OR REPLACE INTO results (step, key, row, output, at, digest) VALUES (?, ?, ?, ?, ?, ?)"
+_OWN = "SELECT output, digest, row FROM results WHERE step = ? AND key = ? AND row = ?"
+_ANY = "SELECT output, digest, row FROM results WHERE step = ? AND key = ? LIMIT 1"
 
 
 class StepResults:
-    """What a plain step made of its rows, by a key of the step's version, its configuration and the row.
+    """The results of a plain step, by a key of the step's version, its configuration and the row.
 
     A result that JSON would change (a tuple, a date), and that of a row that JSON cannot hold,
     is not kept: it is made again.
@@ -46,11 +49,24 @@ class StepResults:
             return None
         reader = self._ledger.reader
         try:
-            found = reader.execute(_OWN, (self._name, key, id)).fetchone()
-            found = found or reader.execute(_ANY, (self._name, key)).fetchone()
-            return None if found is None else json.loads(found[0])
+            found = fetch_all(reader, _OWN, (self._name, key, id)) or fetch_all(reader, _ANY, (self._name, key))
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
+        return self._intact(key, *found[0]) if found else None
+
+    def _intact(self, key: bytes, output: str, digest: int | None, row: str) -> list[Row] | None:
+        """The rows of a stored result; None where it is damaged, which is told."""
+        if digest is None or digest == checksum(key, self._name, row, output):
+            with suppress(ValueError):
+                rows: list[Row] = json.loads(output)
+                return rows
+        warnings.warn(
+            f"The stored result of row {row} at step {self._name!r} in {str(self._ledger.folder)!r} is damaged. It is "
+            "made again; look after the disk.",
+            LimbeckWarning,
+            stacklevel=2,
+        )
+        return None
 
     def keep(self, id: str, row: Row, made: list[Row]) -> None:
         """Hand a result to the writer; nobody waits for it."""
@@ -63,7 +79,9 @@ class StepResults:
         except (TypeError, ValueError, RecursionError):
             return
         if exact:
-            self._ledger.submit(_INSERT, [(self._name, key, id, text, time.time())])
+            self._ledger.submit(
+                _INSERT, [(self._name, key, id, text, time.time(), checksum(key, self._name, id, text))]
+            )
 
     def _key(self, row: Row) -> bytes | None:
         digest = self._prefix.copy()

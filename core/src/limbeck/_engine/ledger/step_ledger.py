@@ -1,13 +1,16 @@
-"""One step's part of the ledger: what is found of its calls, what it keeps, and what it has cost."""
+"""One step's part of the ledger: its stored answers, the calls that it adds, and their cost."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import time
+import warnings
 from contextlib import closing
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ...errors import LimbeckWarning
 from ...types import Usage
 from ..calls.changes import config_text
 from .batch_records import BatchRecords
@@ -15,12 +18,15 @@ from .file import INDEXES, UNREADABLE
 from .makers import Maker, Makers, stored_makers
 from .stored_calls import (
     ANSWER_COLUMNS,
+    ANSWER_WIDTH,
     INSERT_CALL,
     ROW_ORDER,
     TOKENS,
+    DamagedCallError,
     StoredCall,
     answer_records,
     failure_records,
+    fetch_all,
     request_text,
     stored_answer,
 )
@@ -32,6 +38,13 @@ if TYPE_CHECKING:
     from ...types import FailedCall, GenerationRequest, PaidAnswer, StoredAnswer
     from ..calls.stats import RunStats
     from .ledger import Ledger
+
+
+class _Commit(asyncio.Future[None]):
+    """An answer on its way to the disk, which goes on though whoever waits for it is cancelled."""
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - as in the base class
+        return False
 
 
 class StepLedger:
@@ -58,7 +71,7 @@ class StepLedger:
             ledger.flush()
 
     def find(self, row: str, key: bytes, samples: int) -> list[StoredAnswer | None]:
-        """What is stored for each sample of a row whose request has `key`; what it returns is claimed.
+        """The stored answer to each sample of a row whose request has `key`; what it returns is claimed.
 
         An answer of the row itself comes first, else an unclaimed one with the same key, in row order:
         the row may have moved. Equal prompts in different rows stay different samples.
@@ -71,9 +84,11 @@ class StepLedger:
             return found
         try:
             of_the_key = self._find_own(row, key, found)
-            if of_the_key and None in found:
-                for answer in self._moved(key, found.count(None)):
+            while of_the_key and None in found:
+                taken = list(self._moved(key, found.count(None)))
+                for answer in filter(None, taken):
                     found[found.index(None)] = answer
+                of_the_key = bool(taken)
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
         return found
@@ -84,15 +99,35 @@ class StepLedger:
         Both in one query: it is made for every row, and each lets go of the interpreter.
         """
         parameters = (self._name, row, self._last, self._name, key, self._last)
-        *own, mark = self._ledger.reader.execute(_OWN_AND_MARK, parameters).fetchall()
-        for record in sorted(own, reverse=True):  # by id: the latest first
-            sample = record[1]
-            if record[2] == key and sample < len(found) and found[sample] is None and self._claim(record[0]):
-                found[sample] = stored_answer(record)
+        *own, mark = fetch_all(self._ledger.reader, _OWN_AND_MARK, parameters)
+        for record in sorted(own, key=itemgetter(0), reverse=True):  # the latest first
+            if None not in found:
+                break
+            answer, sample = self._intact(record), record[1]
+            if answer is None:
+                self._claim(record[0])  # no row that has moved comes upon it again
+            elif record[2] == key and sample < len(found) and found[sample] is None and self._claim(record[0]):
+                found[sample] = answer
         return bool(mark[0])
 
-    def _moved(self, key: bytes, wanted: int) -> Iterator[StoredAnswer]:
-        """Up to `wanted` answers with this key that no row has claimed, in row order.
+    def _intact(self, record: tuple[Any, ...]) -> StoredAnswer | None:
+        """The answer in a record of `ANSWER_COLUMNS`; None where it is damaged, which is told."""
+        try:
+            return stored_answer(record)
+        except DamagedCallError as exc:
+            self._tell_damage(exc)
+            return None
+
+    def _tell_damage(self, damage: DamagedCallError) -> None:
+        warnings.warn(
+            f"The stored answer to row {damage.row} of step {self._name!r} in {str(self._ledger.folder)!r} is not "
+            f"used, and the row is asked again: {damage}. Look after the disk.",
+            LimbeckWarning,
+            stacklevel=2,
+        )
+
+    def _moved(self, key: bytes, wanted: int) -> Iterator[StoredAnswer | None]:
+        """At most `wanted` answers with this key that no row has claimed, in row order; None for one that is damaged.
 
         An answer that was passed, here or before, is claimed: each is looked at once, however many
         rows have the same prompt.
@@ -112,7 +147,7 @@ class StepLedger:
             )
         for id in ids:
             answer = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE id = ?"
-            yield stored_answer(self._ledger.reader.execute(answer, (id,)).fetchone())
+            yield self._intact(fetch_all(self._ledger.reader, answer, (id,))[0])
 
     def _after_passed(self, key: bytes) -> Generator[tuple[int, int, int], None, None]:
         """Row number, sample and id of each answer with this key behind those that were passed, in row order."""
@@ -136,7 +171,7 @@ class StepLedger:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
         self._note_begun()
         body, maker = self._asked(answer.request)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done = _Commit(loop=asyncio.get_running_loop())
         records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
         self._ledger.submit(INSERT_CALL, records, done)
         return done
@@ -162,11 +197,13 @@ class StepLedger:
 
     @property
     def resuming(self) -> bool:
-        """Whether the step had calls when the run began."""
+        """True where the step had calls when the run began."""
         return self._resuming
 
     def history(self, row: str, *, step: str | None = None) -> list[StoredCall]:
         """Every call of a row that was there when the run began, the latest first; of another step, where one is named.
+
+        Those that are damaged are left out, which is told.
 
         Raises:
             LedgerError: the file cannot be read.
@@ -176,15 +213,16 @@ class StepLedger:
             " WHERE step = ? AND row = ? AND id <= ? ORDER BY id DESC"
         )
         try:
-            return [
+            calls = [
                 StoredCall(*record)
-                for record in self._ledger.reader.execute(select, (step or self._name, row, self._last))
+                for record in fetch_all(self._ledger.reader, select, (step or self._name, row, self._last))
             ]
         except sqlite3.Error as exc:
             raise self._ledger.unreadable(exc) from exc
+        return [call for call in calls if self._intact(call.answer) is not None]
 
     def answer_of(self, call: StoredCall) -> StoredAnswer:
-        """What a call of the history answered.
+        """The answer of a call of the history.
 
         Raises:
             LedgerError: it is damaged.
@@ -195,7 +233,7 @@ class StepLedger:
             raise self._ledger.unreadable(exc) from exc
 
     def makers(self, *, step: str | None = None) -> dict[int | None, Maker]:
-        """What made the step's answers when they were first asked for, by id; or another step's."""
+        """The makers of the step's answers when they were first asked for, by id; or another step's."""
         name = step or self._name
         if name not in self._stored_makers:
             try:
@@ -249,7 +287,8 @@ class StepLedger:
 _OWN_AND_MARK = f"""
     SELECT {ANSWER_COLUMNS} FROM calls WHERE step = ? AND row = ? AND id <= ? AND error IS NULL
     UNION ALL
-    SELECT EXISTS (SELECT 1 FROM calls WHERE step = ? AND key = ? AND id <= ? AND error IS NULL){", NULL" * 12}
+    SELECT EXISTS (SELECT 1 FROM calls WHERE step = ? AND key = ? AND id <= ? AND error IS NULL)
+        {", NULL" * (ANSWER_WIDTH - 1)}
 """
 # The answers with one key behind a place, a sample and an id, in row order: three stretches of the index, none sorted.
 _BEFORE_ALL = -(2**63)

@@ -1,4 +1,4 @@
-"""A call that brought no answer, as a ledger has it: what was asked, why there is no answer, and what it took."""
+"""Failed calls in a ledger: the request, the error, and the tokens."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StoredFailure:
     output_tokens: int | None = None
 
     def lines(self) -> Iterator[str]:
-        """What is to be read of it."""
+        """The lines that describe it."""
         sent = f"after {self.attempts} attempts" if self.attempts != 1 else "at its one attempt"
         yield f"Its call {self.call} (sample {self.sample}) failed {sent}: {self.error}: {self.message}"
         if self.raw is not None:
@@ -98,7 +98,7 @@ def latest_failure(
 
 
 def _knows_of_retries(reader: sqlite3.Connection) -> bool:
-    """Whether the ledger, which is only read, is not of a version before there were any."""
+    """Tell whether the ledger, which is only read, is of a version that notes retries."""
     return any(name == "retried" for _, name, *_ in reader.execute("PRAGMA table_info(calls)"))
 
 

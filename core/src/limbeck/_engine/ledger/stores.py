@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from ...protocols import LedgerProtocol, StepLedgerProtocol
     from ...types import Durability, FailedCall, PaidAnswer, StoredAnswer, StoredRequests
-    from ..online.backend import Backend
 
 
 def open_store(
@@ -54,20 +53,21 @@ def opened_step(
     store: Store,
     name: str,
     config: Mapping[str, Any],
-    backend: Backend,
+    identity: dict[str, Any],
     asked_with: Mapping[str, Any],
 ) -> StepLedgerProtocol:
     """The part of a step; the built-in ledger is told who answers, and with which configuration.
 
     Args:
-        config: of the step. asked_with: of the step as it asks now, which a re-run changes.
+        config: of the step. identity: of the LLM's answers.
+        asked_with: the configuration of the step as it asks now, which a re-run changes.
 
     Raises:
         LedgerError: the step is running there already, or the store cannot be read.
     """
     step = store.step(name, config)
     if isinstance(step, StepLedger):
-        step.identify(backend.identity, asked_with)
+        step.identify(identity, asked_with)
     return step
 
 
@@ -80,7 +80,7 @@ def close_store(store: Store) -> None:
 
 
 def is_url(where: str | Path) -> bool:
-    """Whether it names a store by a URL, not a directory."""
+    """Tell whether `where` is the URL of a store, not a directory."""
     return isinstance(where, str) and "://" in where
 
 

@@ -1,4 +1,4 @@
-"""What a run directory says about money, yield and lineage, as SQL that anyone may query."""
+"""Tables and views of money, yield and lineage, which anyone may query."""
 
 from __future__ import annotations
 

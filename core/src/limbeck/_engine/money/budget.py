@@ -163,24 +163,20 @@ class Account:
         pricing: of the stream's LLM.
         owner: whose spending it is: the run directory and the step, or anything unique.
         earlier: what the ledger says was spent there.
-        wake: has the stream look again for what can be sent; safe in any thread.
     """
 
-    def __init__(
-        self, budget: Budget, pricing: Pricing, *, owner: Hashable, earlier: Amount, wake: Callable[[], object]
-    ) -> None:
+    def __init__(self, budget: Budget, pricing: Pricing, *, owner: Hashable, earlier: Amount) -> None:
         self._budget = budget
         self._pricing = pricing
         self._owner = owner
-        self._wake = wake
         self._held: set[Unit] = set()
         self._longest = 0
         self._understated = 1.0
         self._shared: dict[int, tuple[Any, int]] = {}
         budget.stands_at(owner, earlier)
 
-    def reserve(self, unit: Unit) -> bool:
-        """Whether `unit` may be sent now; if not, `wake` is called when it may be.
+    def reserve(self, unit: Unit, wake: Callable[[], object]) -> bool:
+        """Whether `unit` may be sent now; if not, `wake` is called, by any thread, when it may be.
 
         Raises:
             BudgetError: it does not fit, and nothing is in flight that could make room.
@@ -191,7 +187,7 @@ class Account:
         cap = budget.without_room(need)
         if cap is not None:
             if not budget.idle:
-                budget.wait(self._wake)
+                budget.wait(wake)
                 return False
             need = self._probe(unit, cap, need)
         budget.reserve(unit, need)
@@ -324,7 +320,6 @@ def open_account(
     step: str,
     ledger: StepLedgerProtocol | None,
     folder: Path | None,
-    wake: Callable[[], object],
 ) -> Account | None:
     """A stream's account, with what its ledger says was spent before."""
     if budget is None or not budget.capped:
@@ -332,7 +327,7 @@ def open_account(
     owner: Hashable = object() if folder is None else (folder, step)
     spent = getattr(ledger, "spent", None)
     earlier = Amount() if spent is None else Amount(*spent(pricing.cost))
-    return Account(budget, pricing, owner=owner, earlier=earlier, wake=wake)
+    return Account(budget, pricing, owner=owner, earlier=earlier)
 
 
 def prompt_size(request: GenerationRequest) -> int:

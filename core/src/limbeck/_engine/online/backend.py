@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import math
 import weakref
+from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...backends import legible, legible_usage
 from ...errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
 from ...protocols import check_batch_api, check_llm
-from ...types import Capabilities, Generation, GenerationResponse, Quota, Usage
+from ...types import Capabilities, Generation, GenerationResponse
 from ..calls.keys import Keyring, identity_of
 from ..limits.allowances import batched, setting, wait_of
+from ..limits.retry import Retry
 from ..threads.pool import Threads
 from ..threads.portal import portal
-from .attempts import Attempts, Turn
 from .window import window_at
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ...types import GenerationRequest
-    from ..batch.window import BatchWindow
+    from ..calls.parties import RequestWindow, Result, Tell
     from ..threads.portal import Portal
-    from .window import Window
 
-Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
+
+# Seconds that an attempt is given to end once it was cancelled. What it brings in that time counts.
+_GRACE = 1.0
+
+
+def told_nobody(_word: str) -> None:
+    """Nobody is there to be told."""
 
 
 class Backend:
@@ -35,7 +43,8 @@ class Backend:
 
     Attributes:
         billed: whether an answer costs what the LLM's answers cost.
-        identity: what identifies its answers. attempts: its calls that are under way.
+        identity: what identifies its answers. online: the window of its endpoint.
+        in_batches: whether it is asked through its provider's batches. batches: what does that, once it is needed.
     """
 
     billed: ClassVar[bool] = True
@@ -58,18 +67,17 @@ class Backend:
         self.keyring = Keyring(self.identity)
         self.rpm: float | None = setting(llm, "rpm", None)
         self.tpm: float | None = setting(llm, "tpm", None)
-        in_batches = batched(llm)
-        if in_batches:
+        self.retry = Retry(self.max_attempts)
+        self.in_batches = batched(llm)
+        if self.in_batches:
             check_batch_api(llm)
         self.online = window_at(self._endpoint(), home)
         self.online.serve(self)  # which it is fit for
-        self.window: Window | BatchWindow = self.online
-        if in_batches:
-            from ..batch.window import BatchWindow
-
-            self.window = BatchWindow(home)
+        self.batches: RequestWindow | None = None
         self._threads: Threads | None = None
-        self.attempts = Attempts(home.loop, self.timeout)
+        self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
+        self._late: dict[asyncio.Task[Any], asyncio.TimerHandle] = {}  # cancelled; the timer abandons it
+        self._watch: asyncio.TimerHandle | None = None
         self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
 
     def _endpoint(self) -> str:
@@ -83,50 +91,95 @@ class Backend:
         """Which server and model this is, in a form that holds in another process too."""
         return json.dumps([self.identity.get(name) for name in ("provider", "base_url", "model_name")])
 
-    async def ask(self, requests: list[GenerationRequest], *, turn: Turn | None = None) -> list[Result]:
-        """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled.
-
-        Args:
-            turn: waited for before they are sent.
-        """
+    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:
+        """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
         if self._batches:
-            return await self._ask_batch(requests, turn)
-        result, error = await self.attempts.ending(self._answer, requests[0], turn=turn)
-        return [self.judged(result) if error is None else self.typed(error)]
+            return await self._ask_batch(requests, tell)
+        task = asyncio.current_task()
+        try:
+            return [_checked(await self._within_timeout(self._agenerate or self._generate, requests[0]), tell)]
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
+            _reraise_cancellation(exc, task)
+            return [self.typed(exc, tell)]
 
-    def _answer(self, request: GenerationRequest) -> Awaitable[Any]:
-        if self._agenerate is not None:
-            return self._agenerate(request)
-        return self._in_thread(self.llm.generate, request)
+    async def _within_timeout(self, call: Callable[[Any], Awaitable[Any]], argument: Any) -> Any:
+        """What a call gives, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time.
 
-    async def _ask_batch(self, requests: list[GenerationRequest], turn: Turn | None) -> list[Result]:
-        together = partial(_together, self.llm)
-        returned, failure = await self.attempts.ending(self._in_thread, together, requests, turn=turn)
-        if failure is not None:
-            error = self.typed(failure)
+        The call may not end though it is cancelled: then its worker is abandoned.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine on a loop has one
+        self._running[task] = self.home.loop.time() + self.timeout
+        if self._watch is None:
+            self._watch_at(self.home.loop.time() + self.timeout)
+        try:
+            try:
+                return await call(argument)
+            finally:  # however it ends: a word of ours that is left would be taken for somebody else's next time
+                late = self._running.pop(task, None) is None
+                others = task.uncancel() if late else task.cancelling()
+                if late:
+                    self._late.pop(task).cancel()
+        except asyncio.CancelledError:
+            if not late or others > 0:
+                raise
+            raise TimeoutError from None
+
+    def _watch_at(self, when: float) -> None:
+        """Look at `when` for what is out of time. The timer does not keep the backend alive."""
+        self._watch = self.home.loop.call_at(when, _expire_if_alive, weakref.ref(self))
+
+    def expire(self) -> None:
+        """Cancel what is out of time, and look again when the next one would be."""
+        now = self.home.loop.time()
+        while self._running:
+            task, when = next(iter(self._running.items()))
+            if when > now:
+                self._watch_at(when)
+                return
+            del self._running[task]
+            self._late[task] = self.home.loop.call_later(_GRACE, self.online.abandon, task)
+            task.cancel()
+        self._watch = None
+
+    async def _ask_batch(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
+        task = asyncio.current_task()
+        try:
+            results = await self._within_timeout(self._generate_batch, requests)
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
+            _reraise_cancellation(exc, task)
+            error = self.typed(exc, tell)
             others = len(requests) - 1
             return [error, *[_without_usage(error)] * others] if others else [error]
-        return [self.typed(result) if isinstance(result, Exception) else self.judged(result) for result in returned]
+        return [
+            self.typed(result, tell) if isinstance(result, Exception) else self.judged(result, tell)
+            for result in results
+        ]
 
-    def judged(self, result: Any) -> Result:
+    def judged(self, result: Any, tell: Tell = told_nobody) -> Result:
         """What a backend returned, once it is known to be a response."""
         try:
-            return _checked(result)
+            return _checked(result, tell)
         except BackendError as exc:
             return exc
 
-    def typed(self, error: BaseException) -> GenerationError | LedgerError:
+    def typed(self, error: BaseException, tell: Tell = told_nobody) -> GenerationError | LedgerError:
         """What a backend raised, as one of the types that the engine tells apart."""
         if isinstance(error, LedgerError):
             return error
         if isinstance(error, GenerationError) and has_message(error):
-            usage: Any = error.usage
-            return _readable(error) if usage is None or _are_tokens(usage) else _uncounted(error, usage)
+            return _readable(error, tell)
         if isinstance(error, TimeoutError):
             return TransientError(f"No answer within {self.timeout:g} seconds.")
         typed = BackendError(described(error))
         typed.__cause__ = error
         return typed
+
+    def _generate(self, request: GenerationRequest) -> Awaitable[Any]:
+        return self._in_thread(self.llm.generate, request)
+
+    def _generate_batch(self, requests: list[GenerationRequest]) -> Awaitable[Any]:
+        return self._in_thread(partial(_together, self.llm), requests)
 
     def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
         if self._threads is None:
@@ -141,13 +194,37 @@ def _together(llm: Any, requests: list[GenerationRequest]) -> list[Any]:
     return results
 
 
-def _readable(error: GenerationError) -> GenerationError:
+def _expire_if_alive(reference: weakref.ref[Backend]) -> None:
+    backend = reference()
+    if backend is not None:
+        backend.expire()
+
+
+def _reraise_cancellation(error: BaseException, task: asyncio.Task[Any] | None) -> None:
+    """Let through what the engine itself asked of `task`; a backend's own exit or cancellation is its failure."""
+    if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+        raise error
+    if isinstance(error, GeneratorExit) and _running_task() is not task:  # it is closed from outside, with its loop
+        raise error
+
+
+def _running_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return None
+
+
+def _readable(error: GenerationError, tell: Tell) -> GenerationError:
     """The error without what the engine cannot read of it: it may be of a class of the backend's."""
     if getattr(error, "retry_after", None) is not None:
         error.retry_after = wait_of(error.retry_after)  # type: ignore[attr-defined]  # it has it
     for name in ("raw", "model"):
         if not isinstance(getattr(error, name), str | None):
             setattr(error, name, None)
+    error.usage, odd = legible_usage(error.usage)
+    if odd:
+        tell(odd)
     return error
 
 
@@ -163,56 +240,27 @@ def _without_usage(error: GenerationError | LedgerError) -> GenerationError | Le
     return free
 
 
-def _uncounted(error: GenerationError, usage: object) -> BackendError:
-    """In place of an error whose tokens cannot be counted."""
-    what = usage if isinstance(usage, Usage) else type(usage).__name__
-    return BackendError(f"The backend's {type(error).__name__} has {what} as its `usage`: {error}")
-
-
-_TEXT = (str, type(None))
-_RESPONSE_PARTS: tuple[tuple[str, Any], ...] = (
-    ("generations", (list, tuple)),
-    ("usage", (Usage, type(None))),
-    ("quota", (Quota, type(None))),
-    ("model", _TEXT),
-)
-_GENERATION_PARTS: tuple[tuple[str, Any], ...] = (("text", _TEXT), ("finish_reason", _TEXT), ("reasoning", _TEXT))
 _MOST = 2**63  # what the ledger can hold
 
 
-def _checked(response: Any) -> GenerationResponse:
-    """The response, once all its parts are what they should be: a backend may be anybody's."""
+def _checked(response: Any, tell: Tell) -> GenerationResponse:
+    """The response with all that can be read of it: a backend may be anybody's, and its texts are paid for."""
     if not isinstance(response, GenerationResponse):
         raise BackendError(f"The backend returned {type(response).__name__}, not a GenerationResponse.")
-    fault = _fault_of(response, _RESPONSE_PARTS, "response")
-    if fault is not None:
-        raise BackendError(fault)
-    if response.usage is not None and not _are_tokens(response.usage):
-        raise BackendError(f"The backend's `usage` holds what are no numbers of tokens: {response.usage}.")
-    generations: Any = response.generations
-    for generation in generations:
-        if not isinstance(generation, Generation):
-            fault = f"The backend's `generations` hold {type(generation).__name__}, not Generation."
-        else:
-            fault = _fault_of(generation, _GENERATION_PARTS, "generation")
-        if fault is not None:
-            raise BackendError(fault, usage=response.usage)
-    return response
-
-
-def _fault_of(whole: Any, parts: tuple[tuple[str, Any], ...], what: str) -> str | None:
-    for name, kinds in parts:
-        part = getattr(whole, name)
-        if not isinstance(part, kinds):
-            return f"The backend's {what} has {type(part).__name__} as its `{name}`."
-    return None
-
-
-def _are_tokens(usage: Any) -> bool:
-    if not isinstance(usage, Usage):
-        return False
-    counts: tuple[Any, ...] = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
-    return all(isinstance(count, int) and 0 <= count < _MOST for count in counts)
+    given: Any = response.generations
+    if not isinstance(given, list | tuple):
+        raise BackendError(f"The backend's response has {type(given).__name__} as its `generations`.")
+    whole, left_out = legible(response)
+    for word in left_out:
+        tell(word)
+    for before, generation in zip(given, whole.generations, strict=True):
+        if not isinstance(before, Generation):
+            fault = f"The backend's `generations` hold {type(before).__name__}, not Generation."
+            raise BackendError(fault, usage=whole.usage)
+        if generation.text is None and before.text is not None:
+            fault = f"The backend's generation has {type(before.text).__name__} as its `text`."
+            raise BackendError(fault, usage=whole.usage)
+    return whole
 
 
 _backends: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()

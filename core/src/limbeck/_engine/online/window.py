@@ -5,54 +5,87 @@ sends one request after another and ends when there is none to send, or no room.
 that must wait before its next attempt leaves its worker and waits in a heap, so no permit is
 held across a pause. A worker takes the next request only when the answer of the last one is
 committed, where there is a ledger.
+
+A backend's coroutine runs in its worker's task, so it may cancel that task, now or by a timer
+later, or swallow a cancellation. A worker that was cancelled by nobody of ours ends, and another
+goes on with what it had in hand: nothing of it reaches the next request. A worker that does not
+come back is abandoned.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import random
 import threading
+import time
 import weakref
 from dataclasses import replace
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ...errors import AuthenticationError, GenerationError, LedgerError, RateLimitError, TransientError
-from ...types import GenerationResponse, PaidAnswer
+from ...errors import GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
+from ...types import GenerationResponse
+from ..calls.log import log
 from ..ledger.batch_records import refusal_of_online
 from ..limits.allowances import quota_of
 from ..limits.controller import Controller
 from ..limits.cycle import Cycle
-from ..limits.retry import backoff
+from ..limits.outage import Outage
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from contextvars import Context
+
     from ...types import GenerationRequest
     from ..calls.jobs import Unit
-    from ..stream.stream import Stream
+    from ..calls.parties import Requester, Result
     from ..threads.portal import Portal
-    from .backend import Backend, Result
+    from .backend import Backend
+
+_PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the request itself is given up
+
+
+class _Hand:
+    """What a worker has in hand, and another may go on with: requests sent together, and what came of them so far.
+
+    Attributes:
+        units: the requests; none where the worker was abandoned. fresh: whether they are the worker's first.
+        results: what came of them, after `latency` seconds; None until then. commit: done once the answers are on disk.
+    """
+
+    __slots__ = ("commit", "fresh", "latency", "results", "units")
+
+    def __init__(self, units: list[Unit]) -> None:
+        self.fresh = True
+        self.take(units)
+
+    def take(self, units: list[Unit]) -> None:
+        """Take other requests, or none."""
+        self.units = units
+        self.results: list[Result] | None = None
+        self.latency = 0.0
+        self.commit: asyncio.Future[Any] | None = None
 
 
 class Window:
     """Sends the requests of its streams to one endpoint, in turn.
 
     Args:
-        home: where it runs. rng: the source of jitter.
+        home: where it runs.
     """
 
-    def __init__(self, home: Portal, *, rng: random.Random | None = None) -> None:
+    def __init__(self, home: Portal) -> None:
         self.home = home
         self.controller = Controller(ceiling=1)
+        self._outage = Outage()
         self._backends: weakref.WeakSet[Backend] = weakref.WeakSet()
         self._serving = threading.Lock()  # backends are made in any thread
         self._loop = home.loop
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._streams: list[Stream] = []
+        self._streams: list[Requester] = []
         self._turn = 0
-        self._workers = 0
+        self._workers: dict[asyncio.Task[None], _Hand] = {}  # the loop itself holds tasks weakly
         self._cycle = Cycle(home.loop)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -78,47 +111,60 @@ class Window:
             tpm=min((backend.tpm for backend in backends if backend.tpm is not None), default=None),
         )
 
-    def attach(self, stream: Stream) -> None:
+    def attach(self, stream: Requester) -> None:
         """Take the requests of `stream` too, in turn with those of the others."""
         if (refusal := refusal_of_online(stream)) is not None:
             stream.stop(refusal)
             return
         self._streams.append(stream)
         self._configure()  # a backend may have gone
-        if stream.observers.run_started is not None:
-            stream.observers.run_started(run=stream.info)
+        stream.attached(self.wake)
+        if self._outage.away:
+            self._tell_away(self._loop.time())
         self.wake()
 
     def take(self, unit: Unit) -> None:
         """Send `unit` too, which a provider batch left unanswered."""
-        self._retry(unit, 0.0)
+        self._send_later(unit, 0.0)
 
     def wake(self) -> None:
         """Something may be there to send: a row came, or there is room again."""
-        while self._workers < self.controller.limit and self._cycle.has_room:
+        while self._has_room and self._cycle.takes_beginners:
             units = self._next()
             if not units:
                 return
-            self._workers += 1
-            task = self._loop.create_task(self._work(units))
-            self._tasks.add(task)  # the loop itself holds tasks weakly
-            task.add_done_callback(self._tasks.discard)
+            self._cycle.begun()
+            self._begin(_Hand(units))
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more worker may begin; a probe may, whoever still waits for a server that is away."""
+        return self._outage.away or len(self._workers) < self.controller.limit
+
+    def _begin(self, hand: _Hand) -> None:
+        """A worker, in the context of whoever's requests it sends."""
+        context = hand.units[0].stream.context
+        task = self._loop.create_task(self._work(hand, context), context=context.copy())
+        self._workers[task] = hand
 
     def _next(self) -> list[Unit]:
         """The next units to send together: one, or up to a batch for a backend that takes batches."""
         if self.home.closing:
             return []
         now = self._loop.time()
-        ready = self.controller.ready_at(now)
+        ready = max(self.controller.ready_at(now), self._outage.ready_at())
         if ready > now:
-            self._wake_at(ready)
+            if ready < inf:
+                self._wake_at(ready)
             return []
         unit = self._next_unit(now)
         if unit is None:
             return []
         units = [unit]
+        if self._outage.away:
+            self._outage.probe = unit
         self.controller.sent(now)
-        self._cycle.chosen(self.wake)
+        self._cycle.sent(now, self.wake)
         size = unit.stream.backend.batch_size
         while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
             units.append(unit)
@@ -129,7 +175,7 @@ class Window:
     def _next_unit(self, now: float) -> Unit | None:
         if self._later:
             unit = self._due(now)
-            if unit is not None and unit.stream.affords(unit):
+            if unit is not None and unit.stream.reserve(unit):
                 return unit
         for _ in range(len(self._streams)):
             self._turn = (self._turn + 1) % len(self._streams)
@@ -149,8 +195,7 @@ class Window:
                 heapq.heappop(self._later)
             elif due <= now:
                 heapq.heappop(self._later)
-                unit.stream.stats.waiting -= 1
-                unit.stream.stats.limited -= unit.limited
+                unit.stream.waits(unit, for_it=False)
                 return unit
             else:
                 self._wake_at(due)
@@ -166,72 +211,113 @@ class Window:
 
     # Sending
 
-    async def _work(self, units: list[Unit]) -> None:
-        try:
-            while units:
-                if not units[0].stream.ended:  # it may have been stopped since they were taken
-                    await self._send(units)
-                await self._cycle.wait_for_room()
-                units = self._next() if self._workers <= self.controller.limit else []
-        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001 - a defect, which the takers must hear of instead of waiting
-            for unit in units:
-                unit.stream.stop(exc)
-        finally:
-            self._workers -= 1
-            if self._workers < self.controller.limit:
-                self.wake()
-
-    async def _send(self, units: list[Unit]) -> None:
+    async def _work(self, hand: _Hand, context: Context) -> None:
         task = asyncio.current_task()
         assert task is not None  # a coroutine on a loop has one
-        now = self._loop.time()
-        for unit in units:
-            self._started(unit, task, now)
         try:
-            results = await units[0].stream.backend.ask(
-                [for_samples(unit) for unit in units], turn=self._cycle.wait_to_send
-            )
-            latency = self._loop.time() - now
-            if units[0].stream.ledger is not None:
-                results = await self._kept(units, results, latency)
+            await self._send_in_turn(hand, task, context)
         except asyncio.CancelledError:
-            if not all(unit.stream.ended for unit in units):
+            if self.home.closing:
+                raise
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001 - a defect, which the takers must hear of instead of waiting
+            _stop(hand.units, exc)
+            hand.units = []
+        finally:
+            abandoned = self._workers.pop(task, None) is None
+        if abandoned:
+            return
+        if hand.units:  # another caller's, or this worker was cancelled by the backend: another takes its place
+            hand.fresh = True
+            self._begin(hand)
+        elif self._has_room:
+            self.wake()
+
+    async def _send_in_turn(self, hand: _Hand, task: asyncio.Task[None], context: Context) -> None:
+        while hand.units and hand.units[0].stream.context is context and not task.cancelling():
+            if not hand.units[0].stream.ended:
+                await self._send(hand, task)
+            elif hand.results is not None:  # of another worker
+                _withdraw(hand.units)
+            if not hand.units:
+                return
+            self._outage.lost(hand.units[0])  # if nothing was heard of it
+            hand.take([])
+            hand.fresh = False
+            await self._cycle.wait()
+            if self._outage.away or len(self._workers) <= self.controller.limit:
+                hand.take(self._next())
+
+    async def _send(self, hand: _Hand, task: asyncio.Task[None]) -> None:
+        """Send what is in hand, unless that was done, and take in what came of it.
+
+        Raises:
+            CancelledError: by nobody of ours, or with the loop; `hand` holds how far it came.
+        """
+        units = hand.units
+        stream = units[0].stream
+        stream.running.add(task)
+        try:
+            if hand.results is None:
+                await self._ask(hand, stream)
+                if task.cancelling():
+                    raise asyncio.CancelledError
+            if stream.ledger is not None and hand.units:
+                await _commit(hand, stream)
+        except asyncio.CancelledError as exc:
+            self._interrupted(hand, stream, exc)
+            if not stream.ended:
                 raise
             task.uncancel()  # the stream was stopped, not the worker
             return
         finally:
-            for unit in units:
-                unit.stream.stats.in_flight -= 1
-                unit.stream.running.discard(task)
-        for unit, result in zip(units, results, strict=True):
-            self._ended(unit, result, latency)
+            stream.running.discard(task)
+        for unit, result in zip(hand.units, hand.results or (), strict=False):
+            self._ended(unit, result, hand.latency)
 
-    def _started(self, unit: Unit, task: asyncio.Task[Any], now: float) -> None:
-        unit.attempts += 1
-        if unit.deadline is None:
-            unit.deadline = now + unit.stream.backend.deadline
-        stream = unit.stream
-        stream.running.add(task)
-        stream.stats.requests += 1
-        stream.stats.in_flight += 1
-        if stream.observers.request_started is not None:
-            stream.observers.request_started(run=stream.info, request=unit.request)
+    async def _ask(self, hand: _Hand, stream: Requester) -> None:
+        units, now = hand.units, self._loop.time()
+        for unit in units:
+            if unit.deadline is None:
+                unit.deadline = now + stream.backend.deadline
+            stream.started(unit)
+        hand.results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
+        hand.latency = self._loop.time() - now
 
-    async def _kept(self, units: list[Unit], results: list[Result], latency: float) -> list[Result]:
-        """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
+    def _interrupted(self, hand: _Hand, stream: Requester, error: asyncio.CancelledError) -> None:
+        """The stream or the loop has ended, or the backend has cancelled the task: in this request, or before."""
+        if stream.ended or self.home.closing:
+            _withdraw(hand.units)
+        elif hand.results is None and hand.fresh:  # nobody but these requests could
+            hand.results = [stream.backend.typed(error) for _ in hand.units]
+        elif hand.results is None:
+            _withdraw(hand.units)  # they are sent again
+        elif hand.commit is not None and hand.commit.cancelled():
+            hand.commit = None  # a store of somebody else's: they are handed to it again
+
+    def abandon(self, task: asyncio.Task[None]) -> None:
+        """Go on without a worker whose attempt is out of time, and has not ended though it was cancelled.
+
+        Its requests have failed; what it may still bring is dropped.
+        """
+        hand = self._workers.pop(task, None)
+        if hand is None:
+            return
+        units, hand.units = hand.units, []
         try:
-            commits = [
-                unit.stream.ledger.keep(_paid(unit, result, latency))
-                for unit, result in zip(units, results, strict=True)
-                if unit.stream.ledger is not None and isinstance(result, GenerationResponse)
-            ]
-            if len(commits) == 1:
-                await commits[0]
+            self._give_up(units, task)
+        except Exception as exc:  # noqa: BLE001 - a defect, as above
+            _stop(units, exc)
+        self.wake()
+
+    def _give_up(self, units: list[Unit], task: asyncio.Task[None]) -> None:
+        stream = units[0].stream
+        stream.running.discard(task)
+        for unit in units:
+            if stream.ended:
+                stream.withdrawn(unit)
             else:
-                await asyncio.gather(*commits)
-        except LedgerError as exc:
-            return [exc] * len(units)
-        return results
+                self._ended(unit, stream.backend.typed(TimeoutError()), 0.0)
+        self._outage.lost(units[0])
 
     # Taking in the result
 
@@ -239,99 +325,133 @@ class Window:
         if isinstance(result, GenerationResponse):
             self._answered(unit, result, latency)
         elif isinstance(result, LedgerError):
+            unit.stream.withdrawn(unit)
             unit.stream.stop(result)
         else:
             self._failed(unit, result)
 
     def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
         stream, usage = unit.stream, response.usage
+        self._heard(unit)
         self.controller.answered(
             self._loop.time(),
             latency=latency,
             sent_at=unit.sent_at,
-            in_flight=self._workers,
+            in_flight=len(self._workers),
             tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
             quota=quota_of(response.quota, longest=stream.backend.deadline),
         )
-        if stream.observers.request_finished is not None:
-            stream.observers.request_finished(run=stream.info, request=unit.request, response=response, latency=latency)
         again = stream.answered(unit, response, latency)
         if again is not None:
-            self._retry(again, 0.0)
-        if self._workers < self.controller.limit:
+            self._send_later(again, 0.0)
+        if len(self._workers) < self.controller.limit:
             self.wake()
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
-        stream = unit.stream
-        stream.unanswered(unit, error)
-        delay = self._delay(unit, error)
-        if stream.observers.request_failed is not None:
-            stream.observers.request_failed(
-                run=stream.info,
-                request=unit.request,
-                error=error,
-                attempt=unit.attempts,
-                will_retry=delay is not None,
-            )
-        if isinstance(error, AuthenticationError):
-            stream.stop(error)
-        elif delay is None:
-            stream.failed(unit, error)
-        else:
-            stream.retried(unit, error)
-            self._retry(unit, delay)
-
-    def _delay(self, unit: Unit, error: GenerationError) -> float | None:
-        """Seconds to wait before another attempt, or None when there is to be none."""
         now = self._loop.time()
-        unit.limited = isinstance(error, RateLimitError)
+        delay = unit.stream.failed(unit, error, now, spared=self._is_away(unit, error, now))
         if isinstance(error, RateLimitError):
-            unit.attempts -= 1
-            unit.refusals += 1
-            unit.stream.stats.rate_limited += 1
-            # "At once" is what a clock that runs behind ours says too; who believed it would never stop asking.
-            wait = error.retry_after or backoff(unit.refusals, self._rng)
-            longest = unit.stream.backend.deadline  # nobody is left alone for longer
-            quota = quota_of(error.quota, longest=longest)
-            self.controller.refused(now, sent_at=unit.sent_at, wait=min(wait, longest), quota=quota)
-            delay = wait  # the gate spaces those that wait out
+            self._heed(error, unit, delay)
         elif isinstance(error, TransientError):
             self.controller.faulted()
-            if unit.attempts >= unit.stream.backend.max_attempts:
-                return None
-            unit.stream.stats.retries += 1
-            delay = backoff(unit.attempts, self._rng, retry_after=error.retry_after)
-        else:
-            return None
-        assert unit.deadline is not None  # set when it was first sent
-        return delay if now + delay < unit.deadline else None
+        if delay is not None:
+            log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
+            self._send_later(unit, delay)
 
-    def _retry(self, unit: Unit, delay: float) -> None:
+    def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
+        """Whether `error` says nothing of the request, since nobody is there to take it."""
+        if not isinstance(error, UnavailableError):
+            self._heard(unit)
+            return False
+        stream, outage, was_away = unit.stream, self._outage, self._outage.away
+        spared = outage.found_nobody(
+            unit,
+            now,
+            in_flight=len(self._workers),
+            patience=stream.backend.deadline,
+            answered_before=stream.info.stats.reused > 0,
+            retry_after=error.retry_after,
+        )
+        if outage.away:
+            self._tell_away(now)
+            if not was_away:
+                name = stream.info.model_name
+                log.warning("%s does not answer, and is asked again now and then: %s", name, error)
+        elif was_away:
+            self._tell_back("%s has not answered for as long as a row's requests may take.")
+        return spared
+
+    def _heard(self, unit: Unit) -> None:
+        if self._outage.heard(unit.sent_at):
+            self._tell_back("%s answers again.")
+
+    def _tell_away(self, now: float) -> None:
+        since = self._outage.since
+        assert since is not None  # it is away
+        clock = time.time() - now  # the loop's clock has another beginning
+        for stream in self._streams:
+            stream.away(since + clock, self._outage.next_try + clock)
+
+    def _tell_back(self, message: str) -> None:
+        for stream in self._streams:
+            stream.away(None, None)
+        for name in dict.fromkeys(stream.info.model_name for stream in self._streams):
+            log.warning(message, name)
+
+    def _heed(self, refusal: RateLimitError, unit: Unit, delay: float | None) -> None:
+        """Leave the server alone for as long as it asks, but nobody for longer than a row's requests may take."""
+        longest = unit.stream.backend.deadline
+        wait = min(refusal.retry_after or delay or _PAUSE_SECONDS, longest)
+        quota = quota_of(refusal.quota, longest=longest)
+        self.controller.refused(self._loop.time(), sent_at=unit.sent_at, wait=wait, quota=quota)
+        log.info(
+            "%s refused a request for rate; its pace is %s a second", unit.stream.info.model_name, self.controller.pace
+        )
+
+    def _send_later(self, unit: Unit, delay: float) -> None:
         if not unit.stream.ended:
             when = self._loop.time() + delay
-            unit.stream.stats.waiting += 1
-            unit.stream.stats.limited += unit.limited
+            unit.stream.waits(unit, for_it=True)
             heapq.heappush(self._later, (when, next(self._sequence), unit))
             self._wake_at(when)
+
+
+async def _commit(hand: _Hand, stream: Requester) -> None:
+    """Wait until the answers among the results are on disk; a stream whose ledger fails gets that instead."""
+    assert hand.results is not None  # it was asked
+    try:
+        if hand.commit is None:
+            commits = [
+                stream.keep(unit, result, hand.latency)
+                for unit, result in zip(hand.units, hand.results, strict=True)
+                if isinstance(result, GenerationResponse)
+            ]
+            hand.commit = _together([commit for commit in commits if commit is not None])
+        await hand.commit
+    except LedgerError as exc:
+        hand.results = [exc] * len(hand.units)
+
+
+def _together(commits: list[Awaitable[None]]) -> asyncio.Future[Any]:
+    if len(commits) == 1:
+        return asyncio.ensure_future(commits[0])
+    return asyncio.gather(*commits)
+
+
+def _withdraw(units: list[Unit]) -> None:
+    for unit in units:
+        unit.stream.withdrawn(unit)
+
+
+def _stop(units: list[Unit], error: BaseException) -> None:
+    for unit in units:
+        unit.stream.stop(error)
 
 
 def for_samples(unit: Unit) -> GenerationRequest:
     """The request of `unit`, for as many generations as it has samples."""
     wanted = len(unit.samples)
     return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
-
-
-def _paid(unit: Unit, response: GenerationResponse, latency: float) -> PaidAnswer:
-    return PaidAnswer(
-        row=unit.job.id,
-        samples=unit.samples,
-        key=unit.job.key,
-        request=unit.request,
-        response=response,
-        latency=latency,
-        attempts=unit.attempts,
-        cost=unit.stream.cost_of(unit, response),
-    )
 
 
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()

@@ -8,6 +8,7 @@ every row of a run with a ledger, so a column of plain values costs a look at it
 from __future__ import annotations
 
 import enum
+import json
 import os
 import uuid
 from collections.abc import Mapping
@@ -53,6 +54,15 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     raise TypeError(f"JSON has no form for a value of the type `{type(value).__qualname__}`")
+
+
+def finite(value: Any, form: Callable[[Any], Any] = plain) -> Any:
+    """`value` as JSON gives it back, with null for NaN and the infinities, which JSON has no words for.
+
+    Args:
+        form: what stands in JSON for a value that it does not have.
+    """
+    return json.loads(json.dumps(value, default=form), parse_constant=lambda _: None)
 
 
 def check_first_rows(rows: Iterable[Any], columns: Collection[str], *, first: int = 0) -> None:

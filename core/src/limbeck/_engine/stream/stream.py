@@ -1,131 +1,103 @@
 """One task's rows on their way through a window: admitted in order, answered in any, released in order.
 
-A stream belongs to the portal's loop; only its source and sink cross to other threads.
+A stream belongs to the portal's loop; only its source and receiver cross to other threads.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
+import warnings
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...errors import (
+    AuthenticationError,
     BudgetError,
     GenerationError,
     IncompleteResponseError,
     LedgerError,
+    LimbeckWarning,
     RateLimitError,
     RowError,
 )
-from ...types import FailedCall
+from ...types import PaidAnswer
 from ..answers.known_answers import KnownAnswers
-from ..calls.jobs import Identified, Job, Outcome, Unit
-from ..calls.observers import RunInfo
+from ..calls.context import inside
+from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
+from ..calls.log import log
+from ..calls.observers import Observers, RunInfo
 from ..calls.policy import Breaker
 from ..calls.stats import RunStats
-from ..ledger.makers import Lineage
 from ..rows.plain import check_row
-from ..threads.handoff import EMPTY, END
+from ..threads.handoff import EMPTY, END, call_on
+from .accounting import Accounting
 from .release import Release
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, GenerationResponse, Row
-    from ..calls.observers import Observers, PipelineInfo
+    from ...types import GenerationRequest, GenerationResponse
+    from ..calls.parties import Claimed
     from ..calls.policy import Policy
-    from ..ledger.batch_records import Entry
-    from ..online.backend import Backend
-    from .terms import Terms
+    from .parts import Asking, Receiver, Source, Terms
 
 _MOST_FRUITLESS = 3  # answers to one call that hold no generation
-
-
-class Work(Protocol):
-    """What a stream needs of a task."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def num_generations(self) -> int: ...
-    @property
-    def reads(self) -> Collection[str]:
-        """The columns of its rows that it declares to read."""
-        ...
-
-    def prepare(self, row: Row) -> GenerationRequest:
-        """The request for one sample of `row`; raises `RowError`."""
-        ...
-
-    def finish(self, job: Job) -> list[Row]:
-        """The rows that come of a row. May turn an outcome into a failure; raises `LimbeckError` to stop the run."""
-        ...
-
-
-class Source(Protocol):
-    """Where rows come from: `take` gives a row, `EMPTY` or `END`, and never waits."""
-
-    def take(self) -> Any: ...
 
 
 class Stream:
     """Admits rows, hands out their requests, and releases what came of them.
 
     Args:
-        work: the task. source: its rows. backend: who answers.
-        emit: takes a row's id and the rows that came of it.
-        finished: called once at the end, with what stopped the run or None.
-        ledger: where answers are kept and looked for.
-        failed: takes the rows that failed, with their errors.
-        pipeline: the one that it is a part of.
-        terms: what it may spend, and on what.
+        asking: the task. source: its rows. receiver: where what comes of them goes.
+        policy: failures and order. terms: what it may take and spend.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        source: Source,
-        backend: Backend,
-        *,
-        emit: Callable[[str, list[Row]], object],
-        finished: Callable[[BaseException | None], object],
-        observers: Observers,
-        policy: Policy,
-        ledger: StepLedgerProtocol | None = None,
-        failed: Callable[[Job], object] | None = None,
-        pipeline: PipelineInfo | None = None,
-        terms: Terms | None = None,
-    ) -> None:
+    def __init__(self, asking: Asking, source: Source, receiver: Receiver, policy: Policy, terms: Terms) -> None:
+        work, backend = asking.work, asking.backend
+        observers = asking.observers or Observers(asking.registry.hooks, asking.context)
         self.stats = RunStats()
         self.backend = backend
-        self.observers = observers
-        self.ledger = ledger
-        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", self.stats, pipeline)
+        self.ledger = terms.ledger
+        self.context = asking.context
+        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", self.stats, asking.pipeline)
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work
+        self._prepare = inside(asking.context, self._prepared)
+        self._finish = inside(asking.context, work.finish)
+        # Of a work that reads its answers: the samples of a row whose answer, taken from the ledger, cannot be read.
+        self._unreadable: Callable[[Job], list[int]] | None = getattr(work, "unreadable", None)
         self._source = source
-        self._finished = finished
+        self._receiver = receiver
+        self._observers = observers
         self._policy = policy
-        self._on_failed = failed
-        self._pricing = None if terms is None else terms.pricing
-        self._account = None if terms is None else terms.account
-        self._rerun = None if terms is None else terms.rerun
+        self._rerun = terms.rerun
         self._known = KnownAnswers(
-            backend.keyring, self.stats, ledger=ledger, cache=None if terms is None else terms.cache, rerun=self._rerun
+            backend.keyring, self.stats, ledger=terms.ledger, cache=terms.cache, rerun=terms.rerun
         )
+        self._accounting = Accounting(terms, self.stats, wake=self._wake_window)
+        self._wake: Callable[[], object] = lambda: None
         self._started = time.time()
         self._n = work.num_generations
         self._share = self._n if backend.native_n else 1
         self._units: deque[Unit] = deque()
+        self._told: set[str] = set()
         self._exhausted = False
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
-        self._release = Release(policy, emit=emit, info=self.info, stats=self.stats, observers=observers)
+        self._release = Release(policy, emit=receiver.emit, info=self.info, stats=self.stats, observers=observers)
+
+    def attached(self, wake: Callable[[], object]) -> None:
+        """A window has taken it in, and is told by `wake` when there may be something to send."""
+        self._wake = wake
+        if self._observers.run_started is not None:
+            self._observers.run_started(run=self.info)
+
+    def _wake_window(self) -> None:
+        call_on(self.backend.home.loop, self._wake)
 
     # Handing out requests
 
@@ -139,14 +111,12 @@ class Stream:
                 return None
             self._admit(row)
         unit = self._units.popleft()
-        return unit if self.affords(unit) else None
+        return unit if self.reserve(unit) else None
 
-    def affords(self, unit: Unit) -> bool:
+    def reserve(self, unit: Unit) -> bool:
         """Whether `unit` may be sent now; else it is handed out when there is room, or the run has stopped."""
-        if self._account is None:
-            return True
         try:
-            if self._account.reserve(unit):
+            if self._accounting.reserve(unit):
                 return True
             self._units.appendleft(unit)
         except BudgetError as exc:
@@ -188,8 +158,7 @@ class Stream:
         try:
             if self.ledger is not None:
                 check_row(id, row, self._work.reads)
-            job.request = request = self._work.prepare(job.row)
-            samples = self._known.fill_in(job, request)
+            request, samples = self._prepare(job)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
             return
@@ -206,18 +175,90 @@ class Stream:
         for first in range(0, len(samples), self._share):
             self._units.append(Unit(self, job, request, samples[first : first + self._share]))
 
-    # Taking in answers
+    def _prepared(self, job: Job) -> tuple[GenerationRequest, Sequence[int]]:
+        """The request for a row, and the samples that a model is to be asked for."""
+        job.request = request = self._work.prepare(job.row)
+        return request, self._and_unreadable(job, self._known.fill_in(job, request))
+
+    def _and_unreadable(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
+        """The samples to ask for, with those whose stored answer the task, as it is now, still cannot read."""
+        if self._unreadable is None or self._rerun is not None or not self._policy.ask:
+            return samples
+        again = self._unreadable(job)
+        for sample in again:
+            job.outcomes[sample] = Outcome()
+        job.missing += len(again)
+        self.stats.reused -= len(again)
+        return sorted((*samples, *again)) if again else samples
+
+    # What becomes of requests
+
+    def started(self, unit: Unit, *, share: float = 1.0) -> None:
+        """`unit` is on its way; `share` of the price online is what its answer costs."""
+        unit.attempts += 1
+        unit.share = share
+        self.stats.requests += 1
+        self.stats.in_flight += 1
+        if self._observers.request_started is not None:
+            self._observers.request_started(run=self.info, request=unit.request)
+
+    def expects(self, unit: Unit, *, share: float) -> None:
+        """As `started`, for what an earlier run has sent."""
+        unit.share = share
+        self.stats.in_flight += 1
+
+    def withdrawn(self, unit: Unit) -> None:  # noqa: ARG002 - whose it is
+        """No answer to a unit that was started is expected any more."""
+        self.stats.in_flight -= 1
+
+    def waits(self, unit: Unit, *, for_it: bool) -> None:
+        """`unit` has begun to wait for its next attempt, or does not wait any more."""
+        change = 1 if for_it else -1
+        self.stats.waiting += change
+        self.stats.limited += change * unit.limited
+
+    def away(self, since: float | None, next_try: float | None) -> None:
+        """The server does not answer since then, and is tried again then (Unix time); None: it does again."""
+        self.stats.away_since, self.stats.next_try = since, next_try
+
+    def keep(self, unit: Unit, response: GenerationResponse, latency: float) -> Awaitable[None] | None:
+        """Have an answer on disk, and wait for it; None where there is no ledger."""
+        if self.ledger is None:
+            return None
+        return self.ledger.keep(
+            PaidAnswer(
+                row=unit.job.id,
+                samples=unit.samples,
+                key=unit.job.key,
+                request=unit.request,
+                response=response,
+                latency=latency,
+                attempts=unit.attempts,
+                cost=self._accounting.cost_of(unit, response),
+            )
+        )
+
+    def tell(self, word: str) -> None:
+        """Warn, once a run for each part of an answer, that it could not be read and was left out."""
+        part = word.partition(",")[0]
+        if part in self._told:
+            return
+        self._told.add(part)
+        message = (
+            f"The backend of {self.info.task!r} gave an answer with {word}. It could not be read and was left out; the "
+            "text is kept. Further answers like it are not told."
+        )
+        with suppress(LimbeckWarning):  # the user has made warnings errors, but the answer is paid for
+            # Not `warn`, which tells a text once a process.
+            warnings.warn_explicit(message, LimbeckWarning, __file__, 1)
 
     def answered(self, unit: Unit, response: GenerationResponse, latency: float) -> Unit | None:
         """Give the samples of `unit` their generations; returns a unit that asks for those still missing."""
-        usage = response.usage
-        if usage is not None:
-            self.stats.count_usage(usage)
-        cost = self.cost_of(unit, response)
-        self.stats.count_cost(cost)
-        if self._account is not None:
-            self._account.answered(unit, usage, cost)
-        samples, generations = unit.samples, response.generations
+        self.stats.in_flight -= 1
+        if self._observers.request_finished is not None:
+            self._observers.request_finished(run=self.info, request=unit.request, response=response, latency=latency)
+        self._accounting.answered(unit, response)
+        samples, generations, usage = unit.samples, response.generations, response.usage
         for sample, generation in zip(samples, generations, strict=False):
             unit.job.outcomes[sample] = Outcome(generation, None, usage, latency, unit.attempts)
             unit.job.missing -= 1
@@ -241,77 +282,79 @@ class Stream:
         error = IncompleteResponseError(message, usage=response.usage, model=response.model)
         again.priced, again.cost = error, unit.cost  # counted with the response
         if final:
-            self.failed(again, error)
+            self._fail(again, error)
             return None
-        self.retried(again, error)
+        self._accounting.note_failure(again, error, retried=True)
         return again
 
-    def cost_of(
-        self, unit: Unit, response: GenerationResponse | GenerationError, *, share: float = 1.0
-    ) -> float | None:
-        """US dollars for what came of `unit`, looked up once, or None where that is unknown.
+    def failed(self, unit: Unit, error: GenerationError, now: float, *, spared: bool = False) -> float | None:
+        """Seconds until `unit` is to be sent again, or None when it has failed for good.
 
         Args:
-            response: or the error that came in its place.
-            share: of the price online, where it came in a provider batch.
+            now: the loop's time. spared: the server was away: it counts as no attempt.
         """
-        if unit.priced is not response:
-            unit.priced, unit.cost = response, self.price_of(response, share=share)
-        return unit.cost
+        self.stats.in_flight -= 1
+        self._accounting.unanswered(unit, error, spared=spared)
+        delay: float | None = self.backend.retry.delay(unit, error, now, spared=spared)
+        unit.limited = isinstance(error, RateLimitError)
+        self.stats.rate_limited += unit.limited
+        self.stats.retries += delay is not None and not unit.limited
+        if self._observers.request_failed is not None:
+            self._observers.request_failed(
+                run=self.info,
+                request=unit.request,
+                error=error,
+                attempt=unit.attempts,
+                will_retry=delay is not None,
+            )
+        if isinstance(error, AuthenticationError):
+            self.stop(error)
+        elif delay is None:
+            self._fail(unit, error)
+        else:
+            self._accounting.note_failure(unit, error, retried=True)
+        return delay
 
-    def price_of(self, response: GenerationResponse | GenerationError, *, share: float = 1.0) -> float | None:
-        """US dollars for a response, or None where that is unknown."""
-        cost = None if self._pricing is None else self._pricing.cost(response.usage)
-        return None if cost is None else cost * share
+    def refused(self, unit: Unit, error: GenerationError) -> None:
+        """`unit` cannot be sent at all."""
+        self._fail(unit, error)
 
-    # What brought no answer
-
-    def unanswered(self, unit: Unit, error: GenerationError, *, share: float = 1.0) -> None:
-        """Count an attempt that brought no answer: where a response came that was paid for, with what it took."""
-        cost = self.cost_of(unit, error, share=share)
-        if error.usage is not None:
-            self.stats.count_usage(error.usage)
-            self.stats.count_cost(cost)
-        if self._account is not None:
-            self._account.unanswered(unit, error.usage, cost, refused=isinstance(error, RateLimitError))
-
-    def retried(self, unit: Unit, error: GenerationError) -> None:
-        """`unit` is asked again after `error`; what was paid for is noted."""
-        if self.ledger is not None and error.usage is not None and not self.ended:
-            self.ledger.keep_failure(_failed_call(unit, error, retried=True))
-
-    def failed(self, unit: Unit, error: GenerationError) -> None:
+    def _fail(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""
-        if self._account is not None:  # it may never have been sent
-            self._account.unanswered(unit, None, None, refused=False)
+        self._accounting.given_up(unit)
         error.attempts = unit.attempts
-        if self.ledger is not None and not self.ended:
-            self.ledger.keep_failure(_failed_call(unit, error))
+        self._accounting.note_failure(unit, error, retried=False)
         first, *others = unit.samples
         self._settle(unit.job, others, Outcome(error=error, attempts=unit.attempts))
         self._settle(unit.job, [first], Outcome(error=error, usage=error.usage, attempts=unit.attempts))
 
-    def refused_before(self, entry: Entry, error: GenerationError, *, share: float) -> None:
-        """An entry of an earlier run's batch brought no answer, and its row, which is asked again, has not come."""
-        if self.ledger is None or error.usage is None:
-            return
-        cost = self.price_of(error, share=share)
-        self.stats.count_usage(error.usage)
-        self.stats.count_cost(cost)
-        if self._account is not None:
-            self._account.charge(error.usage, cost)
-        self.ledger.keep_failure(
-            FailedCall(
+    # Entries of provider batches, whose rows may not have come
+
+    def keep_entry(
+        self, entry: Claimed, response: GenerationResponse, latency: float, *, batch: str, share: float
+    ) -> Awaitable[None]:
+        """As `keep`; of all the samples that the entry was for."""
+        assert self.ledger is not None  # or there would be no batches
+        unit = entry.unit
+        return self.ledger.keep(
+            PaidAnswer(
                 row=entry.row,
                 samples=entry.samples,
                 key=entry.key,
-                request=None,
-                error=error,
-                attempts=1,
-                cost=cost,
-                retried=True,
+                request=unit.request if unit else None,
+                response=response,
+                latency=latency,
+                attempts=unit.attempts if unit else 1,
+                batch=batch,
+                cost=self._accounting.cost_of(unit, response) if unit else self._accounting.price(response, share),
             )
         )
+
+    def failed_before(self, entry: Claimed, error: GenerationError, *, share: float) -> None:
+        """An entry brought no answer; its row is asked again when it comes."""
+        self._accounting.failed_before(entry, error, share)
+
+    # Rows that are done
 
     def _settle(self, job: Job, samples: Sequence[int], outcome: Outcome) -> None:
         for sample in samples:
@@ -326,7 +369,7 @@ class Stream:
         if self._rerun is not None:
             self._note_lineage(job)
         try:
-            self._release.put(job, self._work.finish(job))
+            self._release.put(job, self._finish(job))
             self._count(job)
         except BaseException as exc:  # noqa: BLE001 - whatever it is, the taker must hear of it instead of waiting
             self.stop(exc)
@@ -349,13 +392,14 @@ class Stream:
             return
         stats.rows_failed += 1
         stats.failures.update(type(error).__name__ for error in errors)
-        if self._on_failed is not None:
-            self._on_failed(job)
-        if self.observers.row_failed is not None:
-            self.observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
+        if self._receiver.failed is not None:
+            self._receiver.failed(job)
+        if self._observers.row_failed is not None:
+            self._observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
         if not job.carried:
             too_many = self._breaker.failed(errors, whole=len(errors) == len(job.outcomes))
             if too_many is not None:
+                log.warning("%s stops: %s", self._work.name, too_many)
                 self.stop(too_many)
 
     # Ending
@@ -382,30 +426,17 @@ class Stream:
         if self.ended:
             return
         self.ended = True
+        self.away(None, None)
         self._release.close()
-        if self._account is not None:
-            self._account.close()
+        self._accounting.close()
         if self.ledger is not None:
             self._note_run(error)
             try:
                 self.ledger.close()
             except LedgerError as exc:  # a store of somebody else's
                 error = error or exc
-        self._finished(error)
+        self._receiver.finished(error)
         for task in self.running:  # at the end of the rows, only batches can be left, which are for none of them
             task.cancel()
-        if self.observers.run_finished is not None:
-            self.observers.run_finished(run=self.info, stats=self.stats, error=error)
-
-
-def _failed_call(unit: Unit, error: GenerationError, *, retried: bool = False) -> FailedCall:
-    return FailedCall(
-        row=unit.job.id,
-        samples=unit.samples,
-        key=unit.job.key,
-        request=unit.request,
-        error=error,
-        attempts=unit.attempts,
-        cost=unit.cost if unit.priced is error else None,
-        retried=retried,
-    )
+        if self._observers.run_finished is not None:
+            self._observers.run_finished(run=self.info, stats=self.stats, error=error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from contextvars import copy_context
+from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -37,9 +39,9 @@ class Threads:
         weakref.finalize(self, _end, self._calls).atexit = False
 
     def call(self, function: Callable[..., Any], argument: Any) -> asyncio.Future[Any]:
-        """What `function(argument)` returns or raises. Called on a loop, which is not blocked."""
+        """What `function(argument)` returns or raises, in the context of the caller, on whose loop it is called."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._calls.put((function, argument, answer))
+        self._calls.put((partial(copy_context().run, function), argument, answer))
         if not self._idle.acquire(blocking=False) and self._started < self._most:
             self._started += 1
             serving = (self._calls, self._idle)

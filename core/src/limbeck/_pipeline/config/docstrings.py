@@ -1,4 +1,4 @@
-"""What docstrings say of a class's fields."""
+"""The descriptions of a class's fields, out of its docstrings."""
 
 from __future__ import annotations
 

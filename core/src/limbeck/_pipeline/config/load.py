@@ -1,19 +1,14 @@
-"""Files and dicts to pipelines, and back to a file."""
+"""Files and dicts to documents, and data back to a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import ConfigurationError
 from .text.document import TEXT, Document
 from .text.toml_text import read_toml
 from .text.yaml_text import read_yaml, write_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..pipeline import Pipeline
 
 _TOML = (".toml",)
 
@@ -42,21 +37,9 @@ def of_dict(data: Any) -> Document:
     return Document("", data)
 
 
-def pipeline_of(document: Document, settings: Sequence[str] = ()) -> Pipeline:
-    """The pipeline that a document describes, with `--set` arguments on top.
-
-    Raises:
-        ConfigurationError: file, line, key, what was expected there, and what is close.
-    """
-    from .build import build_pipeline
-    from .recipe import read_recipe
-
-    return build_pipeline(read_recipe(document, settings))
-
-
-def write_file(pipeline: Pipeline, path: str | Path | None) -> str:
-    """See `Pipeline.to_yaml`."""
-    text = write_yaml(pipeline.to_dict())
+def write_file(data: dict[str, Any], path: str | Path | None) -> str:
+    """Write the text of a YAML file; see `Pipeline.to_yaml`."""
+    text = write_yaml(data)
     if path is not None:
         try:
             Path(path).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a file says of a pipeline, before any class is known.
+"""The reading of a file's keys and entries, before any class is known.
 
 name: preference
 input: rows.jsonl               # a path beside the file, `-`, or a list of rows: short for a source
@@ -46,7 +46,7 @@ WORDS = ("task", "step", "router", "join")
 
 @dataclass(slots=True)
 class StepSpec:
-    """A step as it was asked for.
+    """The entry of a step, as it was asked for.
 
     Attributes:
         kind: whether its name is among the tasks or the steps. registered: that name.
@@ -73,16 +73,16 @@ class StepSpec:
 
     @property
     def default_name(self) -> str:
-        """What it is called unless it is given a name, or another has it."""
+        """The name of the step unless it is given one, or another has it."""
         return self.short or self.registered.rpartition("/")[2]
 
     @property
     def subject(self) -> str:
-        """What messages call it."""
+        """The step, as messages call it."""
         return f"the {self.kind} {self.registered!r}"
 
     def origin(self, name: str) -> str:
-        """Where the field `name` was given, else where the step was."""
+        """The place where the field `name` was given, else where the step was."""
         return self.origins.get(name, self.where)
 
 
@@ -125,7 +125,7 @@ class Recipe:
 
 
 def read_recipe(document: Document, settings: Sequence[str] = ()) -> Recipe:
-    """What a document says, with the `--set` arguments on top.
+    """Read a document, with the `--set` arguments on top.
 
     Raises:
         ConfigurationError: file, line, key, what was expected there, and what is close.
@@ -241,7 +241,7 @@ class _Reader:
         return spec
 
     def _what(self, keys: Keys, item: dict[str, Any]) -> tuple[Literal["task", "step"], str, str, dict[str, Any]]:
-        """Which class an entry asks for, and its fields."""
+        """Read which class an entry asks for, and its fields."""
         words = [word for word in WORDS if word in item]
         if len(words) > 1:
             raise ConfigurationError(

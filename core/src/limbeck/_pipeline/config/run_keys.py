@@ -65,7 +65,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
 
 
 def read_run_settings(document: Document, environment: Environment) -> RunSettings:
-    """What a file says of how it is run.
+    """Read the keys of a file that say how it is run.
 
     Raises:
         ConfigurationError: file, line and key, and what was expected there.

@@ -1,4 +1,4 @@
-"""What a run of a pipeline yielded, step by step: an observer through the hooks that anybody has."""
+"""The report of a pipeline's run, step by step: an observer through the hooks that anybody has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVERY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step yielded.
+    """The yield of one step.
 
     Attributes:
         name, kind: the step's. after: the names of the steps that lead to it.
@@ -56,7 +56,7 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run yielded.
+    """The yield of a run.
 
     Attributes:
         pipeline: its name. started: ISO 8601. seconds: how long it took.
@@ -76,7 +76,7 @@ class RunReport:
         return next(step for step in self.steps if step.name == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is written to the run directory."""
+        """The report as it is written to the run directory."""
         return {"version": 1, **asdict(self)}
 
     def __str__(self) -> str:
@@ -122,25 +122,25 @@ class Reporter:
         self._writing: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Everything is prepared: the directory no longer says what an earlier run yielded, as if this one had."""
+        """Forget the report of an earlier run in the directory, once everything is prepared."""
         if self._folder is not None:
             self._folder.forget(REPORT)
 
     @hookimpl
     def limbeck_run_started(self, run: RunInfo) -> None:
-        """A step of the pipeline begins."""
+        """Note that a step of the pipeline begins."""
         if run.pipeline is self._pipeline:
             self._watched[run.task] = _Watched(run, run.stats, time.monotonic())
 
     @hookimpl
     def limbeck_run_finished(self, run: RunInfo) -> None:
-        """A step has ended."""
+        """Note that a step has ended."""
         if run.pipeline is self._pipeline and run.task in self._watched:
             self._watched[run.task].ended = time.monotonic()
 
     @hookimpl
     def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
-        """The rows begin to move: from here on the report is written now and then."""
+        """Begin to write the report now and then: the rows begin to move."""
         if pipeline is self._pipeline and self._folder is not None:
             self._writing = threading.Thread(target=self._write_now_and_then, name="limbeck-report", daemon=True)
             self._writing.start()
@@ -157,7 +157,7 @@ class Reporter:
                 return
 
     def close(self, error: BaseException | None, *, stopped: bool) -> None:
-        """The run is over; the report is written for good."""
+        """Write the report for good: the run is over."""
         self._error = error
         self._over = error is None and not stopped
         self._seconds = time.monotonic() - self._began

@@ -18,7 +18,7 @@ from .run_state import NOTE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
 
 PARENT = "runs"
 OUTPUTS = "outputs"
@@ -43,16 +43,16 @@ class RunFolder:
 
     @property
     def outputs(self) -> Path:
-        """Where the rows of leaves that are no sinks are kept."""
+        """The directory of the rows of leaves that are no sinks."""
         return self.path / OUTPUTS
 
     def made(self, target: str) -> bool:
-        """Whether `target` was made from the answers here, and so can be made again."""
+        """Tell whether `target` was made from the answers here, and so can be made again."""
         noted = self.noted()["outputs"]
         return target in noted or _digest(target) in noted
 
     def noted(self) -> dict[str, Any]:
-        """What is noted of the run: `command`, `outputs` and, once it has begun, the rest.
+        """Read the note of the run: `command`, `outputs` and, once it has begun, the rest.
 
         Raises:
             ConfigurationError: it cannot be read.
@@ -69,21 +69,21 @@ class RunFolder:
             ) from exc
         return {**noted, "command": noted.get("command"), "outputs": noted.get("outputs") or []}
 
-    def note(self, pipeline: Pipeline, targets: Sequence[str], *, command: str | None = None) -> None:
+    def note(self, graph: Graph, targets: Sequence[str], *, command: str | None = None) -> None:
         """Note what is run and what will be made, before it is there: a kill may come at any moment.
 
         Raises:
             LedgerError: it cannot be written.
         """
         noted = self.noted()
-        made = [_noted_as(target, pipeline) for target in targets]
+        made = [_noted_as(target, graph) for target in targets]
         noted |= {
-            "name": pipeline.name,
+            "name": graph.name,
             "command": command or noted["command"],
             "outputs": list(dict.fromkeys([*noted["outputs"], *made])),
             "started": noted.get("started") or now(),
-            "config": _config(pipeline),
-            "versions": _versions(pipeline),
+            "config": _config(graph),
+            "versions": _versions(graph),
         }
         self.write(NOTE, noted)
 
@@ -121,10 +121,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _noted_as(target: str, pipeline: Pipeline) -> str:
+def _noted_as(target: str, graph: Graph) -> str:
     """An output by its place, or by a digest of it where a part of it was taken from the environment."""
-    environment = pipeline.environment
-    shown = environment is None or environment.hidden(target) == target
+    shown = graph.file is None or graph.file.hidden(target) == target
     return target if shown else _digest(target)
 
 
@@ -132,19 +131,19 @@ def _digest(target: str) -> str:
     return f"blake2b:{blake2b(target.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
-def _config(pipeline: Pipeline) -> dict[str, Any] | None:
+def _config(graph: Graph) -> dict[str, Any] | None:
     """The configuration of a pipeline that was read from one; of one made in Python, code and rows would be lacking."""
-    if not pipeline.written:
+    if graph.file is None:
         return None
     try:
-        return pipeline.to_dict()
+        return graph.file.config(graph)
     except LimbeckError:
         return None
 
 
-def _versions(pipeline: Pipeline) -> dict[str, str]:
+def _versions(graph: Graph) -> dict[str, str]:
     """The core and each distribution that a step or an LLM comes from, with its version."""
-    objects = [each for step in pipeline.steps.values() for each in (step, getattr(step, "llm", None))]
+    objects = [each for step in graph.steps.values() for each in (step, getattr(step, "llm", None))]
     packages = {type(each).__module__.partition(".")[0] for each in objects if each is not None}
     names = {"limbeck": "limbeck-core"}
     found = {}

@@ -1,4 +1,4 @@
-"""How the run in a directory stands: one word for it, whoever tells it. The directory is only read."""
+"""The state of the run in a directory: one word for it, whoever asks. The directory is only read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ..._engine.ledger import kept
 from ..._engine.ledger.file import reader_of
 from ...errors import LedgerError
 
@@ -20,14 +21,14 @@ State: TypeAlias = Literal["running", "finished", "stopped", "unfinished"]
 """How a run stands. "running": a process holds the directory. "stopped": it ended early, and says why.
 "unfinished": nobody runs it, and it did not come to its end."""
 
-NOTE = "run.json"
+NOTE = kept.NOTE
 REPORT = "report.json"
 _SLACK_SECONDS = 2.0  # a report tells its beginning to the second
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         state: in a word. error: what stopped it, or None.
@@ -43,7 +44,7 @@ class RunState:
 
 
 def state_of(folder: Path) -> RunState:
-    """How the run in a directory stands; "unfinished" too where nothing of it can be read."""
+    """Read the state of the run in a directory; "unfinished" too where nothing of it can be read."""
     if is_held(folder):
         return RunState("running")
     report = document_in(folder / REPORT)
@@ -56,7 +57,7 @@ def state_of(folder: Path) -> RunState:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process runs in the directory: it holds the lock, which ends with the process."""
+    """Tell whether a process runs in the directory: it holds the lock, which ends with the process."""
     lock = folder / "lock.sqlite"
     if not lock.is_file():
         return False
@@ -69,7 +70,7 @@ def is_held(folder: Path) -> bool:
 
 
 def ended_at(report: Mapping[str, Any]) -> float | None:
-    """When a report was written, in seconds since 1970; None where it does not say so."""
+    """The time when a report was written, in seconds since 1970; None where it does not say so."""
     try:
         return datetime.fromisoformat(report["started"]).timestamp() + float(report.get("seconds") or 0.0)
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -86,7 +87,7 @@ def document_in(path: Path) -> dict[str, Any]:
 
 
 def queried(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    """What a run's ledger says; nothing where it cannot be read."""
+    """Query a run's ledger; nothing where it cannot be read."""
     try:
         with reader_of(folder) as reader:
             return reader.execute(query).fetchall()
@@ -95,13 +96,13 @@ def queried(folder: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def _went_on_after(report: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the ledger has calls that are later than the report."""
+    """Tell whether the ledger has calls that are later than the report."""
     ended, last = ended_at(report), queried(folder, "SELECT at FROM calls ORDER BY id DESC LIMIT 1")
     return ended is not None and bool(last) and last[0][0] > ended + _SLACK_SECONDS
 
 
 def _of_tasks(folder: Path) -> RunState:
-    """What tasks' own runs leave, which have no report: how each step ended, the one that ended last at the end."""
+    """The ends of tasks' own runs, which have no report: how each step ended, the one that ended last at the end."""
     steps = queried(folder, "SELECT error, rows_open, rows_out, rows_failed FROM yields")
     errors = [error for error, *_ in steps if error is not None]
     left_open = any(rows for _, rows, *_ in steps)

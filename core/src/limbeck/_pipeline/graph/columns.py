@@ -1,4 +1,4 @@
-"""Which columns the rows have along every edge, before a row has moved."""
+"""The check of columns along every edge, before a row has moved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the rows that leave a step.
+    """The known columns of the rows that leave a step.
 
     Attributes:
         columns: those that the rows have. path: the steps they came by, for messages.
@@ -80,7 +80,7 @@ def _leaving(
 
 
 def _together(arriving: Sequence[Known | None]) -> Known | None:
-    """What a join's rows have of all branches."""
+    """The columns that a join's rows have of all branches."""
     branches = [each for each in arriving if each is not None]
     if len(branches) < len(arriving):
         return None

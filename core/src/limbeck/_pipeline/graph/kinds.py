@@ -1,4 +1,4 @@
-"""What a step is to a pipeline, told by what it has: an object need not be of our classes."""
+"""The kinds of steps, told by what a step has: an object need not be of our classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..._step import GeneratorStep, GlobalStep, Sink
 
 
 def kind_of(step: Any) -> str:
-    """What a step is to a pipeline: "source", "sink", "router", "join", "task", "global" or "step"."""
+    """The kind of a step in a pipeline: "source", "sink", "router", "join", "task", "global" or "step"."""
     if hasattr(step, "llm"):
         return "task"
     for kind, cls in (("source", GeneratorStep), ("sink", Sink), ("global", GlobalStep)):
@@ -18,7 +18,7 @@ def kind_of(step: Any) -> str:
 
 
 def is_source(step: Any) -> bool:
-    """Whether it makes rows from nothing: a source, or a task that has seeds."""
+    """Tell whether a step makes rows from nothing: a source, or a task that has seeds."""
     return isinstance(step, GeneratorStep) or hasattr(step, "seeds")
 
 

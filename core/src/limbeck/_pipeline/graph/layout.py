@@ -1,9 +1,9 @@
-"""What the graph says of the way rows take: where they may leave, where branches part and are joined again."""
+"""The ways that rows take: where they may leave, where branches part and are joined again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._step import GlobalStep
 from ...errors import ConfigurationError
@@ -11,12 +11,10 @@ from ...errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..pipeline import Pipeline
-
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """All that the rows of one origin may come by. A step over all rows ends a region, and begins one.
+    """The part of a graph that the rows of one origin may come by. A step over all rows ends a region, and begins one.
 
     Attributes:
         waits: the steps in it that wait until all that may come of a row has come (joins, and those
@@ -30,17 +28,23 @@ class Region:
     exits: Sequence[str]
 
 
-def regions_of(pipeline: Pipeline) -> dict[str, Region]:
+def regions_of(steps: Mapping[str, Any], edges: Sequence[tuple[str, str]]) -> dict[str, Region]:
     """The regions by the name of their origin, in topological order.
+
+    Args:
+        steps: by name, in topological order. edges: from and to, by name.
 
     Raises:
         ConfigurationError: a join is reached by the rows of several origins.
     """
-    steps = pipeline.steps
+    downstream: dict[str, list[str]] = {name: [] for name in steps}
+    for before, after in edges:
+        downstream[before].append(after)
+    led_to = {after for _, after in edges}
     regions = {
-        name: _region(pipeline, name)
+        name: _region(steps, downstream, name)
         for name, step in steps.items()
-        if not pipeline.before(name) or isinstance(step, GlobalStep)
+        if name not in led_to or isinstance(step, GlobalStep)
     }
     for join in steps:
         origins = [name for name, region in regions.items() if join in region.parts]
@@ -52,10 +56,9 @@ def regions_of(pipeline: Pipeline) -> dict[str, Region]:
     return regions
 
 
-def _region(pipeline: Pipeline, origin: str) -> Region:
-    steps = pipeline.steps
+def _region(steps: Mapping[str, Any], downstream: Mapping[str, Sequence[str]], origin: str) -> Region:
     ends = {name for name, step in steps.items() if isinstance(step, GlobalStep) and name != origin}
-    way = {name: [] if name in ends else pipeline.after(name) for name in steps}
+    way = {name: () if name in ends else downstream[name] for name in steps}
     reached = _reached(way, origin)
     inside = [name for name in steps if name in reached]
     waits = {
@@ -68,11 +71,11 @@ def _region(pipeline: Pipeline, origin: str) -> Region:
         for join, leading in waits.items()
         if hasattr(steps[join], "joined")
     }
-    return Region(waits, parts, [name for name in inside if name in ends or not pipeline.after(name)])
+    return Region(waits, parts, [name for name in inside if name in ends or not downstream[name]])
 
 
 def _reached(way: Mapping[str, Sequence[str]], start: str, *, without: str = "") -> set[str]:
-    """All that `start` leads to, itself included, where `without` is not to be passed."""
+    """Find all steps downstream of `start`, itself included, where `without` is not to be passed."""
     found: set[str] = set()
     waiting = [start]
     while waiting:

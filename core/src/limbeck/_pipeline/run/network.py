@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from ..._engine.ledger.ledger import Ledger
-    from ..pipeline import Pipeline
-    from .items.outlets import Taker
-    from .runner import Runner
-    from .streaming import Consumer
+    from ..graph.graph import Graph
+    from .items.takers import Consumer, Taker
+    from .nodes.node import Run
 
 
 class Network:
-    """What a run consists of; empty until it is built, so that what was made of it can be closed if that fails.
+    """The parts of a run; empty until it is built, so that what was made of it can be closed if that fails.
 
     Args:
-        runner: the run's. pipeline: its graph. steps: those that are run, by name, in topological order.
+        run: what the nodes are a part of. graph: its graph. steps: those that are run, by name, in topological order.
         sinks: by the names of leaves. taker: who gets the rows of a leaf without one.
 
     Attributes:
@@ -46,8 +45,8 @@ class Network:
 
     def __init__(
         self,
-        runner: Runner,
-        pipeline: Pipeline,
+        run: Run,
+        graph: Graph,
         steps: Mapping[str, Any],
         *,
         sinks: Mapping[str, Sink],
@@ -57,8 +56,8 @@ class Network:
         self.collected: dict[str, Outlet] = {}
         self.sinks_at_work: list[SinkAtWork] = []
         self.takers = 0
-        self._runner = runner
-        self._pipeline = pipeline
+        self._run = run
+        self._graph = graph
         self._steps = steps
         self._sinks = sinks
         self._taker = taker
@@ -80,44 +79,44 @@ class Network:
     def _node(self, step: Any, ledger: Ledger | None) -> Node:
         kind = kind_of(step)
         if isinstance(step, Task):
-            return TaskNode(self._runner, step, ledger)
+            return TaskNode(self._run, step, ledger)
         if isinstance(step, GeneratorStep):
             rows = getattr(step, "rows", None)
-            lots: Any = rows if hasattr(rows, "__aiter__") else step.process()
-            return SourceNode(self._runner, step, lots, seen=declared_columns(step) is not None)
+            chunks: Any = rows if hasattr(rows, "__aiter__") else step.process()
+            return SourceNode(self._run, step, chunks, seen=declared_columns(step) is not None)
         if isinstance(step, GlobalStep):
-            return GlobalNode(self._runner, step)
+            return GlobalNode(self._run, step)
         if kind == "join":
-            return JoinNode(self._runner, step, kind)
+            return JoinNode(self._run, step, kind)
         cls = InOrderNode if getattr(step, "in_order", False) else StepNode
-        return cls(self._runner, step, kind, ledger)
+        return cls(self._run, step, kind, ledger)
 
     def _link(self, name: str) -> None:
         """Join a step to those that lead to it, and a leaf to where rows leave."""
-        before = [self.nodes[each] for each in self._pipeline.before(name)]
+        upstream = [self.nodes[each] for each in self._graph.before(name)]
         target = self._target(name)
-        for number, node in enumerate(before):
-            meets = len(before) > 1 and not isinstance(target, JoinNode)
-            self._lead(node, target, number if meets else None, number)
+        for number, node in enumerate(upstream):
+            meets = len(upstream) > 1 and not isinstance(target, JoinNode)
+            self._connect(node, target, number if meets else None, number)
         if isinstance(target, Node):
-            target.leads = len(before)
-            if not before and is_source(target.step) and not isinstance(target, SourceNode):
+            target.unended = len(upstream)
+            if not upstream and is_source(target.step) and not isinstance(target, SourceNode):
                 self._seed(target)
-        if name in self.nodes and not self._pipeline.after(name):
-            self._lead(self.nodes[name], self._exit(name), None, 0)
+        if name in self.nodes and not self._graph.after(name):
+            self._connect(self.nodes[name], self._exit(name), None, 0)
 
     def _exit(self, name: str) -> Outlet:
-        """Where the rows of a leaf leave."""
-        exit = self._exits[name] = Outlet(name, ordered=self._runner.options.ordered)
+        """Make the outlet of a leaf."""
+        exit = self._exits[name] = Outlet(name, ordered=self._run.options.ordered)
         exit.taker = self._taker_of(name, exit)
         return exit
 
-    def _lead(self, node: Node, target: Node | Outlet, number: int | None, branch: int) -> None:
-        node.followers.append(Edge(node.name, target, number, branch))
-        target.before.append(node)
+    def _connect(self, node: Node, target: Node | Outlet, number: int | None, branch: int) -> None:
+        node.downstream.append(Edge(node.name, target, number, branch))
+        target.upstream.append(node)
 
     def _target(self, name: str) -> Node | Outlet:
-        """What takes the rows that go to a step; a step over all rows is given them in order, as they leave."""
+        """The node or outlet for rows that go to a step; a step over all rows is given them in order, as they leave."""
         node = self.nodes.get(name)
         if node is None:
             return self._exit(name)
@@ -128,31 +127,30 @@ class Network:
         return node
 
     def _taker_of(self, name: str, exit: Outlet) -> Taker:
-        """Who gets the rows of a leaf."""
+        """The taker of a leaf's rows."""
         self.takers += 1
         sink = self._sinks.get(name)
         if sink is None:
             assert self._taker is not None  # a leaf has a sink, or is taken from
-            call_on_loop, done = self._runner.call_on_loop, self._runner.taker_done
+            call_on_loop, done = self._run.call_on_loop, self._run.taker_done
             self._taker.begin(room=lambda: call_on_loop(exit.room), done=lambda: call_on_loop(done))
             return self._taker
-        at_work = SinkAtWork(self._runner, sink, exit, self._taker)
+        at_work = SinkAtWork(self._run, sink, exit, self._taker)
         if name not in self.nodes:  # else it keeps the rows of a leaf that has counters of its own
             self.sinks_at_work.append(at_work)
         return at_work.writer
 
     def _seed(self, node: Node) -> None:
         """Have a task that makes its own rows be led to by its seeds."""
-        settings = self._pipeline.run_settings
-        limit = settings.limit if settings is not None else None
+        limit = self._graph.file.limit if self._graph.file is not None else None
         rows = Rows.model_construct(name=f"{node.name} seeds", rows=_first(node.step.seeds(), limit))
-        seeds = self.nodes[rows.name] = SourceNode(self._runner, rows, rows.process(), seen=True)
-        self._lead(seeds, node, None, 0)
-        node.leads = 1
+        seeds = self.nodes[rows.name] = SourceNode(self._run, rows, rows.process(), seen=True)
+        self._connect(seeds, node, None, 0)
+        node.unended = 1
 
     def _lay_out(self) -> None:
         """Tell each origin where its rows may leave, and which joins they meet."""
-        for name, region in regions_of(self._pipeline).items():
+        for name, region in regions_of(self._graph.steps, self._graph.edges).items():
             node = self.nodes.get(f"{name} seeds", self.nodes[name])
             assert isinstance(node, SourceNode | GlobalNode)  # others are led to
             node.origin.waits = {each: leading | {node.name} for each, leading in region.waits.items()}

@@ -1,4 +1,4 @@
-"""How a pipeline is run: as it is asked for by keyword (`Pipeline.run` says what each means), and as the run has it."""
+"""The options of a pipeline's run: as they are given by keyword, and as the run has them. See `Pipeline.run`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ..._engine.money.prices import PriceSource, PriceTable
     from ..._task.task import Task
     from ...types import Durability, StoredRequests
-    from .estimating import Meter
+    from .metering import Meter
 
 
 class RunOptions(TypedDict, total=False):
-    """How a pipeline is run. What is left out, or None, is as the pipeline's file says, else as `Options` has it."""
+    """The options of a run by keyword; what is left out, or None, is as the file says, else as `Options` has it."""
 
     ordered: bool | None
     max_failed: float | None
@@ -41,7 +41,7 @@ DEFAULTS: Final[RunOptions] = {"overwrite": False, "observers": ()}
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a pipeline is run; see `Pipeline.run`.
+    """The options of a pipeline's run; see `Pipeline.run`.
 
     Attributes:
         ask: False to take stored answers only: nothing is loaded that would ask.

@@ -1,4 +1,4 @@
-"""Which task of a pipeline asks again, and what."""
+"""The task of a pipeline that asks again, and what it asks."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
     from ..._engine.answers.condition import Where
     from ..._engine.answers.rerun import RerunPlan
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
 
 
 def plan_for(
-    pipeline: Pipeline, step: str | None, *, where: Where, llm: Any, parameters: Mapping[str, Any]
+    graph: Graph, step: str | None, *, where: Where, llm: Any, parameters: Mapping[str, Any]
 ) -> dict[str, tuple[Task, RerunPlan]]:
     """The task that asks in place of the one as it was, with the plan, under its name.
 
     Raises:
         ConfigurationError: there is no such task, or there are several and none is named.
     """
-    task = task_of(pipeline, step)
+    task = task_of(graph, step)
     asking, plan = plan_of(task, where=where, llm=llm, parameters=parameters)
-    return {task.name: (asking, replace(plan, followers=_followers(pipeline, task.name)))}
+    return {task.name: (asking, replace(plan, followers=_downstream(graph, task.name)))}
 
 
-def _followers(pipeline: Pipeline, name: str) -> list[Follower]:
+def _downstream(graph: Graph, name: str) -> list[Follower]:
     """The tasks that what comes of a task goes through, in order."""
     behind = {name}
     found = []
-    for each, step in pipeline.steps.items():  # in topological order
-        if behind.isdisjoint(pipeline.before(each)):
+    for each, step in graph.steps.items():  # in topological order
+        if behind.isdisjoint(graph.before(each)):
             continue
         behind.add(each)
         if isinstance(step, Task):
@@ -46,19 +46,19 @@ def _followers(pipeline: Pipeline, name: str) -> list[Follower]:
     return found
 
 
-def task_of(pipeline: Pipeline, step: str | None) -> Task:
+def task_of(graph: Graph, step: str | None) -> Task:
     """The task of that name, or the only one.
 
     Raises:
         ConfigurationError: there is no such task, or there are several and none is named.
     """
-    tasks = {name: task for name, task in pipeline.steps.items() if isinstance(task, Task)}
+    tasks = {name: task for name, task in graph.steps.items() if isinstance(task, Task)}
     listed = ", ".join(map(repr, tasks)) or "none"
     if step is None and len(tasks) != 1:
-        raise ConfigurationError(f"The pipeline {pipeline.name!r} has {len(tasks)} tasks ({listed}); name the step.")
+        raise ConfigurationError(f"The pipeline {graph.name!r} has {len(tasks)} tasks ({listed}); name the step.")
     name = step if step is not None else next(iter(tasks))
     if name not in tasks:
         raise ConfigurationError(
-            f"The pipeline {pipeline.name!r} has no task {name!r}.{did_you_mean(name, tasks)} Its tasks are {listed}."
+            f"The pipeline {graph.name!r} has no task {name!r}.{did_you_mean(name, tasks)} Its tasks are {listed}."
         )
     return tasks[name]

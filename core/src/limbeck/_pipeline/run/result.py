@@ -1,4 +1,4 @@
-"""What a pipeline's run gives: the rows of its leaves, those that failed, and the report."""
+"""The result of a pipeline's run: the rows of its leaves, those that failed, and the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...types import Row
     from ..directory.report import RunReport
     from ..directory.run_folder import RunFolder
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
 
 _IN_MEMORY_ROWS = 10_000
 
@@ -39,7 +39,7 @@ class KeptRows(Sink):
     folder: Any = None
 
     _rows: list[Row] = PrivateAttr(default_factory=list)
-    _later: list[int | list[Row]] = PrivateAttr(default_factory=list)  # lots, or their places in the file
+    _later: list[int | list[Row]] = PrivateAttr(default_factory=list)  # chunks, or their places in the file
     _beyond: IO[bytes] | None = PrivateAttr(default=None)
     _file: IO[bytes] | None = PrivateAttr(default=None)
 
@@ -69,7 +69,7 @@ class KeptRows(Sink):
             self._later.append(self._spilled(rows))
 
     def _spilled(self, rows: list[Row]) -> int | list[Row]:
-        """Their place in the temporary file; the rows themselves where they hold what cannot be pickled."""
+        """Write rows to the temporary file; gives their place, or the rows themselves where they cannot be pickled."""
         payload = pickled(rows)
         if payload is None:
             return rows
@@ -89,8 +89,8 @@ class KeptRows(Sink):
     def rows(self) -> Iterator[Row]:
         """The rows, as they were."""
         yield from self._rows
-        for lot in self._later:
-            yield from self._loaded(lot) if isinstance(lot, int) else lot
+        for chunk in self._later:
+            yield from self._loaded(chunk) if isinstance(chunk, int) else chunk
 
     def _loaded(self, place: int) -> list[Row]:
         assert self._beyond is not None  # something was spilled to it
@@ -100,18 +100,16 @@ class KeptRows(Sink):
 
 
 class PipelineResult:
-    """What came of a run. Iterate over it for the rows of the one leaf; `result["name"]` has those of a named one.
+    """The result of a run. Iterate over it for the rows of the one leaf; `result["name"]` has those of a named one.
 
     Attributes:
         report: what each step yielded. run_dir: where the ledger and the outputs are.
     """
 
-    def __init__(
-        self, pipeline: Pipeline, kept: Mapping[str, KeptRows], report: RunReport, folder: RunFolder | None
-    ) -> None:
+    def __init__(self, graph: Graph, kept: Mapping[str, KeptRows], report: RunReport, folder: RunFolder | None) -> None:
         self.report = report
         self.run_dir = folder.path if folder is not None else None
-        self._leaves: dict[str, Any] = {name: kept.get(name, pipeline.steps[name]) for name in pipeline.leaves}
+        self._leaves: dict[str, Any] = {name: kept.get(name, graph.steps[name]) for name in graph.leaves}
 
     def __repr__(self) -> str:
         where = f", run_dir={str(self.run_dir)!r}" if self.run_dir is not None else ""

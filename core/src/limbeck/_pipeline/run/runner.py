@@ -9,9 +9,11 @@ import asyncio
 import threading
 import uuid
 from contextlib import ExitStack
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.cache import open_cache
+from ..._engine.calls.context import inside
 from ..._engine.calls.observers import Observers, PipelineInfo, RunInfo
 from ..._engine.ledger.failed_rows import Failures
 from ..._engine.ledger.ledger import FAILED_FILE, release_ledger, shared_ledger
@@ -42,11 +44,10 @@ if TYPE_CHECKING:
     from ..._engine.calls.jobs import Job
     from ...errors import GenerationError
     from ...types import Row
-    from ..pipeline import Pipeline
+    from ..graph.graph import Graph
     from .items.lineage import Item, Root
-    from .nodes.sink import SinkAtWork
+    from .items.takers import Consumer
     from .options import Options
-    from .streaming import Consumer
 
 # As many as a task's own stream looks at before it misses a column.
 _LOOK_AHEAD_ROWS = 256
@@ -56,7 +57,7 @@ class Runner:
     """Moves rows through a pipeline.
 
     Args:
-        pipeline: checked. options: how it is run.
+        graph: checked. options: how it is run.
         sinks: a sink for each leaf that is none, unless `taker` is given.
         taker: who gets the rows of the one leaf; of a sink, those that it has written.
         finished: called once, on a thread of its own, when all is closed; with what stopped the run, or None.
@@ -71,7 +72,7 @@ class Runner:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        graph: Graph,
         options: Options,
         *,
         sinks: Mapping[str, Sink],
@@ -83,18 +84,19 @@ class Runner:
         self.error: BaseException | None = None
         self.failing = False
         self.folder = RunFolder(options.run_dir) if options.run_dir is not None else None
-        self._pipeline = pipeline
+        self._graph = graph
         asking = {name: task for name, (task, _) in options.reruns.items()}
-        self._steps = {**pipeline.steps, **asking}
+        self._steps = {**graph.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
         self._finished = finished
-        self.info = PipelineInfo(uuid.uuid4().hex, pipeline.name, tuple(self._steps), tuple(pipeline.edges))
+        self.info = PipelineInfo(uuid.uuid4().hex, graph.name, tuple(self._steps), tuple(graph.edges))
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
-        self.observers = Observers(self.hooks)
+        self.context = copy_context()  # whoever called: what authors wrote is run in copies of it
+        self.observers = Observers(self.hooks, self.context)
         self._ledger: Any = None
         self.cache: ResponseCache | None = None
-        self._network = Network(self, pipeline, self._steps, sinks=self._sinks, taker=taker)
+        self._network = Network(self, graph, self._steps, sinks=self._sinks, taker=taker)
         self._nodes = self._network.nodes
         self._taking = 0  # takers that have not got their last row
         self._closing = False
@@ -125,7 +127,7 @@ class Runner:
             self._ledger = shared_ledger(
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
             )
-            self.folder.note(self._pipeline, [target for sink in self._opened for target in sink.targets()])
+            self.folder.note(self._graph, [target for sink in self._opened for target in sink.targets()])
         self._network.build(self._ledger)
         self._taking = self._network.takers
         self.reporter.begin()
@@ -150,17 +152,17 @@ class Runner:
     def _made_here(self, sink: Sink) -> bool:
         return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
 
-    def columns_seen(self, source: SourceNode, rows: Sequence[Any], *, complete: bool) -> bool:
-        """Whether to let the first rows of a source go: every column that is needed behind it is in some of them.
+    def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
+        """Tell whether to let the first rows of a source go: every column that is needed behind it is in some of them.
 
         Stops the run once it is clear that one is in none.
         """
         columns = list(dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row))
         enough = complete or len(rows) >= _LOOK_AHEAD_ROWS
-        begin = (name for name in self._steps if not self._pipeline.before(name))
+        begin = (name for name in self._steps if not self._graph.before(name))
         declared = {name: declared_columns(self._steps[name]) for name in begin}
         try:
-            self._pipeline.check_columns({**declared, source.name: columns})
+            self._graph.check_columns({**declared, source.name: columns})
         except MissingColumnError as exc:
             if enough and rows:
                 self.fail(source, exc)
@@ -176,7 +178,7 @@ class Runner:
     def _start(self) -> None:
         observer = self.hooks.observer("limbeck_pipeline_started")
         if observer is not None:
-            observer(pipeline=self.info)
+            inside(self.context, observer)(pipeline=self.info)
         for sink in self._network.sinks_at_work:
             self.started(sink.info)
         for node in list(self._nodes.values()):
@@ -189,37 +191,37 @@ class Runner:
         )
 
     def started(self, info: RunInfo) -> None:
-        """A step that is no task begins."""
+        """Tell observers that a step that is no task begins."""
         if self.observers.run_started is not None:
             self.observers.run_started(run=info)
 
     def entered(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node`."""
+        """Count an item of `root` that is at `node`."""
         root.pending += 1
-        if root.before:
+        if root.awaited:
             for each, leading in root.origin.waits.items():
-                root.before[each] += node.name in leading
+                root.awaited[each] += node.name in leading
 
     def send(
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
     ) -> None:
-        """Rows came of an item, at a node: they go on, and the item has been.
+        """Send on the rows that came of an item at a node; the item has been.
 
         Args:
-            only: names of those that follow, where the rows do not go to all.
+            only: names of those downstream, where the rows do not go to all.
             counted: whether they are counted as the node's already.
         """
         if not counted:
             node.stats.rows_out += len(rows)
         if rows:
-            edges = node.followers
+            edges = node.downstream
             if only is not None:
                 edges = [edge for edge in edges if edge.target.name in only]
             _deliver_all(node, item.children(rows), edges)
         self._left(node, item.root)
 
     def send_part(self, node: Node, item: Item, rows: list[Row]) -> Item:
-        """Rows came of an item, and more will: they go on. Gives the item that the others come of.
+        """Send on rows that came of an item of which more will come; the item that those come of.
 
         Where nothing else comes of its root, a root of its own: what came so far need not wait for the rest.
         """
@@ -227,27 +229,27 @@ class Runner:
         children = item.children(rows, more=True)
         alone = not item.order and _is_alone(node)
         rest = item.root.split(item, node.name) if alone else item
-        _deliver_all(node, children, node.followers)
+        _deliver_all(node, children, node.downstream)
         if alone:
             self._pass_waits_behind(rest.root)
             self._left(node, item.root)
         return rest
 
     def _pass_waits_behind(self, root: Root) -> None:
-        """A root that begins in the middle of the graph is not waited for by the steps before."""
-        for each, before in root.before.items():
-            if not before:
+        """Have the steps upstream not wait for a root that begins in the middle of the graph."""
+        for each, awaited in root.awaited.items():
+            if not awaited:
                 self._tell_all_there(each, root)
 
     def give_up(self, node: Node, item: Item) -> None:
-        """Nothing will come of an item, for the run is being stopped."""
+        """Give an item up, for the run is being stopped."""
         item.root.partial = True
         self._left(node, item.root)
 
     def _left(self, node: Node, root: Root) -> None:
-        """An item of `root` is at `node` no more."""
+        """Count off an item of `root` that is at `node` no more."""
         root.pending -= 1
-        if root.before:
+        if root.awaited:
             self._tell_waiting(node, root)
         if not root.pending:
             root.pending = -1  # once
@@ -257,8 +259,8 @@ class Runner:
         """Let go on what waited for an item of `root` that was at `node`, once it was the last."""
         for each, leading in root.origin.waits.items():
             if node.name in leading:
-                root.before[each] -= 1
-                if not root.before[each]:
+                root.awaited[each] -= 1
+                if not root.awaited[each]:
                     self._tell_all_there(each, root)
 
     def _tell_all_there(self, each: str, root: Root) -> None:
@@ -267,7 +269,7 @@ class Runner:
         at.all_there(root)
 
     def _complete(self, root: Root) -> None:
-        """All that came of a root is where it may leave."""
+        """Let all that came of a root leave."""
         arrived = root.arrived
         if len(arrived) > 1:
             arrived.sort(key=lambda each: each[1])
@@ -283,7 +285,7 @@ class Runner:
             failures.write_row(id, row, error)
 
     def failed_jobs(self, name: str) -> Callable[[Job], object] | None:
-        """What keeps the rows of a task that failed."""
+        """The keeper of a task's failed rows."""
         failures = self._failures_of(name)
         return failures.write if failures is not None else None
 
@@ -307,24 +309,24 @@ class Runner:
                 other.stop()
 
     def satisfied(self, node: Node) -> None:
-        """A step wants no more rows: it is stopped, and with it all that leads nowhere else."""
+        """Stop a step that wants no more rows, and with it all that leads nowhere else."""
         self._idle.add(node)
         found = [node]
         for each in found:  # and what is found on the way
-            for before in self._directly_before(each):
-                if before not in self._idle and all(map(self._is_idle, (edge.target for edge in before.followers))):
-                    self._idle.add(before)
-                    found.append(before)
+            for other in self._directly_upstream(each):
+                if other not in self._idle and all(map(self._is_idle, (edge.target for edge in other.downstream))):
+                    self._idle.add(other)
+                    found.append(other)
         for each in found:
             each.retire()
 
     def _is_idle(self, target: Node | Outlet) -> bool:
-        """Whether nobody wants what comes to `target`, which may collect rows for a step over all of them."""
+        """Tell whether nobody wants what comes to `target`, which may collect rows for a step over all of them."""
         return (target.taker if isinstance(target, Outlet) else target) in self._idle
 
-    def _directly_before(self, node: Node) -> list[Node]:
-        collected = self._network.collected.get(node.name)
-        return [*node.before, *(collected.before if collected is not None else ())]
+    def _directly_upstream(self, node: Node) -> list[Node]:
+        into = (node, self._network.collected.get(node.name))
+        return [each for each in self._nodes.values() if any(edge.target in into for edge in each.downstream)]
 
     def _leading_to(self, node: Node) -> set[Node]:
         found: set[Node] = set()
@@ -333,7 +335,7 @@ class Runner:
             at = waiting.pop()
             if at not in found:
                 found.add(at)
-                waiting += self._directly_before(at)
+                waiting += self._directly_upstream(at)
         return found
 
     def stop(self) -> None:
@@ -350,10 +352,10 @@ class Runner:
         call_on(self.loop, function, *arguments)
 
     def node_ended(self, node: Node) -> None:
-        """A node will send nothing more."""
-        for edge in node.followers:
+        """Note that a node will send nothing more."""
+        for edge in node.downstream:
             if isinstance(edge.target, Node):
-                edge.target.lead_ended()
+                edge.target.upstream_ended()
         if isinstance(node, SourceNode | GlobalNode):
             for outlet in (*node.origin.gates, *node.origin.outlets):
                 outlet.end_if_done()
@@ -362,19 +364,19 @@ class Runner:
         self._finish_if_over()
 
     def ended(self, info: RunInfo) -> None:
-        """A step that is no task has ended."""
+        """Tell observers that a step that is no task has ended."""
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=info, stats=info.stats, error=None)
 
     def taker_done(self) -> None:
-        """Who takes rows that leave has got the last of them."""
+        """Note that a taker has got the last of the rows that leave."""
         self._taking -= 1
         self._finish_if_over()
 
-    def sink_done(self, sink: SinkAtWork) -> None:
-        """A sink has written its last row. Called in any thread."""
-        if sink in self._network.sinks_at_work:
-            self.call_on_loop(self.ended, sink.info)
+    def sink_done(self, info: RunInfo) -> None:
+        """Note that a sink has written its last row. Called in any thread."""
+        if any(sink.info is info for sink in self._network.sinks_at_work):
+            self.call_on_loop(self.ended, info)
         self.call_on_loop(self.taker_done)
 
     def _finish_if_over(self) -> None:
@@ -405,7 +407,7 @@ class Runner:
     def _tell_observers(self) -> None:
         observer = self.hooks.observer("limbeck_pipeline_finished")
         if observer is not None:
-            observer(pipeline=self.info, report=self.reporter.report(), error=self.error)
+            inside(self.context, observer)(pipeline=self.info, report=self.reporter.report(), error=self.error)
 
     def _let_go(self, *, finished: bool) -> None:
         """Close all but the ledger, whatever is raised; then raise the last of that, with the rest as its context."""
@@ -429,11 +431,11 @@ class Runner:
 
 
 def _is_alone(node: Node) -> bool:
-    """Whether one row at a time comes to `node` of each root, however long that takes: no branches lead here."""
-    while node.before:
-        if len(node.before) > 1 or len(node.before[0].followers) > 1:
+    """Tell whether one row at a time comes to `node` of each root, however long that takes: no branches lead here."""
+    while node.upstream:
+        if len(node.upstream) > 1 or len(node.upstream[0].downstream) > 1:
             return False
-        (node,) = node.before
+        (node,) = node.upstream
     return True
 
 

@@ -7,80 +7,22 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from ..._engine.threads.handoff import EMPTY, END, Handoff, call_on
+from ..._engine.threads.handoff import EMPTY, END, call_on
 from ..._engine.threads.portal import portal
 from ..._step import Sink, open_pipeline
 from ...errors import ConfigurationError
+from ..graph.graph import Graph
 from ..graph.kinds import is_source
-from ..pipeline import Pipeline
+from .items.takers import Consumer
 from .result import KeptRows, PipelineResult
 from .runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from ...types import Row
     from ..directory.report import RunReport
     from .options import Options
-
-_UNTAKEN = 4096
-
-
-class Consumer:
-    """Takes the rows of a leaf for whoever iterates, in a thread or on a loop."""
-
-    def __init__(self) -> None:
-        self.arrived: Callable[[], object] = lambda: None  # set by whoever waits
-        self._room = threading.Event()
-        self._rows: Handoff[list[Row]] = Handoff(_UNTAKEN, wake_taker=self._tell_arrived, wake_giver=self._make_room)
-        self._tell_room: Callable[[], object] = lambda: None
-        self._done: Callable[[], object] = lambda: None
-        self._spare: list[Row] = []
-        self._untaken = False  # for good
-
-    def begin(self, *, room: Callable[[], object], done: Callable[[], object]) -> None:
-        """Whom to tell that there is room again, and that the last row has come."""
-        self._tell_room, self._done = room, done
-
-    def give(self, rows: list[Row]) -> bool:
-        """See `Taker`."""
-        return self._rows.give(rows)
-
-    def give_waiting(self, rows: list[Row]) -> None:
-        """As `give`, for a thread, which waits until there is room."""
-        if not self._rows.give(rows) and not self._untaken:
-            self._room.wait()
-            self._room.clear()
-
-    def _tell_arrived(self) -> None:
-        self.arrived()
-
-    def _make_room(self) -> None:
-        self._room.set()
-        self._tell_room()
-
-    def end_of_rows(self) -> None:
-        """See `Taker`."""
-        self._done()
-
-    def let_go(self) -> None:
-        """Nobody takes any more: no giver is to wait."""
-        self._untaken = True
-        self._room.set()
-
-    def end(self, error: BaseException | None) -> None:
-        """Everything is closed; `error` is raised after the last row."""
-        self._room.set()
-        self._rows.end(error)
-
-    def take(self) -> Any:
-        """The next row, `EMPTY`, or `END`; raises what stopped the run."""
-        while not self._spare:
-            rows = self._rows.take()
-            if rows is EMPTY or rows is END:
-                return rows
-            self._spare = rows[::-1]
-        return self._spare.pop()
 
 
 class PipelineStream:
@@ -94,44 +36,44 @@ class PipelineStream:
         LedgerError: the run directory cannot be used.
     """
 
-    def __init__(self, pipeline: Pipeline, rows: Any, options: Options, *, whole: bool = False) -> None:
+    def __init__(self, graph: Graph, rows: Any, options: Options, *, whole: bool = False) -> None:
         portal().refuse_own_thread()
         outside = open_pipeline.set(None)  # a run inside the `with` makes steps that are not the pipeline's own
         try:
-            self._begin(pipeline, rows, options, whole=whole)
+            self._begin(graph, rows, options, whole=whole)
         finally:
             open_pipeline.reset(outside)
 
-    def _begin(self, pipeline: Pipeline, rows: Any, options: Options, *, whole: bool) -> None:
-        pipeline = _with_rows(pipeline, rows)
-        pipeline.check()
+    def _begin(self, graph: Graph, rows: Any, options: Options, *, whole: bool) -> None:
+        graph = _with_rows(graph, rows)
+        graph.check()
         self._closed = threading.Event()
         self._kept: dict[str, KeptRows] = {}
         self._consumer = None if whole else Consumer()
-        leaves = pipeline.leaves
+        leaves = graph.leaves
         if whole:
             folder = options.run_dir
             self._kept = {
                 name: KeptRows.model_construct(name=name, folder=folder)
                 for name in leaves
-                if not isinstance(pipeline.steps[name], Sink)
+                if not isinstance(graph.steps[name], Sink)
             }
         elif len(leaves) > 1:
             raise ConfigurationError(
-                f"The pipeline {pipeline.name!r} has {len(leaves)} leaves ({', '.join(leaves)}), and a stream gives "
+                f"The pipeline {graph.name!r} has {len(leaves)} leaves ({', '.join(leaves)}), and a stream gives "
                 "the rows of one. Use `run`, whose result has the rows of each."
             )
-        loop = _running_loop(pipeline)
+        loop = _running_loop(graph)
         ending = _Ending(self._closed, self._consumer)
-        self._runner = Runner(pipeline, options, sinks=self._kept, taker=self._consumer, finished=ending)
-        self._pipeline = pipeline
+        self._runner = Runner(graph, options, sinks=self._kept, taker=self._consumer, finished=ending)
+        self._graph = graph
         self._reading = loop.create_task(self._runner.read_async()) if loop is not None else None
         self._runner.start()
         weakref.finalize(self, _abandon, self._runner, self._consumer).atexit = False
 
     @property
     def report(self) -> RunReport:
-        """What it has yielded so far."""
+        """The yield so far."""
         return self._runner.reporter.report()
 
     @property
@@ -194,12 +136,12 @@ class PipelineStream:
         return self._outcome()
 
     async def await_end(self) -> PipelineResult:
-        """As `wait`, for an event loop."""
+        """Wait for the end in an event loop; see `wait`."""
         await asyncio.to_thread(self._closed.wait)
         return self._outcome()
 
     def _outcome(self) -> PipelineResult:
-        result = PipelineResult(self._pipeline, self._kept, self._runner.reporter.report(), self._runner.folder)
+        result = PipelineResult(self._graph, self._kept, self._runner.reporter.report(), self._runner.folder)
         error = self._runner.error
         if error is None:
             return result
@@ -220,7 +162,7 @@ class PipelineStream:
         self._closed.wait()
 
     async def aclose(self) -> None:
-        """As `close`, for an event loop."""
+        """Stop, and wait in an event loop until everything is closed; see `close`."""
         if self._reading is not None:
             self._reading.cancel()
         await asyncio.to_thread(self.close)
@@ -239,7 +181,7 @@ class PipelineStream:
 
 
 class _Ending:
-    """What is done when a run is over. It does not know the stream, which may be nobody's by then."""
+    """The end of a run. It does not know the stream, which may be nobody's by then."""
 
     def __init__(self, closed: threading.Event, consumer: Consumer | None) -> None:
         self._closed = closed
@@ -258,9 +200,9 @@ def _abandon(runner: Runner, consumer: Consumer | None) -> None:
         consumer.let_go()
 
 
-def _running_loop(pipeline: Pipeline) -> asyncio.AbstractEventLoop | None:
+def _running_loop(graph: Graph) -> asyncio.AbstractEventLoop | None:
     """The caller's loop, where a source is an async iterable, which belongs to it."""
-    if not any(hasattr(getattr(step, "rows", None), "__aiter__") for step in pipeline.steps.values()):
+    if not any(hasattr(getattr(step, "rows", None), "__aiter__") for step in graph.steps.values()):
         return None
     try:
         return asyncio.get_running_loop()
@@ -270,19 +212,19 @@ def _running_loop(pipeline: Pipeline) -> asyncio.AbstractEventLoop | None:
         ) from exc
 
 
-def _with_rows(pipeline: Pipeline, rows: Any) -> Pipeline:
-    """The pipeline with `rows` led to the steps that nothing leads to."""
+def _with_rows(graph: Graph, rows: Any) -> Graph:
+    """The graph with `rows` led to the steps that nothing leads to."""
     if rows is None:
-        return pipeline
-    entries = [step for name, step in pipeline.steps.items() if not pipeline.before(name) and not is_source(step)]
+        return graph
+    entries = [step for name, step in graph.steps.items() if not graph.before(name) and not is_source(step)]
     if not entries:
-        raise ConfigurationError(f"The pipeline {pipeline.name!r} has sources of its own, and takes no other rows.")
-    whole = Pipeline(name=pipeline.name)
+        raise ConfigurationError(f"The pipeline {graph.name!r} has sources of its own, and takes no other rows.")
+    whole = Graph(name=graph.name)
     source = whole.add(rows)
-    for step in pipeline.steps.values():
+    for step in graph.steps.values():
         whole.add(step)
     for step in entries:
         whole.connect(source, step)
-    for before, after in pipeline.edges:
-        whole.connect(pipeline.steps[before], pipeline.steps[after])
+    for before, after in graph.edges:
+        whole.connect(graph.steps[before], graph.steps[after])
     return whole

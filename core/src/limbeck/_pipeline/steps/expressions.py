@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from ...errors import ConfigurationError, MissingDependencyError
@@ -10,13 +9,14 @@ from ...errors import ConfigurationError, MissingDependencyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...sandbox import Sandbox
     from ...types import Row
 
 
 def compiled(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[Row], Any]:
     """A function of a row: `condition` itself, or what the expression says.
 
-    A column that the row lacks is undefined, which is false; comparing it raises.
+    A column, or a key of one, that the row lacks is undefined, which is false; comparing it raises.
 
     Args:
         where: begins the error's sentence.
@@ -27,10 +27,12 @@ def compiled(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[
     """
     if callable(condition):
         return condition
-    environment, fault = _sandbox()
+    jinja = _sandbox()
+    from jinja2 import TemplateSyntaxError
+
     try:
-        evaluate = environment.compile_expression(condition, undefined_to_none=False)
-    except fault as exc:
+        evaluate = jinja.compile_expression(condition, undefined_to_none=False)
+    except TemplateSyntaxError as exc:
         raise ConfigurationError(
             f"{where} is not an expression: {exc.message} (in {condition!r}). "
             "It is written as in Jinja: `score > 3 and topic in ['a', 'b']`."
@@ -38,16 +40,14 @@ def compiled(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[
     return cast("Callable[[Row], Any]", evaluate)
 
 
-@cache
-def _sandbox() -> tuple[Any, Any]:
+def _sandbox() -> Sandbox:
     try:
-        from jinja2 import TemplateSyntaxError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from ...sandbox import sandbox
     except ImportError as exc:
         raise MissingDependencyError(
             "jinja2", needed_by="An expression", requirement="limbeck-core[expressions]"
         ) from exc
-    return ImmutableSandboxedEnvironment(), TemplateSyntaxError
+    return sandbox()
 
 
 def columns_of(expression: object) -> dict[str, bool]:
@@ -57,10 +57,10 @@ def columns_of(expression: object) -> dict[str, bool]:
     """
     if not isinstance(expression, str):
         return {}
+    jinja = _sandbox()
     from jinja2 import meta, nodes
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    tree = ImmutableSandboxedEnvironment().parse(f"{{{{ {expression} }}}}")
+    tree = jinja.parse(f"{{{{ {expression} }}}}")
     guarded = [*tree.find_all(nodes.Test), *tree.find_all(nodes.Filter)]
     optional = {
         each.node.name

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ...types import Row
 
-_LOT_ROWS = 256
+_CHUNK_ROWS = 256
 
 
 def step(
@@ -68,13 +68,13 @@ def step(
 def _process_each(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[Row]]]:
     def process(_self: Any, inputs: list[Row]) -> Iterator[list[Row]]:
         for row in inputs:
-            yield from _lots_of(function(row))
+            yield from _chunks_of(function(row))
 
     return process
 
 
-def _lots_of(made: Any) -> Iterator[list[Row]]:
-    """What a function of a row returned, as rows: one list, unless a generator makes very many."""
+def _chunks_of(made: Any) -> Iterator[list[Row]]:
+    """The rows that a function of a row returned: one list, unless a generator makes very many."""
     if isinstance(made, dict):
         yield [made]
         return
@@ -84,16 +84,16 @@ def _lots_of(made: Any) -> Iterator[list[Row]]:
     if isinstance(made, str) or not isinstance(made, Iterable):
         raise TypeError(f"it returned {type(made).__name__}, where a row (a dict), a list of rows or None is expected")
     if isinstance(made, Generator):
-        yield from _in_lots(made)
+        yield from _in_chunks(made)
     else:
         yield list(made)
 
 
-def _in_lots(made: Generator[Row]) -> Iterator[list[Row]]:
+def _in_chunks(made: Generator[Row]) -> Iterator[list[Row]]:
     try:
-        yield list(islice(made, _LOT_ROWS))
-        while lot := list(islice(made, _LOT_ROWS)):
-            yield lot
+        yield list(islice(made, _CHUNK_ROWS))
+        while chunk := list(islice(made, _CHUNK_ROWS)):
+            yield chunk
     finally:
         let_go(made)
 
@@ -102,7 +102,7 @@ def _process_all(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[
     def process(_self: Any, inputs: list[Row]) -> Iterator[list[Row]]:
         made = function(inputs)
         if isinstance(made, Generator):
-            yield from _in_lots(made)
+            yield from _in_chunks(made)
         else:
             yield list(made)
 

@@ -1,4 +1,4 @@
-"""Where rows part and where they meet again: routers and joins."""
+"""The steps where rows part and where they meet again: routers and joins."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Router(Step):
             return [named] if isinstance(named, str) else list(named or ())
         return [name for name, test in self._tests if test(row)] or self._otherwise
 
-    def check_followers(self, following: Sequence[str]) -> None:
+    def check_downstream(self, following: Sequence[str]) -> None:
         """Raise unless every route leads to a step that follows, and every such step has a route.
 
         Raises:
@@ -180,7 +180,7 @@ def _listed(names: Any) -> list[Any]:
 
 
 def _merged(metadata: Sequence[Any]) -> Any:
-    """All branches' metadata in one: each task's is under the task's own name."""
+    """Merge all branches' metadata: each task's is under the task's own name."""
     if not all(isinstance(each, dict) for each in metadata):
         return metadata[-1]
     return {key: value for each in metadata for key, value in each.items()}

@@ -46,11 +46,11 @@ class Rows(GeneratorStep):
         self._taken = True
 
     def count(self) -> int | None:
-        """How many rows there are, or None where that is not known."""
+        """The number of rows, or None where that is not known."""
         return len(self.rows) if hasattr(self.rows, "__len__") else None
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
-        return lots_of(self.rows)
+        return chunks_of(self.rows)
 
 
 def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
@@ -75,7 +75,7 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
     return Rows(name=name, rows=rows)
 
 
-def lots_of(rows: Any) -> Iterator[list[Row]]:
+def chunks_of(rows: Any) -> Iterator[list[Row]]:
     """The rows as dicts: those of a table in lists of a few hundred, others one by one, as they come."""
     if is_table(rows):
         yield from lots_of_table(rows)

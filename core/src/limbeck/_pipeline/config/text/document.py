@@ -1,4 +1,4 @@
-"""What a file says, and on which line it says it."""
+"""A file's data, with the line on which each value stands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Document:
 
     @property
     def name(self) -> str:
-        """What is called after the file, where nothing else gives it a name."""
+        """The name after the file, of a pipeline that nothing else gives one."""
         return Path(self.path).stem if self.path and self.path != TEXT else "pipeline"
 
     def at(self, *keys: str | int) -> str:
@@ -59,7 +59,7 @@ def spelt(keys: Iterable[str | int]) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is called in a sentence."""
+    """The word for a kind of value in a sentence."""
     names = {dict: "a mapping", list: "a list", str: f"the text {value!r}", type(None): "nothing"}
     return names.get(type(value), repr(value))
 

@@ -26,7 +26,7 @@ _LONG = 8  # characters: so long a text is no accident, wherever it stands
 
 
 def refers(value: Any) -> bool:
-    """Whether a value, or one inside it, takes something from the environment."""
+    """Tell whether a value, or one inside it, takes something from the environment."""
     if isinstance(value, str):
         return any(not found[1] for found in _REFERENCE.finditer(value))
     if isinstance(value, dict):

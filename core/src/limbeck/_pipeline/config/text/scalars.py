@@ -1,4 +1,4 @@
-"""What a plain word stands for: the core schema of YAML 1.2 (section 10.3 of its specification).
+"""The values of plain words: the core schema of YAML 1.2 (section 10.3 of its specification).
 
 YAML 1.1, which PyYAML reads, takes `no` for false, `12:30` for 750 and `1e-3` for a text: none
 of that does for labels, texts and sampling parameters.

@@ -1,4 +1,4 @@
-"""Which row came of which: ids for the ledger, the order of the output, and when all that came of a row is in.
+"""The descent of rows: ids for the ledger, the order of the output, and when all that came of a row is in.
 
 A source row (or a row of a `GlobalStep`'s result) is a root. Everything that comes of it is an
 item on its way to a step. A root is complete when no item of it is on its way any more; what
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Origin:
-    """Where roots begin: a source, or a step that was given all rows.
+    """The step where roots begin: a source, or a step that was given all rows.
 
     Attributes:
         name: the step's. count: rows so far. exhausted: whether there will be no more.
@@ -66,11 +66,11 @@ class Root:
         index: the row's, in its origin. number: unique in its origin. next: the root whose turn comes then.
         pending: items on their way. partial: whether some were given up, as the run was stopped.
         arrived: what is where rows leave: the outlet, the place in the order, the row.
-        before: for each step that waits, how many items may still reach it. waiting: those that
+        awaited: for each step that waits, how many items may still reach it. waiting: those that
             have, each with the number of its branch.
     """
 
-    __slots__ = ("arrived", "before", "index", "next", "number", "origin", "partial", "pending", "waiting")
+    __slots__ = ("arrived", "awaited", "index", "next", "number", "origin", "partial", "pending", "waiting")
 
     def __init__(self, origin: Origin, index: int) -> None:
         self.origin = origin
@@ -80,20 +80,20 @@ class Root:
         self.pending = 1  # the root's own row, at its origin
         self.partial = False
         self.arrived: list[tuple[Outlet, tuple[int, ...], Row]] = []
-        self.before: dict[str, int] = dict.fromkeys(origin.waits, 1)
+        self.awaited: dict[str, int] = dict.fromkeys(origin.waits, 1)
         self.waiting: dict[str, list[tuple[int, Item]]] = {}
 
     def split(self, item: Item, node: str) -> Item:
-        """What is still to come of its own row, which is at `node`, as the item of a root of its own."""
+        """Make what is still to come of its own row, which is at `node`, the item of a root of its own."""
         rest = Root(self.origin, self.index)
-        rest.before = {each: int(node in leading) for each, leading in self.origin.waits.items()}
+        rest.awaited = {each: int(node in leading) for each, leading in self.origin.waits.items()}
         self.origin.insert(rest, after=self)
         own = Item(rest, item.id, item.order, item.row, item.parted)
         own.made = item.made
         return own
 
     def item(self, row: Row) -> Item:
-        """Its own row, at its origin."""
+        """The item of its own row, at its origin."""
         return Item(self, str(self.index), (), row)
 
 

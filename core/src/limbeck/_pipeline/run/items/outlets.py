@@ -1,33 +1,24 @@
-"""Where rows leave: in the order of their origins, to a thread that writes or takes them."""
+"""The places where rows leave, in the order of their origins."""
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...._engine.rows.reorder import ReorderBuffer
-from ...._engine.threads.handoff import EMPTY, END, Handoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ....types import Row
-    from ..nodes.node import Edge, Node
     from .lineage import Item, Origin, Root
-
-_UNTAKEN = 4096
-_LOT_ROWS = 1024
+    from .takers import Taker
 
 
-class Taker(Protocol):
-    """Who gets the rows: called on the portal's loop."""
+class Giver(Protocol):
+    """Sends rows here, while there is room for them."""
 
-    def give(self, rows: list[Row]) -> bool:
-        """Take rows; False when there is no room for more at the moment."""
-        ...
-
-    def end_of_rows(self) -> None:
-        """No more will come."""
+    def pump_soon(self) -> None:
+        """Look for work soon, now that there is room again."""
         ...
 
 
@@ -48,7 +39,7 @@ class Outlet:
         name: the step's whose rows leave here. ordered: False to give rows as they come.
 
     Attributes:
-        taker: who gets them. full: whether it has no room. before: who leads here.
+        taker: who gets them. full: whether it has no room. upstream: who leads here.
     """
 
     overfull = False  # what waits here for its turn spills
@@ -59,27 +50,27 @@ class Outlet:
         self.name = name
         self.full = False
         self.ended = False
-        self.before: list[Node] = []
+        self.upstream: list[Giver] = []
         self._lanes: dict[Origin, _Lane] = {}
         self._turn: list[Origin] = []
         self._ordered = ordered
 
     def add(self, origin: Origin) -> None:
-        """The rows of `origin` may come here, after those of the origins before it."""
+        """Add an origin whose rows may come here, after those of the origins before it."""
         self._lanes[origin] = _Lane(origin)
         self._turn.append(origin)
 
-    def arrive(self, item: Item, edge: Edge) -> None:  # noqa: ARG002 - a join looks at the edge
-        """An item is to leave: in its turn, or at once where order does not matter."""
+    def arrive(self, item: Item, edge: object) -> None:  # noqa: ARG002 - a join looks at the edge
+        """Let an item leave: in its turn, or at once where order does not matter."""
         if self._ordered:
             item.root.arrived.append((self, item.order, item.row))
         else:
             self.give([item.row])
 
     def room(self) -> None:
-        """The taker has room again."""
+        """Have those upstream go on: the taker has room again."""
         self.full = False
-        for node in self.before:
+        for node in self.upstream:
             node.pump_soon()
 
     def give(self, rows: list[Row]) -> None:
@@ -88,7 +79,7 @@ class Outlet:
             self.full = True
 
     def settle(self, root: Root, rows: list[Row]) -> None:
-        """All that came of a root, in order; be it nothing."""
+        """Take all that came of a root, in order; be it nothing."""
         lane = self._lanes[root.origin]
         if not self._ordered or (lane.last.next is root and self._turn[0] is root.origin):
             self._let_pass(lane, root, rows)
@@ -112,7 +103,7 @@ class Outlet:
         self._release(root, rows)
 
     def _release(self, root: Root, rows: list[Row]) -> None:  # noqa: ARG002 - a gate looks at it
-        """It is the turn of what came of a root."""
+        """Give what came of a root, whose turn it is."""
         self.give(rows)
 
     def end_if_done(self) -> None:
@@ -145,7 +136,7 @@ class Gate(Outlet):
 
     @property
     def holds(self) -> bool:
-        """Whether anything waits here."""
+        """Tell whether anything waits here."""
         return bool(self._items)
 
     def hold(self, root: Root, items: list[Item]) -> None:
@@ -162,66 +153,4 @@ class Gate(Outlet):
             self._admit(item)
 
     def _tell_ended(self) -> None:
-        """The step itself knows when nothing leads to it any more."""
-
-
-class Writer:
-    """A taker with a thread of its own, which writes the rows in lots.
-
-    Args:
-        name: the thread's. write: called with rows, in that thread.
-        room: called in that thread when there is room again. failed: with what `write` raised.
-        done: called in that thread, last.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        write: Callable[[list[Row]], object],
-        *,
-        room: Callable[[], object],
-        failed: Callable[[BaseException], object],
-        done: Callable[[], object],
-    ) -> None:
-        self._write = write
-        self._failed = failed
-        self._done = done
-        self._arrived = threading.Event()
-        self._rows: Handoff[list[Row]] = Handoff(_UNTAKEN, wake_taker=self._arrived.set, wake_giver=room)
-        self._thread = threading.Thread(target=self._serve, name=f"limbeck-{name}", daemon=True)
-        self._thread.start()
-
-    def give(self, rows: list[Row]) -> bool:
-        """See `Taker`."""
-        return self._rows.give(rows)
-
-    def end_of_rows(self) -> None:
-        """See `Taker`."""
-        self._rows.end()
-
-    def _serve(self) -> None:
-        broken = False
-        while (lot := self._lot()) is not END:
-            if broken:
-                continue  # taken and let go, so that nobody waits for room
-            try:
-                self._write(lot)
-            except BaseException as exc:  # noqa: BLE001 - the isolation boundary of sinks: an author's `sys.exit` too
-                broken = True
-                self._failed(exc)
-        self._done()
-
-    def _lot(self) -> Any:
-        lot: list[Row] = []
-        while len(lot) < _LOT_ROWS:
-            rows = self._rows.take()
-            if rows is END:
-                return lot or END
-            if rows is not EMPTY:
-                lot += rows
-            elif lot:
-                return lot
-            else:
-                self._arrived.wait()
-                self._arrived.clear()
-        return lot
+        """Do nothing: the step itself knows when nothing leads to it any more."""

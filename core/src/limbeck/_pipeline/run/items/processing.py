@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ....types import Row
 
-# A lot goes back after this time, so that rows that are done do not wait for those that are not.
-_LOT_SECONDS = 0.02
+# A chunk goes back after this time, so that rows that are done do not wait for those that are not.
+_CHUNK_SECONDS = 0.02
 
 _PART_ROWS = 256  # of one row, that go on before the others are made
 _MOST_OF_ONE = 100_000  # rows of one row, in a process that cannot give them in parts
@@ -32,7 +32,7 @@ class Part(list[Any]):
 
 
 class RowProcessor:
-    """Has a step work on one row at a time.
+    """The work of a step, on one row at a time.
 
     Args:
         step: anything with `process`; for a router, its `destinations` is asked.
@@ -51,9 +51,9 @@ class RowProcessor:
         self._renamed_out = dict(getattr(step, "output_mappings", {}))
         self._required = [] if self._routes else [inputs.get(name, name) for name in required_columns(step.inputs)]
 
-    def lot(self, rows: Sequence[Row]) -> list[Result]:
+    def chunk(self, rows: Sequence[Row]) -> list[Result]:
         """The results of the first of `rows`: as many as its time allows, at least one."""
-        until = time.monotonic() + _LOT_SECONDS
+        until = time.monotonic() + _CHUNK_SECONDS
         results: list[Result] = []
         for row in rows:
             results.append(self.one(row))
@@ -62,7 +62,7 @@ class RowProcessor:
         return results
 
     def one(self, row: Row) -> Result:
-        """What comes of a row."""
+        """Have the step work on one row."""
         try:
             if self._open is None:
                 for column in self._required:
@@ -92,7 +92,7 @@ class RowProcessor:
     def _processed(self, row: Row) -> list[Row]:
         if self._open is None:
             self._open, self._made = self._each(row), []
-        until = time.monotonic() + _LOT_SECONDS
+        until = time.monotonic() + _CHUNK_SECONDS
         for made in self._open:
             if made is not None:
                 self._made.append(made)
@@ -116,8 +116,8 @@ class RowProcessor:
         given |= {own: given[column] for own, column in self._renamed_in.items() if column in given}
         making = self._step.process([given])
         try:
-            for lot in making:
-                for each in lot:
+            for chunk in making:
+                for each in chunk:
                     if not isinstance(each, dict):
                         raise TypeError(f"`process` yielded {type(each).__name__} where a row, a dict, is expected")
                     renamed = self._renamed_in or self._renamed_out
@@ -132,14 +132,14 @@ class RowProcessor:
 
 
 class AllRows:
-    """What a step that is given all rows makes of them, in lots."""
+    """What a step that is given all rows makes of them, in chunks."""
 
     def __init__(self, step: Any, rows: list[Row]) -> None:
         self._making = _made_of_all(step, rows)
 
-    def lot(self, most: int) -> Part | list[Row]:
+    def chunk(self, most: int) -> Part | list[Row]:
         """The next rows, a `Part` as long as more may come."""
-        until = time.monotonic() + _LOT_SECONDS
+        until = time.monotonic() + _CHUNK_SECONDS
         rows = Part()
         for row in self._making:
             if row is not None:
@@ -156,8 +156,8 @@ class AllRows:
 def _made_of_all(step: Any, rows: list[Row]) -> Generator[Row | None]:
     making = step.process([own_row(row) for row in rows])
     try:
-        for lot in making:
-            yield from lot
+        for chunk in making:
+            yield from chunk
             yield None
     finally:
         let_go(making)
@@ -196,7 +196,7 @@ def _begin(payload: bytes) -> None:
     _processor = RowProcessor(step)
 
 
-def lot_in_process(rows: Sequence[Row]) -> list[Result]:
-    """As `RowProcessor.lot`, in a process of the pool."""
+def chunk_in_process(rows: Sequence[Row]) -> list[Result]:
+    """Work as `RowProcessor.chunk`, in a process of the pool."""
     assert _processor is not None  # `_begin` has run in every process of the pool
-    return _processor.lot(rows)
+    return _processor.chunk(rows)

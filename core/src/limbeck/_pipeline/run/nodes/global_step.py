@@ -6,22 +6,23 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...._engine.calls.context import inside
 from ...._engine.threads.pool import Threads
 from ....errors import ConfigurationError, described
 from ..items.lineage import Origin
 from ..items.processing import AllRows, Part
-from .node import LOT_ROWS, Node
+from .node import CHUNK_ROWS, Node
 
 if TYPE_CHECKING:
     from ....types import Row
-    from ..runner import Runner
+    from .node import Run
 
 
 class GlobalNode(Node):
     """A step that is given all rows at once; what it makes begins anew."""
 
-    def __init__(self, runner: Runner, step: Any) -> None:
-        super().__init__(runner, step, "global")
+    def __init__(self, run: Run, step: Any) -> None:
+        super().__init__(run, step, "global")
         self.origin = Origin(step.name)
         self._rows: list[Row] = []
         self._all_given = False
@@ -39,26 +40,26 @@ class GlobalNode(Node):
         return True
 
     def end_of_rows(self) -> None:
-        """The last row has come; see `Taker`."""
+        """Note that the last row has come; see `Taker`."""
         self._all_given = True
         self.pump_soon()
 
     def pump(self) -> None:
         if self._busy:
             return
-        if self.stopped or (self._all_given and self.runner.failing and self._working is None):
+        if self.stopped or (self._all_given and self.run.failing and self._working is None):
             self._exhaust()  # nobody wants what it makes; or rows are missing, and that would be wrong
         elif self._all_given:
             self._send_made()
 
     def _send_made(self) -> None:
-        for _ in range(LOT_ROWS):
+        for _ in range(CHUNK_ROWS):
             if self.blocked:
                 return
             if not self._made:
                 break
             row = self._made.popleft()
-            self.runner.send(self, self.origin.next_root().item(row), [row])
+            self.run.send(self, self.origin.next_root().item(row), [row])
         if self._made:
             self.pump_soon()
         elif self._more:
@@ -71,7 +72,7 @@ class GlobalNode(Node):
         if self._working is None:
             self._working, self._rows = AllRows(self.step, self._rows), []
         self._busy = True
-        made = self._threads.call(self._working.lot, LOT_ROWS)
+        made = self._threads.call(inside(self.run.context, self._working.chunk), CHUNK_ROWS)
         made.add_done_callback(partial(self._guarded, self._worked))
 
     def _worked(self, done: Any) -> None:
@@ -85,7 +86,7 @@ class GlobalNode(Node):
             self._more = False
             error = ConfigurationError(f"Step {self.name!r} raised {described(exc)}")
             error.__cause__ = exc
-            self.runner.fail(self, error)
+            self.run.fail(self, error)
         self.pump_soon()
 
     def _exhaust(self) -> None:

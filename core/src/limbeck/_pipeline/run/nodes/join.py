@@ -18,21 +18,21 @@ class JoinNode(Node):
 
     def arrive(self, item: Item, edge: Edge) -> None:
         """Keep the item with its root until all are there."""
-        self.runner.entered(self, item.root)
+        self.run.entered(self, item.root)
         self.stats.rows_in += 1
         item.root.waiting.setdefault(self.name, []).append((edge.branch, item))
 
     def pump(self) -> None:
-        if not self.leads:
+        if not self.unended:
             self.end()
 
     def all_there(self, root: Root) -> None:
-        """All that will come of a root is there."""
+        """Join what came of a root: all that will come of it is there."""
         waiting = root.waiting.pop(self.name, ())
         groups: dict[str, list[tuple[int, Item]]] = {}
         for branch, item in sorted(waiting, key=lambda each: each[1].order):
             if root.partial:
-                self.runner.give_up(self, item)
+                self.run.give_up(self, item)
             else:
                 groups.setdefault(self._origin_of(item).id, []).append((branch, item))
         for group in groups.values():
@@ -44,13 +44,13 @@ class JoinNode(Node):
 
     def _join(self, group: list[tuple[int, Item]]) -> None:
         origin = self._origin_of(group[0][1])
-        branches = [[item.row for at, item in group if at == branch] for branch in range(len(self.before))]
+        branches = [[item.row for at, item in group if at == branch] for branch in range(len(self.upstream))]
         try:
             rows = [self.step.joined(origin.row, branches)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of a join: one row, an author's `sys.exit` too
             tells = isinstance(exc, Exception) and has_message(exc)  # a value may raise anything where it is compared
             rows = self.after_failure(origin, RowError(f"Join {self.name!r}: {exc if tells else described(exc)}."))
         for _, item in group[1:]:
-            self.runner.send(self, item, [])
+            self.run.send(self, item, [])
         self.stats.rows_done += len(group)
-        self.runner.send(self, Item(origin.root, origin.id, origin.order, origin.row, origin.parted), rows)
+        self.run.send(self, Item(origin.root, origin.id, origin.order, origin.row, origin.parted), rows)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from ...._engine.calls.context import inside
 from ...._engine.calls.observers import RunInfo
 from ...._engine.calls.stats import RunStats
 from ....errors import ConfigurationError, described
-from ..items.outlets import Writer
+from ..items.takers import Writer
 
 if TYPE_CHECKING:
     from ...._step import Sink
     from ....types import Row
     from ..items.outlets import Outlet
-    from ..runner import Runner
-    from ..streaming import Consumer
+    from ..items.takers import Consumer
+    from .node import Run
 
 
 class SinkAtWork:
@@ -25,17 +26,17 @@ class SinkAtWork:
         taker: who gets the rows too, once they are written.
     """
 
-    def __init__(self, runner: Runner, sink: Sink, exit: Outlet, taker: Consumer | None) -> None:
-        self._runner = runner
+    def __init__(self, run: Run, sink: Sink, exit: Outlet, taker: Consumer | None) -> None:
+        self._run = run
         self._sink = sink
         self._taker = taker
         self._stats = RunStats()
-        self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, runner.info)
+        self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, run.info)
         self.writer = Writer(
             sink.name,
-            self._write,
-            room=lambda: runner.call_on_loop(exit.room),
-            failed=lambda error: runner.call_on_loop(runner.fail, None, self._told(error)),
+            inside(run.context, self._write),
+            room=lambda: run.call_on_loop(exit.room),
+            failed=lambda error: run.call_on_loop(run.fail, None, self._told(error)),
             done=self._done,
         )
 
@@ -55,4 +56,4 @@ class SinkAtWork:
         return told
 
     def _done(self) -> None:
-        self._runner.sink_done(self)
+        self._run.sink_done(self.info)

@@ -6,49 +6,51 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ...._engine.calls.context import inside
 from ...._engine.threads.handoff import EMPTY, END, Handoff, call_on
 from ...._engine.threads.reading import aread, let_go, read
 from ....errors import RowError, described, has_message
 from ..items.lineage import Origin
-from .node import INBOX_ROWS, LOT_ROWS, Node
+from .node import CHUNK_ROWS, INBOX_ROWS, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from ..runner import Runner
+    from .node import Run
 
 
 class SourceNode(Node):
     """A source: its thread makes rows, and the loop admits them while somebody is hungry.
 
     Args:
-        lots: the rows, in lists; or an async iterable of rows.
+        chunks: the rows, in lists; or an async iterable of rows.
         seen: whether their columns are known; else the first rows are held back until they are.
     """
 
-    def __init__(self, runner: Runner, step: Any, lots: Iterable[Any], *, seen: bool) -> None:
-        super().__init__(runner, step, "source")
+    def __init__(self, run: Run, step: Any, chunks: Iterable[Any], *, seen: bool) -> None:
+        super().__init__(run, step, "source")
         self.origin = Origin(step.name)
-        self._lots: Any = lots
+        self._chunks: Any = chunks
         self._renamed: dict[str, str] = getattr(step, "output_mappings", {})
         self._room = threading.Event()
         self._tell_room: Any = self._room.set
         self._rows: Handoff[Any] = Handoff(
             INBOX_ROWS,
-            wake_taker=lambda: runner.call_on_loop(self.pump_soon),
+            wake_taker=lambda: run.call_on_loop(self.pump_soon),
             wake_giver=self._wake_reader,
         )
         self._held: list[Any] | None = None if seen else []
 
     @property
     def is_async(self) -> bool:
-        """Whether its rows are to be read on the caller's loop."""
-        return hasattr(self._lots, "__aiter__")
+        """Tell whether its rows are to be read on the caller's loop."""
+        return hasattr(self._chunks, "__aiter__")
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (_each(self._lots, lambda: self.stopped), self._rows, self._room, lambda: self.stopped)
-            threading.Thread(target=read, args=reading, name="limbeck-reader", daemon=True).start()
+            reading = (_each(self._chunks, lambda: self.stopped), self._rows, self._room, lambda: self.stopped)
+            target = inside(self.run.context, read)
+            threading.Thread(target=target, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
 
     def _wake_reader(self) -> None:
@@ -58,13 +60,13 @@ class SourceNode(Node):
         """Hand in the rows of an async iterable, on the loop that it belongs to."""
         loop, room = asyncio.get_running_loop(), asyncio.Event()
         self._tell_room = lambda: call_on(loop, room.set)
-        await aread(self._lots, self._rows, room, lambda: self.stopped)
+        await aread(self._chunks, self._rows, room, lambda: self.stopped)
 
     def pump(self) -> None:
         if self.stopped:
             self._exhaust()
             return
-        for _ in range(LOT_ROWS):
+        for _ in range(CHUNK_ROWS):
             if self.blocked:
                 return
             row = self._take()
@@ -81,7 +83,7 @@ class SourceNode(Node):
             row = self._rows.take()
         except BaseException as exc:  # noqa: BLE001 - the source's own error stops the run, after the rows before it
             self._release_held()
-            self.runner.fail(self, exc)
+            self.run.fail(self, exc)
             return END
         if self._held is not None and row is not EMPTY:
             self._hold(row)
@@ -94,7 +96,7 @@ class SourceNode(Node):
         assert self._held is not None  # only called while rows are held
         if row is not END:
             self._held.append(row)
-        if self.runner.columns_seen(self, self._held, complete=row is END):
+        if self.run.columns_seen(self, self._held, complete=row is END):
             self._release_held()
 
     def _release_held(self) -> None:
@@ -109,7 +111,7 @@ class SourceNode(Node):
         if isinstance(row, dict):
             if self._renamed:
                 row = {self._renamed.get(name, name): value for name, value in row.items()}
-            self.runner.send(self, root.item(row), [row])
+            self.run.send(self, root.item(row), [row])
             return
         if isinstance(row, RowError):
             item = root.item(row.row or {})
@@ -118,7 +120,7 @@ class SourceNode(Node):
             item = root.item({"row": row})
             error = RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
         self.count_failure(item, error)
-        self.runner.send(self, item, [])
+        self.run.send(self, item, [])
 
     def _exhaust(self) -> None:
         self.origin.exhausted = True
@@ -130,15 +132,15 @@ class SourceNode(Node):
         self.pump_soon()
 
 
-def _each(lots: Iterable[Iterable[Any]], over: Callable[[], bool]) -> Generator[Any, None, None]:
-    """The rows of lots, which may be empty for ever.
+def _each(chunks: Iterable[Iterable[Any]], over: Callable[[], bool]) -> Generator[Any, None, None]:
+    """The rows of chunks, which may be empty for ever.
 
     Whoever closes it closes what makes them, which may hold a file open.
     """
     try:
-        for lot in lots:
-            yield from lot
+        for chunk in chunks:
+            yield from chunk
             if over():
                 return
     finally:
-        let_go(lots)
+        let_go(chunks)

@@ -8,60 +8,63 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...._engine.calls.context import inside
 from ...._engine.ledger.results import results_of
 from ...._engine.threads.pool import Threads
 from ....errors import ConfigurationError, described
-from ..items.processing import Part, RowProcessor, lot_in_process, process_pool
-from .node import LOT_ROWS, Node
+from ..items.processing import Part, RowProcessor, chunk_in_process, process_pool
+from .node import CHUNK_ROWS, Node
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from ...._engine.ledger.ledger import Ledger
     from ....errors import GenerationError
     from ....types import Row
     from ..items.lineage import Item
     from ..items.processing import Result
-    from ..runner import Runner
+    from .node import Run
 
-_PROCESS_LOT_ROWS = 32
+_PROCESS_CHUNK_ROWS = 32
 _PATIENCE = 5.0  # seconds that processes are given to end what they work on once they are stopped
 
 
 class StepNode(Node):
     """A plain step or a router, in a thread of its own or, with `cpu_bound`, in a pool of processes."""
 
-    def __init__(self, runner: Runner, step: Any, kind: str, ledger: Ledger | None) -> None:
-        super().__init__(runner, step, kind)
+    def __init__(self, run: Run, step: Any, kind: str, ledger: Ledger | None) -> None:
+        super().__init__(run, step, kind)
         self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
         self._workers: _InThread | _InProcesses
         if getattr(step, "cpu_bound", False):
-            self._workers = _InProcesses(runner.loop, step)
+            self._workers = _InProcesses(run.loop, step)
         else:
-            self._workers = _InThread(step, parts=self._results is None and kind != "router")
-        self._lots = 0  # in work
-        self._again: deque[Item] = deque()  # those of a lot that its time did not suffice for
+            self._workers = _InThread(run.context, step, parts=self._results is None and kind != "router")
+        self._chunks = 0  # in work
+        self._again: deque[Item] = deque()  # those of a chunk that its time did not suffice for
 
     @property
     def _held(self) -> bool:
-        """Whether rows wait for their turn."""
+        """Tell whether rows wait for their turn."""
         return False
 
     def pump(self) -> None:
-        while self._lots < self._workers.most and not self.stopped and not self.blocked:
-            lot = self._next_lot()
-            if not lot:
+        while self._chunks < self._workers.most and not self.stopped and not self.blocked:
+            chunk = self._next_chunk()
+            if not chunk:
                 break
-            self._begin(lot)
-        if not (self.leads or self._lots or self._again or len(self._inbox) or self._held):
+            self._begin(chunk)
+        if not (self.unended or self._chunks or self._again or len(self._inbox) or self._held):
             self.end()
 
-    def _begin(self, lot: list[Item]) -> None:
+    def _begin(self, chunk: list[Item]) -> None:
         try:
-            future = self._workers.work_on([item.row for item in lot])
-        except RuntimeError as exc:  # the pool is broken, which no lot of it has told yet
-            self._put_back(lot)
+            future = self._workers.work_on([item.row for item in chunk])
+        except RuntimeError as exc:  # the pool is broken, which no chunk of it has told yet
+            self._put_back(chunk)
             raise self._not_run(exc) from exc
-        self._lots += 1
-        future.add_done_callback(partial(self._guarded, self._worked, lot))
+        self._chunks += 1
+        future.add_done_callback(partial(self._guarded, self._worked, chunk))
 
     def _not_run(self, cause: BaseException) -> ConfigurationError:
         return ConfigurationError(f"The step {self.name!r} could not be run: {described(cause)}")
@@ -70,33 +73,33 @@ class StepNode(Node):
         """Have items wait again, before the others: to be worked on, or to be given up where the run is stopped."""
         self._again.extendleft(reversed(items))
 
-    def _next_lot(self) -> list[Item]:
-        """What to work on next; items whose results are stored are done with at once."""
-        lot: list[Item] = []
-        while len(lot) < self._workers.lot_rows:
+    def _next_chunk(self) -> list[Item]:
+        """Take the items to work on next; those whose results are stored are done with at once."""
+        chunk: list[Item] = []
+        while len(chunk) < self._workers.chunk_rows:
             item = self._again.popleft() if self._again else self._next()
             if item is None:
                 break
-            lot.append(item)
-            known = self._known(lot)
+            chunk.append(item)
+            known = self._known(chunk)
             if known is not None:
-                lot.pop()
+                chunk.pop()
                 self.stats.reused += 1
                 self._done(item, known)
-        return lot
+        return chunk
 
-    def _known(self, lot: list[Item]) -> list[Row] | None:
-        """What is stored for the last of a lot."""
+    def _known(self, chunk: list[Item]) -> list[Row] | None:
+        """Find what is stored for the last of a chunk."""
         if self._results is None:
             return None
         try:
-            return self._results.find(lot[-1].id, lot[-1].row)
+            return self._results.find(chunk[-1].id, chunk[-1].row)
         except BaseException:
-            self._put_back(lot)
+            self._put_back(chunk)
             raise
 
-    def _worked(self, lot: list[Item], done: Any) -> None:
-        self._lots -= 1
+    def _worked(self, chunk: list[Item], done: Any) -> None:
+        self._chunks -= 1
         try:
             results = done.result()
         except BaseException as exc:  # noqa: BLE001 - the pool broke: a process was killed, a row does not pickle
@@ -104,21 +107,21 @@ class StepNode(Node):
             if not self.stopped:  # else it was ended
                 failure = self._not_run(exc)
                 failure.__cause__ = exc
-                self.runner.fail(self, failure)
-        self._put_back(lot[len(results) :])
-        for item, (made, error) in zip(lot, results, strict=False):
+                self.run.fail(self, failure)
+        self._put_back(chunk[len(results) :])
+        for item, (made, error) in zip(chunk, results, strict=False):
             if error is not None:
                 self._failed(item, error)
                 continue
             if type(made) is Part:
-                self._again.appendleft(self.runner.send_part(self, item, made) if made else item)
+                self._again.appendleft(self.run.send_part(self, item, made) if made else item)
                 continue
             self._keep(item, made)
             self._done(item, made)
         if self.stopped:
             self._give_up_again()
         elif getattr(self.step, "exhausted", False):
-            self.runner.satisfied(self)
+            self.run.satisfied(self)
         self.pump_soon()
 
     def _keep(self, item: Item, made: list[Row]) -> None:
@@ -131,30 +134,30 @@ class StepNode(Node):
         try:
             self._results.keep(item.id, item.row, made)
         except Exception as exc:  # noqa: BLE001 - a ledger that cannot be written, mostly; the taker must hear of it
-            self.runner.fail(self, exc)
+            self.run.fail(self, exc)
 
     def _done(self, item: Item, made: list[Any]) -> None:
         """Send on what came of an item: rows, or for a router the item itself, to the steps named."""
         self.stats.rows_done += 1
         if self.kind != "router":
-            self.runner.send(self, item, made)
+            self.run.send(self, item, made)
             return
-        known = [edge.target.name for edge in self.followers]  # no set: what a function names may be anything
+        known = [edge.target.name for edge in self.downstream]  # no set: what a function names may be anything
         strangers = [name for name in made if name not in known]
         if strangers:
             follow = ", ".join(map(repr, sorted(known)))
-            self.runner.fail(
+            self.run.fail(
                 self,
                 ConfigurationError(
                     f"The router {self.name!r} sends row {item.id} to {strangers[0]!r}, which does not follow it; "
                     f"{follow} {'does' if len(known) == 1 else 'do'}."
                 ),
             )
-        self.runner.send(self, item, [item.row] if made else [], only=made)
+        self.run.send(self, item, [item.row] if made else [], only=made)
 
     def _failed(self, item: Item, error: GenerationError) -> None:
         self.stats.rows_done += 1
-        self.runner.send(self, item, self.after_failure(item, error))
+        self.run.send(self, item, self.after_failure(item, error))
 
     def _give_up_again(self) -> None:
         while self._again:
@@ -163,8 +166,8 @@ class StepNode(Node):
     def stop(self) -> None:
         super().stop()
         self._give_up_again()
-        if self._lots:
-            self.runner.loop.call_later(_PATIENCE, self._workers.end)
+        if self._chunks:
+            self.run.loop.call_later(_PATIENCE, self._workers.end)
 
     def close(self) -> None:
         self._workers.close()
@@ -173,14 +176,15 @@ class StepNode(Node):
 class _InThread:
     """A thread of its own. It is a daemon: a step may never return."""
 
-    most, lot_rows = 1, LOT_ROWS
+    most, chunk_rows = 1, CHUNK_ROWS
 
-    def __init__(self, step: Any, *, parts: bool) -> None:
+    def __init__(self, context: Context, step: Any, *, parts: bool) -> None:
         self._threads = Threads(1, name=step.name)
         self._processor = RowProcessor(step, parts=parts)
+        self._work = inside(context, self._processor.chunk)
 
     def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
-        return self._threads.call(self._processor.lot, rows)
+        return self._threads.call(self._work, rows)
 
     def end(self) -> None:
         """A thread cannot be ended; this one keeps no process from ending."""
@@ -192,7 +196,7 @@ class _InThread:
 class _InProcesses:
     """A pool of processes."""
 
-    lot_rows = _PROCESS_LOT_ROWS
+    chunk_rows = _PROCESS_CHUNK_ROWS
 
     def __init__(self, loop: asyncio.AbstractEventLoop, step: Any) -> None:
         self.most = os.cpu_count() or 1
@@ -200,7 +204,7 @@ class _InProcesses:
         self._pool = process_pool(step, self.most)
 
     def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
-        return asyncio.wrap_future(self._pool.submit(lot_in_process, rows), loop=self._loop)
+        return asyncio.wrap_future(self._pool.submit(chunk_in_process, rows), loop=self._loop)
 
     def end(self) -> None:
         """End what works on rows that nobody waits for any more; where all is done, there is none."""
