@@ -6,15 +6,16 @@ import re
 import tomllib
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import limbeck
-from limbeck import errors, list_steps
-from limbeck._engine.calls.stats import RunStats
+from limbeck import errors, files, list_steps, plugins, recipes, runs
 from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 from limbeck.tasks import TextGeneration
+from limbeck.types import RunStats
 from support.pages import REPOSITORY, anchors_of, blocks_of, links_of, page_name, pages
 
 DOCS = REPOSITORY / "docs"
@@ -76,6 +77,12 @@ def test_the_files_that_a_decision_names_are_there() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     assert lacking(list(limbeck.__all__), text_of("reference", "names.md")) == []
+
+
+@pytest.mark.parametrize("door", [files, plugins, recipes, runs], ids=lambda door: door.__name__)
+def test_every_name_of_a_door_is_on_its_page(door: ModuleType) -> None:
+    page = text_of("plugins", "reference", f"{door.__name__.rpartition('.')[2]}.md")
+    assert lacking(list(door.__all__), page) == []
 
 
 def test_every_error_is_in_the_reference() -> None:

@@ -113,7 +113,9 @@ def raw_json(body: Any, **more: Any) -> Raw:
 
 def events(*data: Any) -> bytes:
     """Server-sent events."""
-    return b"".join(f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode() for each in data)
+    return b"".join(
+        f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode("utf-8", "replace") for each in data
+    )
 
 
 # Spoiled answers
@@ -145,6 +147,29 @@ def spoiled_answers(good: Any, text_at: Sequence[str | int], *, seed: int, numbe
         lambda: _cut(good, rng),
     ]
     return [rng.choice(makers)() for _ in range(number)]
+
+
+REFUSAL = {
+    "error": {"message": "bad", "type": "x", "code": "y", "param": None, "innererror": {"code": "z"}, "details": {}},
+    "detail": [{"loc": ["body"], "msg": "bad"}],
+    "estimated_time": 3,
+}
+
+
+def spoiled_refusals(*, seed: int, number: int) -> list[Spoiled]:
+    """Error bodies with odd values in them, of statuses that stop no run."""
+    rng = random.Random(seed)
+    spoiled = [
+        (_odd_value(REFUSAL, (), rng), rng.choice([200, 400, 404, 413, 422, 500, 503, 529])) for _ in range(number)
+    ]
+    return [Spoiled(Raw(body=one.raw.body, status=status), f"{one.what}, {status}", False) for one, status in spoiled]
+
+
+def spoiled_streams(good: Sequence[Any], *, seed: int, number: int) -> list[Spoiled]:
+    """Server-sent events with odd values in them, or one missing."""
+    rng = random.Random(seed)
+    spoiled = [_odd_value([*good, "[DONE]"], (), rng) for _ in range(number)]
+    return [Spoiled(Raw(body=events(*json.loads(one.raw.body))), one.what, False) for one in spoiled]
 
 
 def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) -> Spoiled:

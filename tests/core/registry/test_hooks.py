@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 
-from limbeck import Task, get_task, hookimpl, list_tasks, refresh, register_plugin, register_task
+from limbeck import Task, errors, get_task, hookimpl, list_tasks, refresh, register_plugin, register_task, types
+from limbeck._registry import hooks
 from limbeck._registry.registry import default_registry
 from limbeck.errors import (
     AmbiguousNameError,
@@ -516,3 +518,15 @@ def test_a_plugin_of_the_process_outlives_a_refresh(recorder: Recorder) -> None:
     shout()
 
     assert len(recorder.facts("run_started")) == 2
+
+
+def test_every_argument_of_a_hook_has_a_public_type() -> None:
+    public = {**vars(errors), **vars(types), **vars(hooks), "Sequence": Sequence}
+    hints = {
+        f"{name}.{argument}": hint
+        for name, hook in vars(hooks.HookSpecs).items()
+        if name.startswith("limbeck_")
+        for argument, hint in get_type_hints(hook, public).items()
+    }
+    assert len(hints) > 20
+    assert [argument for argument, hint in hints.items() if hint is Any] == []

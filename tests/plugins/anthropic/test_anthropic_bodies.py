@@ -28,6 +28,8 @@ from support.wire import (
     raw_json,
     redirect,
     spoiled_answers,
+    spoiled_refusals,
+    spoiled_streams,
     wire_server,
 )
 
@@ -51,6 +53,17 @@ GOOD: dict[str, Any] = {
 }
 
 
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {**GOOD, "content": []}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "paid"}},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "t", "name": "f"}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+]
+
+
 def llm_at(url: str, **fields: Any) -> AnthropicLLM:
     return AnthropicLLM(
         **{"model": "m", "base_url": url, "api_key": SecretStr("a-key-of-a-test"), "max_attempts": 1, **fields}
@@ -64,6 +77,11 @@ def one_at_a_time(server: WireServer) -> AnthropicLLM:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_spoiled_answer_keeps_its_text_or_fails_with_a_type(seed: int) -> None:
     spoiled = spoiled_answers(GOOD, ("content", 0, "text"), seed=seed, number=150)
+    assert faults(one_at_a_time, spoiled, "paid") == []
+
+
+def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None:
+    spoiled = [*spoiled_streams(EVENTS, seed=1, number=150), *spoiled_refusals(seed=1, number=150)]
     assert faults(one_at_a_time, spoiled, "paid") == []
 
 

@@ -24,6 +24,8 @@ from support.wire import (
     raw_json,
     redirect,
     spoiled_answers,
+    spoiled_refusals,
+    spoiled_streams,
     wire_server,
 )
 
@@ -61,6 +63,11 @@ def one_at_a_time(server: WireServer) -> InferenceEndpointsLLM:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_spoiled_answer_keeps_its_text_or_fails_with_a_type(seed: int) -> None:
     spoiled = spoiled_answers(GOOD, ("choices", 0, "message", "content"), seed=seed, number=150)
+    assert faults(one_at_a_time, spoiled, "paid") == []
+
+
+def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None:
+    spoiled = [*spoiled_streams(CHUNKS, seed=1, number=150), *spoiled_refusals(seed=1, number=150)]
     assert faults(one_at_a_time, spoiled, "paid") == []
 
 
@@ -144,6 +151,20 @@ def test_a_query_in_the_base_url_is_sent_and_shown_nowhere(tmp_path: Path, caplo
     assert (server.requests[0].path, server.requests[0].query) == ("/v1/chat/completions", "token=TOPSECRET")
     assert llm.model_name == server.url
     assert [record for record in logged(caplog) if "TOPSECRET" in record] == []
+
+
+def test_a_client_of_the_users_own_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx2
+    from huggingface_hub.utils import _http
+
+    shared = httpx2.AsyncClient()
+    before = vars(shared).copy()
+    monkeypatch.setattr(_http, "_GLOBAL_ASYNC_CLIENT_FACTORY", lambda: shared)
+    with wire_server(raw_json(GOOD)) as server:
+        assert text_of(llm_at(f"{server.url}?token=TOPSECRET")) == "paid"
+    assert server.requests[0].query == "token=TOPSECRET"
+    assert shared._transport is before["_transport"]
+    assert shared._mounts == before["_mounts"]
 
 
 def test_a_secret_in_the_extra_body_is_refused() -> None:

@@ -12,7 +12,18 @@ from limbeck.errors import AuthenticationError, GenerationError, LimbeckWarning,
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
 from support.questions import Ask, questions
-from support.wire import ODD_COUNTS, Raw, WireServer, events, faults, raw_json, spoiled_answers, wire_server
+from support.wire import (
+    ODD_COUNTS,
+    Raw,
+    WireServer,
+    events,
+    faults,
+    raw_json,
+    spoiled_answers,
+    spoiled_refusals,
+    spoiled_streams,
+    wire_server,
+)
 
 GOOD: dict[str, Any] = {
     "id": "c-1",
@@ -42,6 +53,13 @@ GOOD: dict[str, Any] = {
 }
 
 
+STREAM: list[dict[str, Any]] = [
+    {"model": "m", "choices": [{"index": 0, "delta": {"content": "pa", "reasoning": "so"}, "finish_reason": None}]},
+    {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f"}}]}}]},
+    {"choices": [{"index": 0, "delta": {"content": "id"}, "finish_reason": "stop"}], "usage": GOOD["usage"]},
+]
+
+
 def llm_at(server: WireServer, **fields: Any) -> OpenAILLM:
     return OpenAILLM(model="m", base_url=server.url, api_key=SecretStr("a-key-of-a-test"), max_attempts=1, **fields)
 
@@ -69,6 +87,11 @@ def with_message(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_spoiled_answer_keeps_its_text_or_fails_with_a_type(seed: int) -> None:
     spoiled = spoiled_answers(GOOD, ("choices", 0, "message", "content"), seed=seed, number=150)
+    assert faults(one_at_a_time, spoiled, "paid") == []
+
+
+def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None:
+    spoiled = [*spoiled_streams(STREAM, seed=1, number=150), *spoiled_refusals(seed=1, number=150)]
     assert faults(one_at_a_time, spoiled, "paid") == []
 
 

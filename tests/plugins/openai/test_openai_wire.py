@@ -132,6 +132,12 @@ def test_what_is_no_secret_in_a_query_tells_servers_apart_and_a_secret_does_not(
     assert one == other_token
 
 
+def test_a_query_that_is_given_alone_is_sent_too() -> None:
+    with wire_server(raw_json(GOOD)) as server:
+        ask(llm_at(server.url, url_query=SecretStr("?token=TOPSECRET")))
+    assert server.requests[0].query == "token=TOPSECRET"
+
+
 def test_two_queries_that_differ_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="another in `url_query`"):
         llm_at("http://localhost/v1?a=1", url_query=SecretStr("a=2"))

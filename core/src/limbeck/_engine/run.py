@@ -14,7 +14,7 @@ from .answers.cache import open_cache
 from .batch.choice import window_of
 from .calls.jobs import Identified
 from .ledger.failed_rows import Failures
-from .ledger.ledger import FAILED_FILE
+from .ledger.file import FAILED_FILE
 from .ledger.stores import close_store, open_store
 from .stream.assembly import Storage, assemble, spending_of
 from .stream.parts import Receiver
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..protocols import LedgerProtocol
-    from ..types import Durability, Row, StoredRequests
+    from ..types import Durability, Row, RunStats, StoredRequests
     from .answers.cache import CacheSource, ResponseCache
     from .answers.rerun import RerunPlan
     from .calls.policy import Policy
-    from .calls.stats import RunStats
     from .ledger.stores import Store
     from .money.budget import Budget
     from .money.prices import PriceTable

@@ -27,8 +27,10 @@ class OfflineLLM(LLM):
 
     Attributes:
         model: what it calls itself.
+        stand_in: (of the class) that nothing is paid for: the command line makes no run directory, and says so.
     """
 
+    stand_in: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, native_json_schema=True)
 
     model: str = "stand-in"

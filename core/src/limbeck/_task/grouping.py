@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..types import METADATA
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..types import Row
 
-# The name distilabel gave it: data sets and scripts made for distilabel keep working.
-METADATA = "distilabel_metadata"
 MODEL_NAME = "model_name"
 
 

@@ -83,7 +83,8 @@ class Task(Step):
         return "task"
 
     def _written_columns(self) -> list[str]:
-        from .grouping import METADATA, MODEL_NAME
+        from ..types import METADATA
+        from .grouping import MODEL_NAME
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 

@@ -61,11 +61,15 @@ class ServerAddress:
         Raises:
             ConfigurationError: there are two, and they differ.
         """
-        if given is not None and given.get_secret_value() != self.query:
+        if given is not None and self.with_query(given) != self:
             raise ConfigurationError(f"There is a query in {name} and another in `url_query`. Keep one of them.")
         from pydantic import SecretStr
 
         return SecretStr(self.query)
+
+    def with_query(self, given: SecretStr | None) -> ServerAddress:
+        """This address with the query of the field `url_query`, where that has one."""
+        return self if given is None else ServerAddress(self.url, given.get_secret_value().strip().lstrip("?"))
 
     @property
     def secrets(self) -> list[str]:

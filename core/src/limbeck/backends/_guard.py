@@ -36,9 +36,8 @@ def guard(client: Any, *, max_response_bytes: int, query: str = "", streamed: Co
 
     # A transport that is given to a client ends its reading of proxies from the environment.
     client._transport = guarded(client._transport)  # noqa: SLF001
-    mounts = client._mounts  # noqa: SLF001
-    for pattern, transport in mounts.items():
-        mounts[pattern] = None if transport is None else guarded(transport)
+    mounts = client._mounts.items()  # noqa: SLF001
+    client._mounts = {pattern: transport and guarded(transport) for pattern, transport in mounts}  # noqa: SLF001
     return client
 
 

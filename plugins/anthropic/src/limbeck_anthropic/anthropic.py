@@ -92,7 +92,7 @@ class AnthropicLLM(LLM):
     max_tokens: PositiveInt = 64_000
     stream: bool | None = None
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
 
     _clients: ClientPerLoop[_Connection] = PrivateAttr(default_factory=ClientPerLoop)
 
@@ -224,10 +224,8 @@ class AnthropicLLM(LLM):
         return _checked_address(url, "ANTHROPIC_BASE_URL") if url else ServerAddress("")
 
     def _query(self) -> str:
-        """The query in effect: that of the address in effect, or the one that was given."""
-        if self.url_query is not None:
-            return self.url_query.get_secret_value()
-        return "" if self.base_url else self._environment().query
+        """The query in effect: the one that was given, else that of the address in effect."""
+        return (ServerAddress("") if self.base_url else self._environment()).with_query(self.url_query).query
 
     def _address(self) -> ServerAddress:
         return ServerAddress(self.base_url or self._environment().url or self._found_url(), self._query())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import Step
-from limbeck._task.grouping import METADATA
 from limbeck.errors import ConfigurationError
+from limbeck.types import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 from pydantic.json_schema import SkipJsonSchema
 
 from limbeck import Step
-from limbeck._pipeline.steps.expressions import columns_of, compiled
+from limbeck.recipes import compile_expression, expression_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,8 @@ class FilterRows(Step):
     _needs: dict[str, bool] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
-        self._test = compiled(self.condition, where="`condition`")
-        self._needs = columns_of(self.condition)
+        self._test = compile_expression(self.condition, where="`condition`")
+        self._needs = expression_columns(self.condition)
         super().model_post_init(context)
 
     @property
@@ -58,8 +58,8 @@ class MapRows(Step):
 
     def model_post_init(self, context: Any, /) -> None:
         for column, expression in self.columns.items():
-            self._values[column] = compiled(expression, where=f"The column {column!r}")
-            for name, required in columns_of(expression).items():
+            self._values[column] = compile_expression(expression, where=f"The column {column!r}")
+            for name, required in expression_columns(expression).items():
                 self._needs[name] = required or self._needs.get(name, False)
         super().model_post_init(context)
 

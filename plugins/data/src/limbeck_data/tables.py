@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck._files.json_rows import as_json, plain
-from limbeck._task.grouping import METADATA
+from limbeck.files import as_json, plain
+from limbeck.types import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

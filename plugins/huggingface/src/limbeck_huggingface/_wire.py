@@ -6,6 +6,7 @@ This module imports huggingface_hub; it is imported when a backend is first aske
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 # costs 1.2 ms of CPU a request, eight pools of 32 cost 0.7 (benchmarks/huggingface_transport.py).
 _POOL_SIZE = 32
 _LONGEST_SHOWN = 200  # characters of a body
-_MOST_BYTES = 64 * 2**20  # of one response
+_MOST_BYTES = 32 * 2**20  # of one response
 
 
 class Pool:
@@ -52,7 +53,7 @@ class Pool:
     def __init__(self, size: int, *, timeout: float, max_response_bytes: int = _MOST_BYTES, query: str = "") -> None:
         self._timeout = timeout
         if _http._GLOBAL_ASYNC_CLIENT_FACTORY is not _http.default_async_client_factory:  # noqa: SLF001 - no public way
-            self._clients = [_http.get_async_session()]
+            self._clients = [copy.copy(_http.get_async_session())]  # it may be one that the user has other uses for
         else:
             count = -(-size // _POOL_SIZE)
             self._clients = _clients(count, -(-size // count), timeout)

@@ -103,7 +103,7 @@ class InferenceEndpointsLLM(LLM):
     api_key: SecretStr | None = None
     bill_to: str | None = None
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -187,7 +187,7 @@ class InferenceEndpointsLLM(LLM):
 
     @property
     def _query(self) -> str:
-        return self.url_query.get_secret_value() if self.url_query else ""
+        return ServerAddress("").with_query(self.url_query).query
 
     def load(self) -> None:
         """Check that the SDK, the tokenizer's package and a key are there. No network.

@@ -65,7 +65,7 @@ class AzureOpenAILLM(LLM):
     azure_ad_token: SecretStr | None = None
     max_choices: PositiveInt = 128
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
     _connections: ClientPerLoop[Chat] = PrivateAttr(default_factory=ClientPerLoop)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -155,7 +155,7 @@ class AzureOpenAILLM(LLM):
         """Where the resource is, with the query in effect."""
         given = self.azure_endpoint or _setting("AZURE_OPENAI_ENDPOINT", field="azure_endpoint")
         address = checked_address(given, name="`AZURE_OPENAI_ENDPOINT`")
-        return address if self.url_query is None else ServerAddress(address.url, self.url_query.get_secret_value())
+        return address.with_query(self.url_query)
 
     def _version(self) -> str:
         return self.api_version or _setting("OPENAI_API_VERSION", field="api_version")

@@ -74,7 +74,7 @@ class OpenAILLM(LLM):
     project: str | None = None
     max_choices: PositiveInt = 128
     url_query: SecretStr | None = None
-    max_response_bytes: PositiveInt = 64 * 2**20
+    max_response_bytes: PositiveInt = 32 * 2**20
     _connections: ClientPerLoop[Chat] = PrivateAttr(default_factory=ClientPerLoop)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -191,7 +191,7 @@ class OpenAILLM(LLM):
             address = ServerAddress(self.base_url or _OPENAI)
         else:
             address = checked_address(from_environment, name="`OPENAI_BASE_URL`")
-        return address if self.url_query is None else ServerAddress(address.url, self.url_query.get_secret_value())
+        return address.with_query(self.url_query)
 
     def _account(self) -> tuple[str | None, str | None]:
         """The organization and the project, which travel as headers."""

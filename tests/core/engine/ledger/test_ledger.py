@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limbeck import Task
-from limbeck._engine.calls.stats import RunStats
 from limbeck._engine.ledger.file import FILE, MIGRATIONS
 from limbeck._engine.ledger.ledger import Ledger, release_ledger, shared_ledger
 from limbeck.errors import BadRequestError, ConfigurationError, LedgerError, LimbeckWarning
 from limbeck.testing import EchoLLM, ScriptedLLM
-from limbeck.types import Generation, GenerationResponse, Usage
+from limbeck.types import Generation, GenerationResponse, RunStats, Usage
 from support.questions import METADATA, PATIENCE, Ask, GatedLLM, prompt_of, questions, response
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,11 +81,8 @@ def test_an_answer_is_read_once_a_run(tmp_path: Path) -> None:
 def test_reparse_and_a_re_run_of_others_leave_it_failed(tmp_path: Path) -> None:
     run(tmp_path, "one", rows=1)
     task = Number(llm=ScriptedLLM(script=[], max_concurrency=1), name="ask")
-    for stream in (
-        task.reparse(questions(1), run_dir=tmp_path),
-        task.rerun(questions(1), run_dir=tmp_path, where="finish_reason = 'length'"),
-    ):
-        (row,) = stream
+    for again in (task.reparse, partial(task.rerun, where="finish_reason = 'length'")):
+        (row,) = again(questions(1), run_dir=tmp_path)
         assert row[METADATA]["error_ask"]["type"] == "OutputError"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from limbeck import Pipeline, hookimpl
-from limbeck._engine.calls.observers import RunInfo
 from limbeck.errors import ConfigurationError, FailureLimitError, GenerationError
+from limbeck.types import RunInfo
 
 TEXT = """
 name: asked

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, StoredAnswer
+    from ...types import GenerationRequest, RunStats, StoredAnswer
     from ..calls.jobs import Job
     from ..calls.keys import Keyring
-    from ..calls.stats import RunStats
     from .cache import ResponseCache
     from .rerun import Rerun
 

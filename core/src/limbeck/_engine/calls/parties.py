@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest
+    from ...types import GenerationRequest, RunInfo, RunStats
     from .jobs import Unit
-    from .observers import RunInfo
 
 Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
 """What comes of one request."""
@@ -78,11 +77,12 @@ class Requester(Protocol):
     """A stream, to the windows that send its requests and bring back what came of them.
 
     Attributes:
-        info: its run. running: the asyncio tasks that end with it. context: the variables of its caller.
-        ledger: where answers are kept.
+        info: its run. stats: the counters of that. running: the asyncio tasks that end with it.
+        context: the variables of its caller. ledger: where answers are kept.
     """
 
     info: RunInfo
+    stats: RunStats
     running: set[asyncio.Task[None]]
     context: Context
     ledger: StepLedgerProtocol | None

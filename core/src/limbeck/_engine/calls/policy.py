@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...errors import GenerationError, RunStoppedError
-    from .stats import RunStats
+    from ...types import RunStats
 
 # With a fraction as `max_failed`, the first rows must not decide.
 _LEAST_ROWS_FOR_FRACTION = 100

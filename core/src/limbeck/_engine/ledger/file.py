@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ...types import Durability
 
 FILE = "ledger.sqlite"
+FAILED_FILE = "failed.jsonl"
 _APPLICATION_ID = 0x4C4D424B  # "LMBK"
 
 # One script a version; a file of an older version gets those it lacks.

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError, LedgerError, LimbeckWarning
 from ..calls.changes import changes, config_text
 from ..threads.handoff import call_on, settle
-from .file import CLAIMS, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
+from .file import CLAIMS, FAILED_FILE, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
 from .kept import check_contents, check_files, closed, count_calls, read_kept, write_kept
 from .step_ledger import StepLedger
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from ...types import Durability, StoredRequests
 
-FAILED_FILE = "failed.jsonl"
 _GROUP = 2048
 _NOTED_EVERY = 1.0  # seconds
 

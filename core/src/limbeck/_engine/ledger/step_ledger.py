@@ -35,8 +35,7 @@ from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPR
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from ...types import FailedCall, GenerationRequest, PaidAnswer, StoredAnswer
-    from ..calls.stats import RunStats
+    from ...types import FailedCall, GenerationRequest, PaidAnswer, RunStats, StoredAnswer
     from .ledger import Ledger
 
 

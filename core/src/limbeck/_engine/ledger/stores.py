@@ -84,20 +84,6 @@ def is_url(where: str | Path) -> bool:
     return isinstance(where, str) and "://" in where
 
 
-def refuse_url(where: str | Path) -> None:
-    """Raise where files are kept beside the answers, which a store without a directory has no place for.
-
-    Raises:
-        ConfigurationError: `where` is a URL.
-    """
-    if is_url(where):
-        scheme = str(where).partition("://")[0]
-        raise ConfigurationError(
-            f"`run_dir` is a URL of the scheme {scheme!r}, and outputs are kept beside the answers here, so it must be "
-            "a directory. `task.run(rows, run_dir=…)` takes a URL."
-        )
-
-
 class ForeignLedger:
     """A guard around a store that is not the built-in one."""
 

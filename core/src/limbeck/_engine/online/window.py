@@ -369,7 +369,7 @@ class Window:
             now,
             in_flight=len(self._workers),
             patience=stream.backend.deadline,
-            answered_before=stream.info.stats.reused > 0,
+            answered_before=stream.stats.reused > 0,
             retry_after=error.retry_after,
         )
         if outage.away:

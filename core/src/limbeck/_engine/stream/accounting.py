@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...errors import GenerationError
-    from ...types import GenerationResponse
+    from ...types import GenerationResponse, RunStats
     from ..calls.jobs import Unit
     from ..calls.parties import Claimed
-    from ..calls.stats import RunStats
     from .parts import Terms
 
 

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from ..._registry.registry import Registry
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, Row
+    from ...types import GenerationRequest, PipelineInfo, Row
     from ..answers.cache import ResponseCache
     from ..answers.rerun import Rerun
     from ..calls.jobs import Job
-    from ..calls.observers import Observers, PipelineInfo
+    from ..calls.observers import Observers
     from ..money.budget import Account
     from ..money.prices import Pricing
     from ..online.backend import Backend

@@ -9,11 +9,10 @@ from ..rows.reorder import ReorderBuffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...types import Row
+    from ...types import Row, RunInfo, RunStats
     from ..calls.jobs import Job
-    from ..calls.observers import Observers, RunInfo
+    from ..calls.observers import Observers
     from ..calls.policy import Policy
-    from ..calls.stats import RunStats
 
 
 class Release:

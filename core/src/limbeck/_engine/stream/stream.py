@@ -22,14 +22,14 @@ from ...errors import (
     RateLimitError,
     RowError,
 )
-from ...types import PaidAnswer
+from ...types import PaidAnswer, RunInfo, RunStats
 from ..answers.known_answers import KnownAnswers
 from ..calls.context import inside
 from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
 from ..calls.log import log
-from ..calls.observers import Observers, RunInfo
+from ..calls.observers import Observers
 from ..calls.policy import Breaker
-from ..calls.stats import RunStats
+from ..calls.watched import WatchedStats
 from ..rows.plain import check_row
 from ..threads.handoff import EMPTY, END, call_on
 from .accounting import Accounting
@@ -62,7 +62,8 @@ class Stream:
         self.backend = backend
         self.ledger = terms.ledger
         self.context = asking.context
-        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", self.stats, asking.pipeline)
+        watched = WatchedStats(self.stats)
+        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", watched, asking.pipeline)
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work

@@ -16,14 +16,24 @@ from ..._step import GeneratorStep, Sink, open_pipeline
 from ...errors import ConfigurationError, LimbeckError, MissingColumnError, UnknownNameError, did_you_mean
 from .endpoints import FirstRows
 from .recipe import ticked
-from .settings import Setting, fields_of, is_secret, path_fields, placed, put, refuse_unknown, typed_value
+from .settings import (
+    Setting,
+    fields_of,
+    is_secret,
+    path_fields,
+    placed,
+    put,
+    refuse_unknown,
+    split_setting,
+    typed_value,
+)
 from .text.interpolation import refers
 from .written import Written, WrittenFile, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..._registry.registry import Kind
+    from ..._registry.index import Kind
     from ..graph.graph import Graph
     from .recipe import Recipe, StepSpec
     from .text.interpolation import Environment
@@ -44,14 +54,17 @@ def build(recipe: Recipe, graph: Graph) -> WrittenFile:
         open_pipeline.reset(token)
 
 
-def build_one(cls: type, fields: dict[str, Any], settings: Sequence[tuple[str, str]], *, subject: str) -> Any:
-    """One instance of `cls` with these fields, and those that `--set KEY=VALUE` gives.
+def build_one(cls: type, fields: dict[str, Any], settings: Sequence[str] = (), *, subject: str) -> Any:
+    """One instance of `cls`.
+
+    Args:
+        fields: by name. settings: `--set` arguments on top of them, `FIELD=VALUE`. subject: what messages call it.
 
     Raises:
         ConfigurationError: a field is unknown, wrong or missing.
     """
     annotations = fields_of(cls)
-    for key, text in settings:
+    for key, text in map(split_setting, settings):
         setting = Setting(f"--set {key}", tuple(key.removeprefix("task.").split(".")), text)
         refuse_unknown(setting.keys[0], annotations, what=subject, where=setting.flag)
         put(fields, setting, setting.keys, annotations)
@@ -322,8 +335,10 @@ def check_pipeline(graph: Graph, recipe: Recipe) -> None:
     """Raise for all that is wrong and can be seen before a row has moved.
 
     Raises:
-        ConfigurationError: what `Pipeline.check` finds, with its place; a source cannot be read.
+        ConfigurationError: what `Pipeline.check` finds, with its place; a source cannot be read; no rows are
+            given to the first step.
     """
+    _require_sources(graph, recipe)
     specs = {spec.name: spec for spec in recipe.steps}
     for name, step in graph.steps.items():
         if isinstance(step, GeneratorStep):
@@ -336,6 +351,16 @@ def check_pipeline(graph: Graph, recipe: Recipe) -> None:
         raise ConfigurationError(f"{specs[exc.task].where}: {recipe.environment.hidden(str(exc))}") from exc
     except LimbeckError as exc:
         raise ConfigurationError(f"{recipe.where}: {recipe.environment.hidden(str(exc))}") from exc
+
+
+def _require_sources(graph: Graph, recipe: Recipe) -> None:
+    for spec in recipe.steps:
+        step = graph.steps.get(spec.name)
+        if step is None or graph.before(spec.name) or isinstance(step, GeneratorStep) or hasattr(step, "seeds"):
+            continue
+        raise ConfigurationError(
+            f"{spec.where}: the run has no `input`, and the {spec.kind} {spec.name!r} makes no rows of its own."
+        )
 
 
 def _located(where: str, environment: Environment, make: Callable[[], Any], *, hide: bool = False) -> Any:

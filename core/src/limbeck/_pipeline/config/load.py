@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
 from .text.document import TEXT, Document
 from .text.toml_text import read_toml
 from .text.yaml_text import read_yaml, write_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .recipe import Recipe
 
 _TOML = (".toml",)
 
@@ -35,6 +40,24 @@ def of_toml(source: str | Path) -> Document:
 def of_dict(data: Any) -> Document:
     """The document of a dict."""
     return Document("", data)
+
+
+def recipe_of_file(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """What a YAML or TOML file says of a pipeline, with `--set` arguments on top.
+
+    Raises:
+        ConfigurationError: file, line, key, what was expected there, and what is close.
+    """
+    from .recipe import read_recipe
+
+    return read_recipe(read_document(str(path)), settings)
+
+
+def recipe_of_dict(data: Any, settings: Sequence[str] = ()) -> Recipe:
+    """As `recipe_of_file`, of a dict in the form of a file. Paths in it are meant from the working directory."""
+    from .recipe import read_recipe
+
+    return read_recipe(of_dict(data), settings)
 
 
 def write_file(data: dict[str, Any], path: str | Path | None) -> str:

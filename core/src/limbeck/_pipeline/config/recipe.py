@@ -114,14 +114,31 @@ class Recipe:
         self.steps.append(spec)
         name_steps(self.steps)
 
-    def replace_short(self, which: Short, value: Any, where: str) -> None:
-        """Let the rows come from, or go to, somewhere else. A path is meant from the working directory."""
-        self.steps = [spec for spec in self.steps if spec.short != which]
-        if which == "input":
-            self.steps.insert(0, short_input(value, where))
-        else:
-            self.steps.append(short_output(value, where))
+    def read_from(self, rows: str | list[Row], where: str) -> None:
+        """Let the rows come from elsewhere.
+
+        Args:
+            rows: themselves; a path, which is meant from the working directory; or `-` for stdin.
+            where: what errors call the place of this, such as the option that said it.
+        """
+        self.steps = [short_input(rows, where), *(spec for spec in self.steps if spec.short != "input")]
         name_steps(self.steps)
+
+    def write_to(self, path: str, where: str) -> None:
+        """Let the rows go elsewhere; as `read_from`, with `-` for stdout."""
+        self.steps = [*(spec for spec in self.steps if spec.short != "output"), short_output(path, where)]
+        name_steps(self.steps)
+
+    def default_output(self, path: str) -> None:
+        """Let rows that no sink takes go there, unless the recipe says where they go."""
+        if self.short("output") is None:
+            output = short_output(path, self.where)
+            output.optional = True
+            self.add(output)
+
+    def override(self, settings: RunSettings) -> None:
+        """Run it with these settings where they say something: their limits go before those of an LLM's own fields."""
+        self.run, self.firm = settings.over(self.run), settings.limits()
 
 
 def read_recipe(document: Document, settings: Sequence[str] = ()) -> Recipe:
@@ -136,6 +153,33 @@ def read_recipe(document: Document, settings: Sequence[str] = ()) -> Recipe:
         _set(recipe, argument)
     name_steps(recipe.steps)
     return recipe
+
+
+def recipe_of_task(entry: Mapping[str, tuple[Any, str]], settings: Sequence[str] = (), *, where: str) -> Recipe:
+    """The recipe of one task, which has neither input nor output yet.
+
+    Args:
+        entry: as a file has it, with the keys `task`, `llm` and other fields; each value with its place, for errors.
+        settings: `task.FIELD=VALUE`, and `llm.NAME=VALUE` for a field of the LLM or a parameter of the provider.
+        where: what errors call the place of the whole.
+
+    Raises:
+        ConfigurationError: a setting is of neither form.
+    """
+    (named, place), fields = entry["task"], {name: each for name, each in entry.items() if name != "task"}
+    values = {name: value for name, (value, _) in fields.items()}
+    spec = StepSpec("task", named, place, values, {name: origin for name, (_, origin) in fields.items()})
+    spec.settings.extend(map(_setting_of_task, settings))
+    name_steps([spec])
+    return Recipe(named, [spec], Environment(), where)
+
+
+def _setting_of_task(argument: str) -> Setting:
+    key, text = split_setting(argument)
+    owner, *rest = key.split(".")
+    if owner not in ("task", "llm") or not all(rest) or not rest:
+        raise ConfigurationError(f"--set {key}: expected `task.FIELD` or `llm.NAME`.")
+    return Setting(f"--set {key}", tuple(rest if owner == "task" else [owner, *rest]), text)
 
 
 def short_input(value: Any, where: str, *, folder: Path = Path()) -> StepSpec:
@@ -326,10 +370,10 @@ def _set(recipe: Recipe, argument: str) -> None:
     elif key == "name":
         recipe.name = text
     elif key == "output":
-        recipe.replace_short("output", text, flag)
+        recipe.write_to(text, flag)
     elif key == "input":
         value = read_value(text)
-        recipe.replace_short("input", value if isinstance(value, list) else text, flag)
+        recipe.read_from(value if isinstance(value, list) else text, flag)
     elif key in RUN_KEYS:
         raise ConfigurationError(f"{flag}: this has an option of its own, `--{key.replace('_', '-')}`.")
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pydantic.json_schema import JsonSchemaValue
 
-    from ..._registry.registry import Kind
+    from ..._registry.index import Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

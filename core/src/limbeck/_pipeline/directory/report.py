@@ -4,94 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..._registry.hooks import hookimpl
 from ...errors import LimbeckError, described
+from ...types import RunReport, StepReport
 from .run_folder import now
 from .run_state import REPORT
 
 if TYPE_CHECKING:
-    from ..._engine.calls.observers import PipelineInfo, RunInfo
-    from ..._engine.calls.stats import RunStats
+    from ...types import PipelineInfo, RunInfo, RunStats
     from .run_folder import RunFolder
 
 _EVERY_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """The yield of one step.
-
-    Attributes:
-        name, kind: the step's. after: the names of the steps that lead to it.
-        rows_in, rows_out, rows_failed: rows. failures: generations or rows failed, by the error's type.
-        requests, reused, retries, rate_limited: attempts sent, results taken from the ledger,
-            attempts repeated, attempts refused for rate.
-        input_tokens, output_tokens, cached_tokens, reasoning_tokens: of all answers.
-        cost: in USD, or None where it is not known. seconds: from its beginning to its end.
-        model_name: the LLM's, of a task.
-    """
-
-    name: str
-    kind: str
-    rows_in: int = 0
-    rows_out: int = 0
-    rows_failed: int = 0
-    failures: dict[str, int] = field(default_factory=dict)
-    requests: int = 0
-    reused: int = 0
-    retries: int = 0
-    rate_limited: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost: float | None = None
-    seconds: float = 0.0
-    model_name: str | None = None
-    after: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """The yield of a run.
-
-    Attributes:
-        pipeline: its name. started: ISO 8601. seconds: how long it took.
-        finished: whether every row came to its end. error: what stopped it, or None.
-        steps: in topological order.
-    """
-
-    pipeline: str
-    started: str
-    seconds: float
-    finished: bool
-    error: str | None
-    steps: list[StepReport]
-
-    def __getitem__(self, name: str) -> StepReport:
-        """The report of the step of that name."""
-        return next(step for step in self.steps if step.name == name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as it is written to the run directory."""
-        return {"version": 1, **asdict(self)}
-
-    def __str__(self) -> str:
-        lines = [f"{self.pipeline}: {'finished' if self.finished else 'not finished'}, {self.seconds:.1f} s"]
-        if self.error:
-            lines.append(f"  stopped by {self.error}")
-        for step in self.steps:
-            failed = ", ".join(f"{count} {name}" for name, count in step.failures.items())
-            lines.append(
-                f"  {step.name} ({step.kind}): {step.rows_in} in, {step.rows_out} out"
-                + (f", {step.rows_failed} failed ({failed})" if step.rows_failed else "")
-                + (f", {step.requests} requests" if step.requests else "")
-                + (f", {step.reused} from the ledger" if step.reused else "")
-            )
-        return "\n".join(lines)
 
 
 @dataclass(slots=True)

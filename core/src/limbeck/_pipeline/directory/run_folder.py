@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._engine.ledger.stores import refuse_url
+from ..._engine.ledger.file import FAILED_FILE, FILE
+from ..._engine.ledger.kept import KEPT
 from ...errors import ConfigurationError, LedgerError, LimbeckError
-from .run_state import NOTE
+from .run_state import NOTE, REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 PARENT = "runs"
 OUTPUTS = "outputs"
+_OWN_FILES = (
+    *(FILE, f"{FILE}-wal", f"{FILE}-shm", KEPT, FAILED_FILE, "lock.sqlite"),
+    *(NOTE, REPORT, "run.new", "report.new"),
+)
 
 
 def fresh_path(name: str) -> str:
@@ -35,10 +41,13 @@ class RunFolder:
 
     Args:
         path: the directory, which need not be there.
+
+    Raises:
+        ConfigurationError: it is a URL, of a store that has no place for files beside the answers.
     """
 
     def __init__(self, path: str | Path) -> None:
-        refuse_url(path)
+        _refuse_url(path)
         self.path = Path(path)
 
     @property
@@ -87,6 +96,14 @@ class RunFolder:
         }
         self.write(NOTE, noted)
 
+    def note_command(self, command: str) -> None:
+        """Note what to type to go on here.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        self.write(NOTE, {**self.noted(), "command": command})
+
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file as a whole.
 
@@ -114,6 +131,24 @@ class RunFolder:
             path.unlink(missing_ok=True)
         except OSError as exc:
             raise LedgerError(f"{str(path)!r} cannot be deleted: {exc.strerror or exc}.") from exc
+
+    def discard(self) -> None:
+        """Delete what a run made here, and the directory where it holds nothing else; what cannot be deleted stays."""
+        with suppress(OSError):
+            for name in _OWN_FILES:
+                (self.path / name).unlink(missing_ok=True)
+            if self.outputs.is_dir():
+                self.outputs.rmdir()
+            self.path.rmdir()
+
+
+def _refuse_url(where: str | Path) -> None:
+    if isinstance(where, str) and "://" in where:
+        scheme = where.partition("://")[0]
+        raise ConfigurationError(
+            f"`run_dir` is a URL of the scheme {scheme!r}, and outputs are kept beside the answers here, so it must be "
+            "a directory. `task.run(rows, run_dir=…)` takes a URL."
+        )
 
 
 def now() -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..._step import GeneratorStep, required_columns
-from ..._task.grouping import METADATA, MODEL_NAME
+from ..._task.grouping import MODEL_NAME
 from ...errors import MissingColumnError
+from ...types import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from ..._engine.ledger.ledger import FAILED_FILE
+from ..._engine.ledger.file import FAILED_FILE
 from ..._engine.rows.reorder import pickled
 from ..._files.json_rows import encode_row
 from ..._step import Sink
@@ -21,8 +21,7 @@ from ..directory.run_folder import OUTPUTS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ...types import Row
-    from ..directory.report import RunReport
+    from ...types import Row, RunReport
     from ..directory.run_folder import RunFolder
     from ..graph.graph import Graph
 

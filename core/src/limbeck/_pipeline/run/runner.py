@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.cache import open_cache
 from ..._engine.calls.context import inside
-from ..._engine.calls.observers import Observers, PipelineInfo, RunInfo
+from ..._engine.calls.observers import Observers
 from ..._engine.ledger.failed_rows import Failures
-from ..._engine.ledger.ledger import FAILED_FILE, release_ledger, shared_ledger
+from ..._engine.ledger.file import FAILED_FILE
+from ..._engine.ledger.ledger import release_ledger, shared_ledger
 from ..._engine.money.budget import check_priced
 from ..._engine.money.prices import Pricing
 from ..._engine.threads.handoff import call_on
@@ -25,6 +26,7 @@ from ..._registry.registry import default_registry
 from ..._step import Sink
 from ..._task.task import Task
 from ...errors import ConfigurationError, MissingColumnError, described
+from ...types import PipelineInfo, RunInfo
 from ..directory.report import Reporter
 from ..directory.run_folder import RunFolder
 from ..graph.kinds import declared_columns

@@ -20,8 +20,7 @@ from .runner import Runner
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ...types import Row
-    from ..directory.report import RunReport
+    from ...types import Row, RunReport
     from .options import Options
 
 

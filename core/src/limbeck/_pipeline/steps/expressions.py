@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...types import Row
 
 
-def compiled(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[Row], Any]:
+def compile_expression(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[Row], Any]:
     """A function of a row: `condition` itself, or what the expression says.
 
     A column, or a key of one, that the row lacks is undefined, which is false; comparing it raises.
@@ -50,7 +50,7 @@ def _sandbox() -> Sandbox:
     return sandbox()
 
 
-def columns_of(expression: object) -> dict[str, bool]:
+def expression_columns(expression: object) -> dict[str, bool]:
     """The columns that an expression uses, each with whether the row must have it.
 
     One that is tested with `is defined`, or has a `default`, need not be there.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import Field, PrivateAttr
 
 from ..._step import Step
-from ..._task.grouping import METADATA, MODEL_NAME
+from ..._task.grouping import MODEL_NAME
 from ...errors import ConfigurationError
-from ...types import Row
-from .expressions import columns_of, compiled
+from ...types import METADATA, Row
+from .expressions import compile_expression, expression_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class Router(Step):
             if condition is None:
                 self._otherwise.append(name)
             else:
-                self._tests.append((name, compiled(condition, where=f"The route to {name!r}")))
+                self._tests.append((name, compile_expression(condition, where=f"The route to {name!r}")))
         super().model_post_init(context)
 
     @property
@@ -55,7 +55,7 @@ class Router(Step):
         """The columns that the conditions use; a function's cannot be known."""
         needed: dict[str, bool] = {}
         for condition in self.routes.values():
-            for name, required in columns_of(condition).items():
+            for name, required in expression_columns(condition).items():
                 needed[name] = required or needed.get(name, False)
         return needed
 

@@ -6,11 +6,10 @@ import uuid
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...._engine.calls.observers import RunInfo
 from ...._engine.calls.policy import failure_limit
-from ...._engine.calls.stats import RunStats
-from ...._task.grouping import METADATA
+from ...._engine.calls.watched import WatchedStats
 from ....errors import RowFailedError
+from ....types import METADATA, RunInfo, RunStats
 from ..items.lineage import error_record
 from ..items.spill import SpillingQueue
 
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     from ...._engine.answers.cache import ResponseCache
     from ...._engine.calls.jobs import Job
-    from ...._engine.calls.observers import Observers, PipelineInfo
+    from ...._engine.calls.observers import Observers
     from ....errors import GenerationError
-    from ....types import Row
+    from ....types import PipelineInfo, Row
     from ..items.lineage import Item, Root
     from ..items.outlets import Outlet
     from ..options import Options
@@ -142,7 +141,7 @@ class Node(ABC):
         self.name: str = step.name
         self.kind = kind
         self.stats = RunStats()
-        self.info = RunInfo(uuid.uuid4().hex, self.name, None, kind, self.stats, run.info)
+        self.info = RunInfo(uuid.uuid4().hex, self.name, None, kind, WatchedStats(self.stats), run.info)
         self.downstream: list[Edge] = []
         self.upstream: list[Node] = []
         self.parts: list[str] = []
