@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from limbeck._engine.online import backend
 from support.children import interrupted, said_by
+from support.questions import METADATA, Ask, prompt_of, questions, response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from limbeck.types import GenerationRequest, GenerationResponse
 
 # One row in ten goes wrong, as `wrong` says; the others are answered. What became of them is printed.
 SCENE = """
@@ -165,3 +174,108 @@ def test_an_interrupt_ends_a_program_whose_backend_blocks_the_loop(tmp_path: Pat
     said = interrupted(scene(wrong), tmp_path)
     assert "KeyboardInterrupt" in said
     assert "Cannot close a running event loop" not in said
+
+
+class Odd:
+    """Answers each prompt with itself, and does something odd before it answers "3".
+
+    Attributes:
+        asked: how often each prompt was.
+    """
+
+    model_name, timeout, deadline, max_attempts, max_concurrency = "odd", 0.1, 3.0, 1, 1
+
+    def __init__(self, odd: Callable[[], None]) -> None:
+        self.asked: Counter[str] = Counter()
+        self._odd = odd
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        prompt = prompt_of(request)
+        self.asked[prompt] += 1
+        if prompt == "3":
+            self._odd()
+        return response(prompt)
+
+
+def cancel_at_once() -> None:
+    task = asyncio.current_task()
+    assert task is not None  # it is called by a coroutine
+    task.cancel()
+
+
+def cancel_soon() -> None:
+    task = asyncio.current_task()
+    assert task is not None  # as above
+    asyncio.get_running_loop().call_soon(task.cancel)
+
+
+def stored(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "ledger.sqlite") as ledger:
+        return sorted(text for (text,) in ledger.execute("SELECT text FROM answers"))
+
+
+@pytest.mark.parametrize("odd", [cancel_at_once, cancel_soon])
+def test_an_answer_behind_which_the_backend_cancels_its_task_is_stored_once(
+    odd: Callable[[], None], tmp_path: Path
+) -> None:
+    llm = Odd(odd)
+    run = Ask(llm=llm).run(questions(6), run_dir=tmp_path)
+    assert [row["answer"] for row in run] == list("012345")
+    assert stored(tmp_path) == list("012345")
+    assert set(llm.asked.values()) == {1}
+    assert run.stats.in_flight == 0
+
+
+@pytest.mark.parametrize("odd", [cancel_at_once, cancel_soon])
+def test_without_a_ledger_a_cancellation_costs_no_row_either(odd: Callable[[], None]) -> None:
+    run = Ask(llm=Odd(odd)).run(questions(6))
+    assert [row["answer"] for row in run] == list("012345")
+    assert (run.stats.in_flight, run.stats.rows_failed) == (0, 0)
+
+
+class Late(Odd):
+    """Answers "3" only when another request has come, whatever cancels it meanwhile.
+
+    Args:
+        other: the prompt of that request, which is answered after it.
+    """
+
+    def __init__(self, other: str) -> None:
+        super().__init__(lambda: None)
+        self._other = other
+        self._other_came = asyncio.Event()
+        self._answers = asyncio.Event()
+
+    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        prompt = prompt_of(request)
+        self.asked[prompt] += 1
+        if prompt == "3" and self.asked["3"] == 1:
+            while not self._other_came.is_set():
+                with suppress(asyncio.CancelledError):
+                    await self._other_came.wait()
+            self._answers.set()
+            return response("late")
+        if prompt == self._other:
+            self._other_came.set()
+            await self._answers.wait()
+        return response(prompt)
+
+
+def test_what_an_abandoned_attempt_brings_is_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(backend, "_GRACE", 0.0)
+    llm = Late("5")
+    run = Ask(llm=llm).run(questions(6), run_dir=tmp_path)
+    rows = list(run)
+    assert [row["answer"] for row in rows] == ["0", "1", "2", None, "4", "5"]
+    assert rows[3][METADATA]["error_ask"]["type"] == "TransientError"
+    assert stored(tmp_path) == list("01245")
+    assert (run.stats.in_flight, run.stats.requests, run.stats.rows_failed) == (0, 6, 1)
+
+
+def test_an_abandoned_attempt_is_made_again_as_any_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(backend, "_GRACE", 0.0)
+    llm = Late("3")
+    llm.max_attempts = 2
+    run = Ask(llm=llm).run(questions(6), run_dir=tmp_path)
+    assert [row["answer"] for row in run] == list("012345")
+    assert (run.stats.in_flight, run.stats.retries) == (0, 1)

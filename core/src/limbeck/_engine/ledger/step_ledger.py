@@ -278,8 +278,13 @@ class StepLedger:
         self._ledger.submit(CLOSE_RUN, [(self._name,)])
 
     def close(self) -> None:
-        """The run of the step is over."""
+        """The run of the step is over.
+
+        Raises:
+            LedgerError: what it wrote cannot be found again.
+        """
         self._ledger.release(self._name)
+        self._ledger.check_there()
 
 
 # What is stored for a row, and last whether anything is stored under its key.

@@ -434,7 +434,7 @@ class Stream:
             self._note_run(error)
             try:
                 self.ledger.close()
-            except LedgerError as exc:  # a store of somebody else's
+            except LedgerError as exc:  # of a store of somebody else's, or of one that was deleted
                 error = error or exc
         self._receiver.finished(error)
         for task in self.running:  # at the end of the rows, only batches can be left, which are for none of them
