@@ -40,6 +40,7 @@ programs need are `ConfigurationError` (mend and start again) and `GenerationErr
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -106,6 +107,19 @@ def _rebuild(cls: type[LimbeckError], args: tuple[Any, ...], facts: dict[str, An
     for name, value in facts.items():
         setattr(error, name, value)
     return error
+
+
+# Control characters but for tab and newline, what turns the direction of text, and what no encoding has.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
+)
+
+
+def printable(text: str) -> str:
+    r"""The text as a terminal and a page take it: control characters, whoever wrote them, are spelt out (`\x1b`)."""
+    return _UNPRINTABLE.sub(
+        lambda found: f"\\x{ord(found[0]):02x}" if found[0] < "\u0100" else f"\\u{ord(found[0]):04x}", text
+    )
 
 
 def has_message(error: BaseException) -> bool:

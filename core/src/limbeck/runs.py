@@ -35,7 +35,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from . import Pipeline, Step, Task
+    from . import Budget, Pipeline, Step, Task
     from ._engine.answers.condition import Where
     from ._engine.answers.explain import Explanation
     from ._engine.batch.cancelling import BatchEnd
@@ -179,7 +179,7 @@ class Run:
             raise ConfigurationError(
                 f"{str(self.path)!r} is no run directory: it has no {NOTE}. `limbeck runs` lists those that there are."
             ) from None
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise ConfigurationError(f"{str(path)!r} cannot be read: {exc}.") from exc
         return noted if isinstance(noted, dict) else {}
 
@@ -336,6 +336,7 @@ def start(
     observers: Sequence[object] = (),
     ask: bool = True,
     rerun: Rerun | None = None,
+    budget: Budget | None = None,
 ) -> PipelineStream:
     """Begin a pipeline's run, and give the handle by which it is stopped (`stop`), waited for (`wait`) and closed.
 
@@ -346,7 +347,7 @@ def start(
         run_dir: by default that of the settings; without one no ledger is kept, and every leaf is to be a sink.
         overwrite, observers: as of `Pipeline.run`.
         ask: False to take stored answers only; nothing is loaded that would ask.
-        rerun: which answers are asked for again.
+        rerun: which answers are asked for again. budget: in place of the caps of the settings.
 
     Raises:
         LimbeckError: as `Pipeline.run`; what stops the run is raised by `wait`.
@@ -363,14 +364,10 @@ def start(
     reruns = {}
     if rerun is not None:
         reruns = plan_for(pipeline, rerun.step, where=rerun.where, llm=rerun.llm, parameters=rerun.parameters)
-    options = Options(
-        run_dir=folder,
-        overwrite=overwrite,
-        observers=observers,
-        ask=ask,
-        reruns=reruns,
-        **settings.arguments(),
-    )
+    arguments = settings.arguments()
+    if budget is not None:
+        arguments["budget"] = budget
+    options = Options(run_dir=folder, overwrite=overwrite, observers=observers, ask=ask, reruns=reruns, **arguments)
     return PipelineStream(pipeline, None, options, whole=True)
 
 

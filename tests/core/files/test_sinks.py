@@ -290,6 +290,9 @@ class Stdout:
     def __init__(self) -> None:
         self.buffer = io.BytesIO()
 
+    def isatty(self) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("sink", [SaveToStdout(), SaveToFiles(path="-")])
 def test_rows_go_to_standard_output_as_they_come(sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,3 +304,17 @@ def test_rows_go_to_standard_output_as_they_come(sink: Any, monkeypatch: pytest.
     sink.close(finished=True)
     with pytest.raises(ConfigurationError, match="cannot be read back"):
         sink.rows()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "written"), [(True, b'{"a": "\\u009b\\u007f\xc3\x9b"}\n'), (False, b'{"a": "\xc2\x9b\x7f\xc3\x9b"}\n')]
+)
+def test_rows_on_a_terminal_have_their_control_characters_escaped(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, written: bytes
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stdout", stream)
+    SaveToStdout().write([{"a": "\x9b\x7f\u00db"}])
+    assert stream.buffer.getvalue() == written
+    assert json.loads(written) == {"a": "\x9b\x7f\u00db"}

@@ -80,7 +80,7 @@ def test_failed_rows_are_in_the_output_and_exit_with_3(tmp_path: Path) -> None:
     assert done.returncode == 3
     rows = read_rows(tmp_path / "out.jsonl")
     assert [row["generation"] is None for row in rows] == [False, True, False, False, False]
-    assert "1 failed (1 ContextLengthError)" in done.stderr
+    assert "1 of them with a failure (1 ContextLengthError)" in done.stderr
     assert "First failure: step 'text-generation', row 1: ContextLengthError:" in done.stderr
 
 

@@ -311,4 +311,4 @@ def test_a_quiet_run_that_goes_well_says_nothing() -> None:
 def test_a_quiet_run_with_failures_says_so() -> None:
     result = generate("--quiet", stdin='{"instruction": null}')
     assert result.exit_code == 3
-    assert "1 failed (1 RowError)" in result.stderr
+    assert "1 written to stdout, 1 of them with a failure (1 RowError)" in result.stderr

@@ -16,6 +16,7 @@ from limbeck import LLM, register_llm
 from limbeck.errors import ContentFilteredError, LimbeckWarning
 from limbeck.testing import registry
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
+from limbeck_cli.money import dollars
 from support.command import invoke, read_rows, write_rows
 
 # Each answer takes 20 tokens in and 10 out: 0.0002 US dollars at these prices.
@@ -330,3 +331,10 @@ def test_a_row_that_is_not_there_is_told() -> None:
     run()
     assert "has no row '99'" in invoke("explain", "run", "99").stderr
     assert "is no run directory" in invoke("explain", "nowhere", "0").stderr
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"), [(0, "$0"), (9e-06, "$0.000009"), (0.04912, "$0.04912"), (1.5, "$1.5"), (12345.6, "$12,350")]
+)
+def test_dollars_have_no_exponent(amount: float, told: str) -> None:
+    assert dollars(amount) == told

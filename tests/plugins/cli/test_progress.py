@@ -8,6 +8,7 @@ import pty
 import select
 import subprocess
 import threading
+import time
 from asyncio import AbstractEventLoop, Event, get_running_loop
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,7 +20,9 @@ from aiohttp import web
 from rich.console import Console
 
 from limbeck import Pipeline, Step
+from limbeck._engine.money.budget import Amount, Budget
 from limbeck._step import LoadDataFromDicts
+from limbeck.errors import printable
 from limbeck.tasks import TextGeneration
 from limbeck.types import PipelineInfo, Row, RunInfo, RunStats
 from limbeck_cli.progress import Progress, duration, shown, state_of
@@ -27,12 +30,14 @@ from support.command import start, write_rows
 from support.openai_server import Exchange, answer, openai_server
 
 
-def progress_of(*stats: RunStats, total: int | None = None, clock: Callable[[], float] = lambda: 0.0) -> Progress:
+def progress_of(
+    *stats: RunStats, total: int | None = None, clock: Callable[[], float] = lambda: 0.0, **more: Any
+) -> Progress:
     """The progress of a chain of tasks with these counters, behind a source of `total` rows."""
     rows: Any = [{}] * total if total is not None else iter(())
     steps = [TextGeneration(name=f"step-{number}", llm="offline") for number, _ in enumerate(stats, 1)]
     pipeline = Pipeline(rows, *steps, name="x")
-    progress = Progress(pipeline, clock=clock)
+    progress = Progress(pipeline, clock=clock, **more)
     for thread in threading.enumerate():
         if thread.name == "limbeck-count":
             thread.join()
@@ -101,10 +106,77 @@ def test_requests_that_nobody_answers_for_a_minute_are_told() -> None:
     assert lines[2].endswith("  no answer for 1m15s")
 
 
-def test_a_known_total_gives_the_time_left() -> None:
-    assert "x  50/100 rows  " in progress_of(RunStats(rows_done=50), total=100).line()
-    assert "  ETA " in progress_of(RunStats(rows_done=50), total=100).line()
-    assert "ETA" not in progress_of(RunStats(), total=100).line()
+def test_a_known_total_gives_the_time_left_but_not_in_the_first_seconds() -> None:
+    now = [0.0]
+    stats = RunStats()
+    progress = progress_of(stats, total=100, clock=lambda: now[0])
+    for now[0], stats.rows_done, told in ((5.0, 25, "100 rows  5.0/s  0 f"), (10.0, 50, "100 rows  5.0/s  ETA 10s")):
+        assert told in progress.line()
+    assert "ETA" not in progress_of(RunStats(), total=100, clock=lambda: now[0]).line()
+
+
+@pytest.mark.parametrize(
+    ("reused", "speed"), [([100, 100], "0.0/s"), ([100, 60], "4.0/s"), ([100, 0], "10.0/s"), ([0, 0], "10.0/s")]
+)
+def test_rows_from_the_ledger_are_not_in_the_speed(reused: list[int], speed: str) -> None:
+    now = [0.0]
+    stats = [RunStats(rows_done=100, rows_out=100, reused=each) for each in reused]
+    progress = progress_of(*stats, clock=lambda: now[0])
+    now[0] = 10.0
+    assert f"  {speed}" in progress.line()
+
+
+def test_a_resumed_run_s_time_left_is_that_of_the_rows_asked_for() -> None:
+    now = [0.0]
+    stats = RunStats()
+    progress = progress_of(stats, total=1_000, clock=lambda: now[0])
+    for now[0], stats.rows_done, stats.reused in ((2.0, 900, 900), (10.0, 910, 900), (20.0, 920, 900)):
+        line = progress.line()
+    assert "920/1,000 rows  1.0/s  ETA 1m20s" in line
+
+
+# Money
+
+
+@pytest.mark.parametrize(
+    ("caps", "told"),
+    [
+        ({"max_cost": 0.05}, "1,500 tokens  $0.049 of $0.05"),
+        ({"max_tokens": 2_000}, "1,600 of 2,000 tokens"),
+        ({"max_requests": 10}, "9 of 10 requests  1,500 tokens"),
+    ],
+)
+def test_what_was_spent_stands_beside_the_cap(caps: dict[str, Any], told: str) -> None:
+    budget = Budget(**caps)
+    budget._spent["x"] = Amount(0.049, 1_600, 9)
+    stats = RunStats(input_tokens=1000, output_tokens=500)
+    assert progress_of(stats, budget=budget).line().endswith(told)
+
+
+def test_requests_that_wait_for_the_budget_are_held_by_it() -> None:
+    budget = Budget(max_cost=0.05)
+    budget.wait(lambda: None)
+    assert progress_of(RunStats(), budget=budget).line().endswith("$0 of $0.05  held by the budget")
+
+
+# A server that is away
+
+
+def test_a_server_that_is_away_is_told_with_its_next_try() -> None:
+    since = time.mktime((2026, 11, 29, 12, 4, 33, 0, 0, -1))
+    stats = [RunStats(away_since=since, next_try=since + 20), RunStats(away_since=since, next_try=since + 20)]
+    line = progress_of(*stats, wall=lambda: since + 12).line()
+    assert line.endswith("  offline/stand-in does not answer since 12:04:33, next try in 8 s")
+    assert line.count("does not answer") == 1
+
+
+def test_a_server_whose_next_try_is_due_is_tried_in_no_time() -> None:
+    line = progress_of(RunStats(away_since=0.0, next_try=5.0), wall=lambda: 60.0).line()
+    assert line.endswith("next try in 0 s")
+
+
+def test_a_server_that_is_back_is_not_told() -> None:
+    assert "does not answer" not in progress_of(RunStats(away_since=None)).line()
 
 
 def test_the_total_of_a_chain_is_what_its_last_step_will_see() -> None:
@@ -141,6 +213,16 @@ def test_the_table_has_a_bar_for_each_step() -> None:
     assert "6 queued  24 in flight" in shown[2]
 
 
+@pytest.mark.parametrize("name", ["a\x1b]0;title\x07b", "a\x9b31mb", "a\u202eb"])
+def test_names_are_shown_without_their_control_characters(name: str) -> None:
+    pipeline = Pipeline([{}], Upper(name=name), name=name)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(Progress(pipeline).table())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  # it is the text stream above
+    assert name not in shown
+    assert printable(name) in shown
+
+
 def test_durations_are_short() -> None:
     assert [duration(seconds) for seconds in (0.4, 59.2, 185, 7800)] == ["0s", "59s", "3m05s", "2h10m"]
 
@@ -164,6 +246,23 @@ def test_plain_lines_are_told_now_and_then_where_there_is_no_terminal(capsys: py
     with shown(progress, quiet=False, rows_on_screen=False, every=0.001):
         assert progress.asked.wait(10)
     assert "so far so good\n" in capsys.readouterr().err
+
+
+def test_a_terminal_shows_the_first_frame_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limbeck_cli.progress._LIVE_PER_SECOND", 0.001)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress = Told()
+    with shown(progress, quiet=False, rows_on_screen=False):
+        assert progress.asked.is_set()
+
+
+@pytest.mark.parametrize("done", [30, 100])
+def test_a_bar_is_not_red(done: int) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system="truecolor")
+    console.print(progress_of(RunStats(rows_done=done), total=100).table())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]  # it is the text stream above
+    assert ("\x1b[36m" if done < 100 else "\x1b[32m") in shown
+    assert "249;38;114" not in shown
 
 
 def test_nothing_is_told_quietly_or_where_the_rows_are_on_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +300,7 @@ def test_a_terminal_shows_a_live_line_and_then_the_summary(tmp_path: Path) -> No
         assert process.wait(60) == 0
     os.close(ours)
     assert "1 in flight" in shown
-    assert "ETA" in shown
+    assert "ETA" not in shown  # in a run's first seconds
 
 
 def read_until(descriptor: int, text: str) -> str:

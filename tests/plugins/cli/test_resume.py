@@ -280,3 +280,18 @@ def test_a_change_of_a_run_that_has_no_configuration_is_refused_where_its_batche
     result = invoke("cancel", "run", "--set", "steps.ask.llm.base_url=http://other")
     assert result.exit_code == 1
     assert "`--set` changes a run's configuration, and 'run' has none. Leave it out" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["[" * 5_000 + "]" * 5_000, '{"config": ' * 5_000, "\0", "[[1]]"])
+def test_a_note_that_cannot_be_read_is_told_with_its_path(text: str) -> None:
+    Path("R").mkdir()
+    Path("R/run.json").write_text(text)
+    write_rows(Path("rows.jsonl"), [{"instruction": "a"}])
+    for command in (["resume", "R"], ["cancel", "R"], ["explain", "R", "0"]):
+        result = invoke(*command)
+        assert result.exit_code == 1
+        assert "error: " in result.stderr
+        assert "not expected" not in result.stderr
+        assert "R/run.json" in result.stderr or command[0] == "cancel"
+    told = invoke("generate", "-m", "offline", "-i", "rows.jsonl", "--run-dir", "R").stderr
+    assert "R/run.json', which says what was made from the run, cannot be read" in told

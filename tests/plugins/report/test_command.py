@@ -88,6 +88,15 @@ def test_a_name_with_markup_for_terminals_is_shown_as_it_is(tmp_path: Path) -> N
     assert "[red]a\\x1b[31m:smile:" in report(str(folder))
 
 
+@pytest.mark.parametrize("name", ["a\x1b]0;title\x07b", "a\x9b31mb", "a\rb", "a\u202eb"])
+def test_a_name_reaches_neither_terminal_nor_page_with_its_control_characters(tmp_path: Path, name: str) -> None:
+    folder = record(tmp_path / "run", ["tea"], name=name)
+    page = tmp_path / "report.html"
+    told = report(str(folder)) + report(str(folder), "--json") + report(str(folder), "--html", str(page))
+    assert name not in told
+    assert name not in page.read_bytes().decode()
+
+
 def test_a_page_is_written_and_an_earlier_one_replaced(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     for seed in ("1", "2"):

@@ -32,6 +32,8 @@ def check_target(target: str, *, replace: bool) -> None:
             if not replace and filesystem(target).exists(target):
                 raise _exists(target)
         return
+    if "\0" in target:
+        raise ConfigurationError(f"The output {target!r} names no file: there is a NUL in it.")
     path = Path(target)
     if is_special(path):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from abc import abstractmethod
 from itertools import islice
@@ -208,11 +209,22 @@ class SaveToCsv(FileSink):
 
 
 class SaveToStdout(Sink):
-    """Rows to standard output: one JSON object a line, each on its way before the next is made."""
+    """Rows to standard output: one JSON object a line, each on its way before the next is made.
+
+    On a terminal the control characters that JSON may hold as they are (U+007F to U+009F) are escaped.
+    """
 
     def write(self, rows: list[Row]) -> None:
-        sys.stdout.buffer.write(b"".join(map(encode_row, rows)))
+        lines = b"".join(map(encode_row, rows))
+        sys.stdout.buffer.write(_CONTROL.sub(_escaped, lines) if sys.stdout.isatty() else lines)
         sys.stdout.buffer.flush()
+
+
+_CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")  # in UTF-8
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 class SaveToFiles(Sink):

@@ -171,6 +171,8 @@ def _has_no_bytes(place: str) -> bool:
         return path.stat().st_size == 0 and path.is_file()
     except OSError as exc:
         raise ConfigurationError(f"{place!r} cannot be read: {exc.strerror}.") from exc
+    except ValueError as exc:  # a NUL in the path
+        raise ConfigurationError(f"{place!r} names no file: {exc}.") from exc
 
 
 class LoadDataFromJsonl(FileSource):

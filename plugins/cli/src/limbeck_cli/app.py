@@ -96,6 +96,19 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _verbose(wanted: bool) -> None:
+    if wanted:
+        from .log import show_log
+
+        show_log()
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", callback=_verbose, help="Show the log: retries, servers that are away, breakers."),
+]
+
+
 @app.callback()
 def main_options(
     debug: Annotated[
@@ -113,6 +126,7 @@ def main_options(
     version: Annotated[  # noqa: ARG001 - its callback prints it
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the versions.")
     ] = False,
+    verbose: Verbose = False,  # noqa: ARG001 - its callback acts, here and below
 ) -> None:
     """Run pipelines of LLM tasks over rows of data, and list and diagnose the plugins that bring them."""
     if debug:
@@ -152,6 +166,7 @@ def _shared_options(
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,  # noqa: ARG001
     strict: Strict = False,
 ) -> Options:
     if run_dir is not None and no_ledger:
@@ -176,6 +191,7 @@ def _resume_options(
     ctx: typer.Context,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,  # noqa: ARG001
     strict: Strict = False,
 ) -> Options:
     return Options(RunSettings(), overwrite=overwrite, quiet=quiet, strict=strict, typed=typed_words(ctx))
@@ -186,6 +202,7 @@ def _reparse_options(
     limit: Limit = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,  # noqa: ARG001
 ) -> Options:
     return Options(
         RunSettings(run_dir=run_dir, limit=limit), overwrite=overwrite, quiet=quiet, reparse=True, typed=None

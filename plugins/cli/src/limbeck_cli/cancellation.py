@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from limbeck.runs import Run
 
-from .exits import ExitCode, say
+from .exits import ExitCode, echo, say
 from .pydantic_guard import make_pydantic_usable
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ def cancel_run(run_dir: str, settings: Sequence[str]) -> ExitCode:
     run = Run.named(run_dir)
     ends = []
     for end in run.cancel(settings):
-        typer.echo(_line(end))
+        echo(_line(end))
         ends.append(end)
     if not ends:
         say(f"No batch is open in {run.path}.")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from limbeck.errors import LimbeckError, MissingDependencyError, RegistryError
+from limbeck.errors import LimbeckError, MissingDependencyError, RegistryError, printable
 from limbeck.plugins import COMMANDS_GROUP, contract_error, decide, declared, disabled, known_pack, load
 
-from .exits import ExitCode, forget_stdout, say, say_error
+from .exits import ExitCode, echo, forget_stdout, say, say_error
 
 if TYPE_CHECKING:
     from limbeck.plugins import Entry
@@ -79,11 +79,11 @@ def typed_words(ctx: typer.Context) -> list[str]:
 
 
 def show_failure(error: BaseException) -> None:
-    """Say what went wrong; with `--debug` where, too."""
+    """Print an error; with `--debug` its traceback, too."""
     known = isinstance(error, LimbeckError)
     say_error(str(error) if known else f"{type(error).__name__}: {error}")
     if os.environ.get("LIMBECK_DEBUG", "") not in ("", "0"):
-        traceback.print_exception(error)
+        echo("".join(traceback.format_exception(error)), err=True, nl=False)
     elif not known:
         say("This was not expected. For the traceback: limbeck --debug …, or set LIMBECK_DEBUG=1.")
 
@@ -110,12 +110,12 @@ def _declared() -> set[str]:
 
 
 class _DeclaredCommand(TyperCommand):
-    """Stands in the help for a command that has not been imported."""
+    """The stand-in, in the help, for a command that has not been imported."""
 
     def __init__(self, name: str, entries: list[Entry]) -> None:
         owner = entries[0]
         summary = f": {owner.summary}" if owner.summary else ""
-        super().__init__(name, help=f"From {owner.distribution} {owner.version}{summary}")
+        super().__init__(name, help=f"From {owner.distribution} {owner.version}{printable(summary)}")
         self._entries = entries
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:

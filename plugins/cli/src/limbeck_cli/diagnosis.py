@@ -1,4 +1,4 @@
-"""`limbeck plugins list`, `check` and `why`: whose each name is, what is wrong, and who gets it.
+"""The commands `limbeck plugins list`, `check` and `why`: names, their owners and their problems.
 
 Only `check`, and `why` for a name that no metadata declares, import plugins. Nothing here
 imports pydantic by itself: it must work where pydantic does not.
@@ -18,7 +18,7 @@ from limbeck import plugins
 from limbeck.errors import LimbeckWarning, RegistryError
 from limbeck.plugins import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 
-from .exits import ExitCode, say, say_error, say_warning
+from .exits import ExitCode, echo, say, say_error, say_warning
 from .pydantic_guard import advice, make_pydantic_usable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _WORDS = {**{group: kind for kind, group in GROUPS.items()}, COMMANDS_GROUP: "co
 
 @dataclass(slots=True)
 class _Distribution:
-    """What `plugins list` shows of one distribution."""
+    """One distribution, as `plugins list` shows it."""
 
     name: str
     version: str = ""
@@ -45,14 +45,14 @@ class _Distribution:
 
 
 def list_distributions(*, as_json: bool) -> None:
-    """Every distribution with its names and its problems. Imports no plugin."""
+    """List every distribution with its names and its problems. Imports no plugin."""
     _be_lenient()
     distributions = _distributions()
     if as_json:
         facts = [each.as_dict() for each in distributions]
         for fact in facts:
             fact.pop("name")
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(facts, indent=2))
         return
     for distribution in distributions:
         _show_distribution(distribution)
@@ -81,13 +81,13 @@ def _problems() -> list[Problem]:
 
 
 def _show_distribution(distribution: _Distribution) -> None:
-    typer.secho(f"{distribution.name} {distribution.version}".strip(), bold=True, nl=False)
-    typer.echo(f"  {distribution.summary}" if distribution.summary else "")
+    echo(f"{distribution.name} {distribution.version}".strip(), bold=True, nl=False)
+    echo(f"  {distribution.summary}" if distribution.summary else "")
     for kind, name, reason in sorted(distribution.names):
-        typer.echo(f"  {kind:<8} {name}{f'  (disabled by {reason})' if reason else ''}")
+        echo(f"  {kind:<8} {name}{f'  (disabled by {reason})' if reason else ''}")
     for problem in distribution.problems:
-        typer.secho("  problem  ", fg="red", nl=False)
-        typer.echo(problem)
+        echo("  problem  ", fg="red", nl=False)
+        echo(problem)
 
 
 def check_all(*, as_json: bool) -> None:
@@ -100,10 +100,10 @@ def check_all(*, as_json: bool) -> None:
         problems = _problems()
     _tell_rest(warned, problems)
     if as_json:
-        typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     for problem in [] if as_json else problems:
         told = problem.kind in ("import", "contract")  # their message names the distribution and the target
-        typer.echo(f"{problem.kind:<10} {problem.message if told else problem}")
+        echo(f"{problem.kind:<10} {problem.message if told else problem}")
     say(f"{loaded} names loaded, {len(problems) or 'no'} problem{'s' * (len(problems) != 1)}.")
     if problems:
         raise typer.Exit(ExitCode.ERROR)
@@ -134,12 +134,12 @@ def _load_all() -> int:
 
 
 def _be_lenient() -> None:
-    """A diagnosis tells all; under strictness the first problem would end it."""
+    """Lift strictness, under which the first problem would end the diagnosis."""
     os.environ.pop("LIMBECK_STRICT_PLUGINS", None)
 
 
 def explain(name: str) -> None:
-    """How `name` resolves for each kind: who offers it, what decides, who gets it."""
+    """Explain how `name` resolves for each kind: who offers it, what decides, who gets it."""
     _be_lenient()
     known = [_explain_kind(kind, name) for kind in GROUPS] + [_explain_command(name)]
     if any(known):
@@ -152,10 +152,10 @@ def _explain_kind(kind: Kind, name: str) -> bool:
     listings = [each for each in plugins.listings(kind) if name in (each.name, each.qualified, _short(each))]
     if not listings:
         return False
-    typer.secho(f"{kind} {name}", bold=True)
+    echo(f"{kind} {name}", bold=True)
     for listing in listings:
-        typer.echo(f"  {listing.qualified} {listing.version}  {listing.target}  {listing.status}")
-    typer.echo(f"  -> {_verdict(kind, name, listings)}")
+        echo(f"  {listing.qualified} {listing.version}  {listing.target}  {listing.status}")
+    echo(f"  -> {_verdict(kind, name, listings)}")
     return True
 
 
@@ -187,10 +187,10 @@ def _explain_command(name: str) -> bool:
     candidates = _entries(COMMANDS_GROUP, name)
     if not candidates:
         return False
-    typer.secho(f"command {name}", bold=True)
+    echo(f"command {name}", bold=True)
     for entry in candidates:
-        typer.echo(f"  {entry.qualified} {entry.version}  {entry.target}")
-    typer.echo(f"  -> {_choice(name, candidates)}")
+        echo(f"  {entry.qualified} {entry.version}  {entry.target}")
+    echo(f"  -> {_choice(name, candidates)}")
     return True
 
 
@@ -203,7 +203,7 @@ def _explain_dynamic(name: str) -> None:
         except RegistryError as exc:
             errors[kind] = exc
         else:
-            typer.echo(f"{kind} {name}\n  -> {target.__module__}:{target.__qualname__}: a hook plugin registers it")
+            echo(f"{kind} {name}\n  -> {target.__module__}:{target.__qualname__}: a hook plugin registers it")
     if len(errors) == len(GROUPS):
         telling = [
             str(error) for error in errors.values() if "Did you mean" in str(error) or "pip install" in str(error)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import typer
-
 from limbeck.runs import fresh_path
 
-from .exits import ExitCode, say
+from .exits import ExitCode, echo, say
 from .run_folder import CommandFolder
 from .summary import is_stand_in
 
@@ -35,7 +33,7 @@ def show_estimate(prepared: Prepared, options: Options) -> ExitCode:
         estimate = prepared.pipeline.estimate(n=options.estimate, run_dir=path, **money)
         if folder is not None:
             folder.used = True
-    typer.echo(str(estimate))
+    echo(str(estimate))
     if folder is not None:
         say(f"The answers are kept in {folder.path}. To run the rest: {folder.command}")
     return ExitCode.FAILED_ROWS if estimate.failed else ExitCode.GOOD

@@ -30,7 +30,7 @@ from .run_folder import CommandFolder
 from .summary import Summary, is_stand_in
 
 if TYPE_CHECKING:
-    from limbeck import Pipeline
+    from limbeck import Budget, Pipeline
     from limbeck.recipes import Recipe
 
     from .options import Options
@@ -103,7 +103,7 @@ class _Execution:
         self._settings = prepared.recipe.run
 
     def run(self) -> ExitCode:
-        """Check the rest, run, sum up."""
+        """Check the rest, run, and sum up."""
         folder = self._folder()
         check_outputs(self._pipeline, folder, overwrite=self._options.overwrite)
         if self._options.reparse:
@@ -128,11 +128,12 @@ class _Execution:
 
     def _run(self, folder: CommandFolder | None) -> ExitCode:
         failures = Failures(self._recipe.environment.hidden)
-        progress = Progress(self._pipeline)
+        budget = self._settings.money().get("budget")
+        progress = Progress(self._pipeline, budget=budget)
         early = folder is not None and sys.stderr.isatty() and not self._options.quiet
         if folder is not None and early:
             self._tell_of(folder)
-        code, error = self._streamed(folder, progress, failures)
+        code, error = self._streamed(folder, progress, failures, budget)
         if code is not ExitCode.BROKEN_PIPE:
             summary = Summary(self._pipeline, progress, failures)
             error = None if error is None else _shown(error, self._recipe)
@@ -144,9 +145,9 @@ class _Execution:
         return code
 
     def _streamed(
-        self, folder: CommandFolder | None, progress: Progress, failures: Failures
+        self, folder: CommandFolder | None, progress: Progress, failures: Failures, budget: Budget | None
     ) -> tuple[ExitCode, BaseException | None]:
-        """Have everything run and written; how it ended, and what ended it early."""
+        """Run and write everything; gives the exit status, and what ended the run early."""
         retry = self._options.retry
         with ExitStack() as stack:
             running = start(
@@ -157,6 +158,7 @@ class _Execution:
                 observers=(progress, failures),
                 ask=not self._options.reparse,
                 rerun=None if retry is None else retry.rerun(self._pipeline),
+                budget=budget,
             )
             stream = stack.enter_context(running)
             interrupt = stack.enter_context(Interrupt(stream.stop))

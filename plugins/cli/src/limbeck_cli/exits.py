@@ -1,4 +1,4 @@
-"""What the command's exit status means, and how it speaks of errors."""
+"""The command's exit status, and all that it prints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import typer
+
+from limbeck.errors import printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -34,21 +36,30 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+def echo(text: str = "", *, err: bool = False, nl: bool = True, fg: str | None = None, bold: bool = False) -> None:
+    """Print to stdout, or to stderr. All that the command prints goes through here, but for rows and JSON.
+
+    What servers, files and plugins have written comes without its control characters.
+    """
+    text = printable(text)
+    typer.echo(typer.style(text, fg=fg, bold=bold) if fg or bold else text, err=err, nl=nl)
+
+
 def say(text: str) -> None:
-    """One line to the user, on stderr."""
-    typer.echo(text, err=True)
+    """Print one line to the user, on stderr."""
+    echo(text, err=True)
 
 
 def say_error(text: str) -> None:
-    """Why something was not done, on stderr."""
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(text, err=True)
+    """Print why something was not done, on stderr."""
+    echo("error: ", fg="red", bold=True, nl=False, err=True)
+    echo(text, err=True)
 
 
 def say_warning(text: str) -> None:
-    """What the user should know, on stderr."""
-    typer.secho("warning: ", fg="yellow", bold=True, nl=False, err=True)
-    typer.echo(text, err=True)
+    """Print what the user should know, on stderr."""
+    echo("warning: ", fg="yellow", bold=True, nl=False, err=True)
+    echo(text, err=True)
 
 
 def show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
@@ -59,7 +70,7 @@ def show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Limbeck's own warnings without the place in Limbeck's source; a replacement for `warnings.showwarning`."""
+    """Print Limbeck's own warnings without the place in Limbeck's source; a replacement for `warnings.showwarning`."""
     from warnings import formatwarning
 
     from limbeck.errors import LimbeckWarning
@@ -67,7 +78,7 @@ def show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
     if issubclass(category, LimbeckWarning):
         say_warning(str(message))
     else:
-        (file or sys.stderr).write(formatwarning(message, category, filename, lineno, line))
+        (file or sys.stderr).write(printable(formatwarning(message, category, filename, lineno, line)))
 
 
 def forget_stdout() -> None:

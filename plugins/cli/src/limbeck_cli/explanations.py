@@ -1,13 +1,12 @@
-"""`limbeck explain`: why a row's answer is found in a run directory, or not."""
+"""The command `limbeck explain`: why a row's answer is found in a run directory, or not."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from limbeck.runs import Run
 
+from .exits import echo
 from .pydantic_guard import make_pydantic_usable
 
 if TYPE_CHECKING:
@@ -24,4 +23,4 @@ def explain_row(run_dir: str, row: str, *, step: str | None, settings: Sequence[
         LimbeckError: there is no such run, task or row.
     """
     make_pydantic_usable()
-    typer.echo(str(Run.named(run_dir).explain(row, step=step, settings=settings)))
+    echo(str(Run.named(run_dir).explain(row, step=step, settings=settings)))

@@ -1,4 +1,4 @@
-"""What failed, told as it happens where it is news: rows that could not be read, and the first failure."""
+"""An observer of failures: rows that could not be read are told at once, and the first failure is kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Failures:
 
     @hookimpl
     def limbeck_row_failed(self, run: RunInfo, id: Any, error: GenerationError) -> None:
-        """A row failed."""
+        """Keep the first failure, and tell of a row that could not be read."""
         if run.kind == "source":
             self._tell_unread(self._hidden(str(error)))
         elif self.first is None:

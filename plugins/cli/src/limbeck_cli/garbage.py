@@ -1,4 +1,4 @@
-"""How the process that is the command looks for garbage: seldom, and not among what it was started with.
+"""The garbage collection of the command's process: seldom, and not among what it was started with.
 
 The thousand modules of an SDK stay until the end, and a row that goes well leaves nothing in cycles.
 """

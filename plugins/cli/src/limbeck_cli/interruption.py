@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Interrupt:
-    """While it is open, the first Ctrl-C or SIGTERM calls `stop`, and a second one ends the process at once.
+    """A block in which the first Ctrl-C or SIGTERM calls `stop`, and a second one ends the process at once.
 
     Attributes:
         happened: which of them came first, or None.

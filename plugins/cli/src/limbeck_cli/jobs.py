@@ -1,4 +1,4 @@
-"""What the commands that run rows are about: each makes a recipe, and has it checked or run."""
+"""The jobs of the commands that run rows: each makes a recipe, and has it checked or run."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def show_names(kind: Kind, *, as_json: bool) -> None:
-    """Every name of `kind`, who offers it and what state it is in."""
+    """List every name of `kind`, its distribution and its state."""
     listings = plugins.listings(kind)
     if as_json:
-        typer.echo(json.dumps([asdict(listing) for listing in listings], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(listing) for listing in listings], indent=2))
     elif listings:
         show_table(
             ["name", "pack", "version", "status", "summary"],

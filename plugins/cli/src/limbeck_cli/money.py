@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +42,7 @@ def money_options(
         typer.Option(metavar="DIR", help="Take answers from this run, or this folder of runs. Repeatable."),
     ] = None,
 ) -> RunSettings:
-    """What was said of money."""
+    """The settings about money, of their options."""
     return RunSettings(
         max_cost=max_cost,
         max_tokens=max_tokens,
@@ -59,11 +60,16 @@ def estimate_option(
         typer.Option(metavar="N", min=2, help="Run N rows only, drawn at random, and say what all are going to take."),
     ] = None,
 ) -> int | None:
-    """How many rows to estimate from."""
+    """The number of rows to estimate from, of its option."""
     return estimate
 
 
 def cost_of(costs: Sequence[float | None]) -> list[str]:
     """The part of a summary that says what was spent, where that is known."""
     known = [cost for cost in costs if cost is not None]
-    return [f"${sum(known):,.4g}"] if known else []
+    return [dollars(sum(known))] if known else []
+
+
+def dollars(amount: float) -> str:
+    """`$0.049`: four digits, and no exponent however little it is."""
+    return f"${Decimal(f'{amount:.4g}'):,f}"

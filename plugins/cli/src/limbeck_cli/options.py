@@ -1,4 +1,4 @@
-"""What the commands that run rows take."""
+"""The options of the commands that run rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the commands that run rows take.
+    """The options of the commands that run rows.
 
     Attributes:
         run: how rows are run. overwrite: replace existing outputs. quiet: no progress.
@@ -35,7 +35,7 @@ class Options:
     typed: Sequence[str] | None = ()
 
     def with_money(self, money: RunSettings, estimate: int | None = None, *, retry: Retry | None = None) -> Options:
-        """These, and what was said of money."""
+        """These options, with the settings about money."""
         return replace(self, run=money.over(self.run), estimate=estimate, retry=retry)
 
 
@@ -53,5 +53,5 @@ class TaskOptions:
 
     @property
     def given(self) -> bool:
-        """Whether anything was said."""
+        """Tell whether any option was given."""
         return self.name is not None or bool(self.fields)

@@ -1,4 +1,4 @@
-"""Whether a run may write where it would, told in the command's words before anything is touched."""
+"""The check that a run may write its outputs, in the command's words, before anything is touched."""
 
 from __future__ import annotations
 

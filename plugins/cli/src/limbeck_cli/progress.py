@@ -1,4 +1,4 @@
-"""How a run is getting on: a bar for each step on a terminal, a plain line now and then elsewhere; always on stderr.
+"""The progress of a run: a bar for each step on a terminal, a plain line now and then elsewhere; always on stderr.
 
 It is an observer, through the hooks that every plugin has.
 """
@@ -10,51 +10,64 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from limbeck import hookimpl
+from limbeck.errors import printable
 from limbeck.types import RunStats
 
 from .exits import say
+from .money import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
 
-    from limbeck import Pipeline
+    from limbeck import Budget, Pipeline
     from limbeck.types import RunInfo
 
 _PLAIN_EVERY_SECONDS = 15.0
 _LIVE_PER_SECOND = 4.0
 _LATELY_SECONDS = 30.0
 _QUIET_SECONDS = 60.0
-_BAR_WIDTH = 24
+_UNSURE_SECONDS = 10.0  # of a run's beginning, which say nothing of its end
+_BAR: dict[str, Any] = {"width": 24, "complete_style": "cyan", "finished_style": "green"}  # red is for failures
 
 
 class Told(Protocol):
-    """What has something to show."""
+    """A source of progress to show."""
 
     def line(self) -> str: ...
     def table(self) -> RenderableType: ...
 
 
 class Progress:
-    """What there is to say of a pipeline's run at any moment.
+    """The progress of a pipeline's run at any moment.
 
     Args:
-        pipeline: what runs. clock: seconds.
+        pipeline: what runs. budget: the caps of the run, if there are any.
+        clock: seconds. wall: seconds since 1970.
     """
 
-    def __init__(self, pipeline: Pipeline, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._pipeline = pipeline
+        self._budget = budget
+        self._wall = wall
         self._name = pipeline.name
         self._steps = list(pipeline.steps)
         self._runs: dict[str, RunInfo] = {}
         self._totals: dict[str, int] = {}
         self._clock = clock
         self._started = clock()
-        self._lately: deque[tuple[float, int]] = deque([(self._started, 0)])  # when, and rows done by then
+        self._lately: deque[tuple[float, float]] = deque([(self._started, 0.0)])  # when, and rows asked for by then
         self._moved = (0, self._started)  # all that was counted, and when it last changed
         for name, step in pipeline.steps.items():
             count = getattr(step, "count", None)
@@ -71,13 +84,13 @@ class Progress:
 
     @hookimpl
     def limbeck_run_started(self, run: RunInfo) -> None:
-        """A step begins."""
+        """Take note of a step that begins."""
         if run.pipeline is not None and run.task in self._steps:
             self._runs[run.task] = run
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since it began."""
         return self._clock() - self._started
 
     @property
@@ -97,28 +110,64 @@ class Progress:
         stats, last = self.stats, self._pipeline.leaves
         done = sum(self.of(name).rows_done for name in last)
         total = self._total(last)
-        speed = self._speed(done)
+        speed = self._speed(done * (1 - self._reused_share()))
         parts = [f"{self._name}  {done:,}{f'/{total:,}' if total else ''} rows", f"{speed:,.1f}/s"]
-        if total and speed:
+        if total and speed and self.seconds >= _UNSURE_SECONDS:
             parts.append(f"ETA {duration(max(total - done, 0) / speed)}")
         parts.append(f"{sum(each.rows_failed for each in stats):,} failed")
         in_flight = sum(each.in_flight for each in stats)
         parts += [f"{in_flight:,} in flight", *_waiting(stats)]
-        parts.append(f"{sum(each.input_tokens + each.output_tokens for each in stats):,} tokens")
-        parts += self._silence(in_flight)
-        return "  ".join(parts)
+        parts += self._spending(sum(each.input_tokens + each.output_tokens for each in stats))
+        silence = self._silence(in_flight)
+        parts += self._away() or silence
+        return printable("  ".join(parts))
 
-    def _speed(self, done: int) -> float:
-        """Rows a second lately: those that a resumed run took from the ledger at its start say nothing of the rest."""
+    def _reused_share(self) -> float:
+        """The part of the rows done for which no model was asked: every task had its answers in the ledger."""
+        shares = []
+        for name, step in self._pipeline.steps.items():
+            stats = self.of(name)
+            if hasattr(step, "llm") and stats.rows_done:
+                shares.append(min(stats.reused / (stats.rows_done * getattr(step, "num_generations", 1)), 1.0))
+        return min(shares, default=0.0)
+
+    def _spending(self, tokens: int) -> list[str]:
+        """The tokens and, beside the caps, what was spent; and whether requests wait for room under one."""
+        budget = self._budget
+        if budget is None:
+            return [f"{tokens:,} tokens"]
+        spent, parts = budget.spent, []
+        if budget.max_requests is not None:
+            parts.append(f"{spent.requests:,} of {budget.max_requests:,} requests")
+        capped = budget.max_tokens is not None
+        parts.append(f"{spent.tokens:,} of {budget.max_tokens:,} tokens" if capped else f"{tokens:,} tokens")
+        if budget.max_cost is not None:
+            parts.append(f"{dollars(spent.cost)} of {dollars(budget.max_cost)}")
+        return [*parts, "held by the budget"] if budget.holds else parts
+
+    def _away(self) -> list[str]:
+        """The servers that do not answer, each once."""
+        told = {}
+        for name, step in self._pipeline.steps.items():
+            since, next_try = self.of(name).away_since, self.of(name).next_try
+            if since is not None:
+                when = time.strftime("%H:%M:%S", time.localtime(since))
+                wait = max((next_try or 0.0) - self._wall(), 0.0)
+                model = str(getattr(getattr(step, "llm", None), "model_name", name))
+                told[model] = f"{model} does not answer since {when}, next try in {duration(wait, ' ')}"
+        return list(told.values())
+
+    def _speed(self, done: float) -> float:
+        """Rows a second lately, of those that a model was asked for."""
         now = self._clock()
         while len(self._lately) > 1 and self._lately[1][0] <= now - _LATELY_SECONDS:
             self._lately.popleft()
         since, before = self._lately[0]
         self._lately.append((now, done))
-        return (done - before) / max(now - since, 1e-3)
+        return max(done - before, 0.0) / max(now - since, 1e-3)
 
     def _silence(self, in_flight: int) -> list[str]:
-        """That nothing has come for long, so that what is slow is not taken for what is stuck."""
+        """The time since anything came, where it is long: what is slow is not to be taken for what is stuck."""
         counted = sum(each.rows_in + each.rows_done + each.requests for each in self.stats)
         before, since = self._moved
         now = self._clock()
@@ -178,10 +227,10 @@ class Progress:
         stats = self.of(name)
         total = max(expected, stats.rows_done) if expected is not None else None
         done = f"{stats.rows_done:,}" + (f"/{round(total):,}" if total is not None else "")
-        bar = ProgressBar(total=total or 1, completed=stats.rows_done if total else 0, width=_BAR_WIDTH)
+        bar = ProgressBar(total=total or 1, completed=stats.rows_done if total else 0, **_BAR)
         failed = Text(f"{stats.rows_failed:,} failed", style="red") if stats.rows_failed else Text("")
         state = "  ".join(state_of(stats, self._arrived(name)))
-        return Text(name, overflow="ellipsis", no_wrap=True), bar, Text(done), failed, Text(state)
+        return Text(printable(name), overflow="ellipsis", no_wrap=True), bar, Text(done), failed, Text(state)
 
     def _arrived(self, name: str) -> int:
         """The rows that have come to a task; where a router shares rows out, those that it has begun with."""
@@ -192,7 +241,7 @@ class Progress:
 
 
 def state_of(stats: RunStats, arrived: int) -> list[str]:
-    """What the rows of a step that are not done are doing; `arrived` have come to it."""
+    """The state of a step's rows that are not done; `arrived` have come to it."""
     queued = arrived - stats.rows_done - stats.in_flight - stats.waiting
     parts = [f"{queued:,} queued"] if queued > 0 else []
     if stats.in_flight:
@@ -204,7 +253,7 @@ def state_of(stats: RunStats, arrived: int) -> list[str]:
 
 
 def _waiting(stats: list[RunStats]) -> list[str]:
-    """What waits for what, and what needed no request."""
+    """The requests that wait, by what they wait for, and the answers that needed none."""
     limited = sum(each.limited for each in stats)
     retrying = sum(each.waiting for each in stats) - limited
     reused = sum(each.reused for each in stats)
@@ -212,11 +261,11 @@ def _waiting(stats: list[RunStats]) -> list[str]:
     return [f"{count:,} {what}" for count, what in parts if count > 0]
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, before_unit: str = "") -> str:
     """`7s`, `3m05s` or `2h10m`."""
     whole = round(seconds)
     if whole < 60:
-        return f"{whole}s"
+        return f"{whole}{before_unit}s"
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m"
@@ -252,7 +301,8 @@ def _live(progress: Told) -> Iterator[None]:
         refresh_per_second=_LIVE_PER_SECOND,
         transient=True,
         redirect_stdout=False,
-    ):
+    ) as live:
+        live.refresh()  # the first frame at once
         yield
 
 

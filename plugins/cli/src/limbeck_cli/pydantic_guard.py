@@ -1,4 +1,4 @@
-"""Keeps one malformed `entry_points.txt`, of whatever package, from taking every command down.
+"""A guard: one malformed `entry_points.txt`, of whatever package, does not take every command down.
 
 pydantic reads the entry points of all distributions at its first model class, unguarded.
 """
@@ -38,7 +38,7 @@ def make_pydantic_usable() -> None:
 
 
 def advice(problems: Sequence[Problem]) -> str:
-    """What is malformed, whose it is, and the remedy."""
+    """The malformed metadata, its owner, and the remedy."""
     faults = " ".join(f"{_owner(problem)}: {problem.subject}: {problem.message}." for problem in problems)
     owners = sorted({problem.distribution for problem in problems if problem.distribution})
     mend = f"Mend the file, or: pip uninstall {' '.join(owners)};" if owners else "Mend or delete the file;"

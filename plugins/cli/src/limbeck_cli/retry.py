@@ -1,4 +1,4 @@
-"""`limbeck retry`: which answers of a run are asked for again, and with what."""
+"""The command `limbeck retry`: which answers of a run are asked for again, and with what."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What was typed.
+    """A retry as it was typed.
 
     Attributes:
         run_dir: the run's directory. where: the condition. step: the task's name; None for the only one.

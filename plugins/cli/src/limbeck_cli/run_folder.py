@@ -1,4 +1,4 @@
-"""What the command adds to a run's directory: the command that resumes it, and no trace of a run that did nothing."""
+"""The command's own in a run's directory: the line that resumes it, and no trace of a run that did nothing."""
 
 from __future__ import annotations
 

@@ -6,11 +6,10 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from limbeck import plugins
 from limbeck.errors import ConfigurationError
 
+from .exits import echo
 from .pydantic_guard import make_pydantic_usable
 from .tables import show_table
 
@@ -39,25 +38,25 @@ def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
         _show_columns(instance)
     _show_fields(cls)
     if lacking:
-        typer.echo(f"\n{lacking}")
+        echo(f"\n{lacking}")
     elif kind == "task":
         _show_example(instance)
 
 
 def _heading(text: str) -> None:
-    typer.echo()
-    typer.secho(text, bold=True)
+    echo()
+    echo(text, bold=True)
 
 
 def _show_source(kind: Kind, name: str, cls: Any) -> None:
-    typer.secho(f"{kind} {name}", bold=True)
+    echo(f"{kind} {name}", bold=True)
     target = f"{cls.__module__}:{cls.__qualname__}"
     listing = next((each for each in plugins.listings(kind) if name in (each.name, each.qualified)), None)
     owner = f"{listing.distribution} {listing.version}, " if listing and listing.distribution else ""
-    typer.echo(f"  {owner}{target}")
+    echo(f"  {owner}{target}")
     doc = inspect.getdoc(cls) if cls.__doc__ else None
     if doc:
-        typer.echo(f"\n{_prose(doc)}")
+        echo(f"\n{_prose(doc)}")
 
 
 def _prose(doc: str) -> str:
@@ -107,29 +106,29 @@ def _show_capabilities(cls: type) -> None:
     capabilities = getattr(cls, "capabilities", None)
     if is_dataclass(capabilities) and not isinstance(capabilities, type):
         _heading("Capabilities")
-        typer.echo(f"  {', '.join(name for name, able in asdict(capabilities).items() if able) or 'none'}")
+        echo(f"  {', '.join(name for name, able in asdict(capabilities).items() if able) or 'none'}")
 
 
 def _show_example(task: Any) -> None:
     examples: Sequence[Example] = task.examples() if callable(getattr(task, "examples", None)) else ()
     example = next(iter(examples), None)
     if example is None:
-        typer.echo("\nIt has no example.")
+        echo("\nIt has no example.")
         return
     _heading("Example row")
     _show_json(example.row)
     _heading("Prompt")
     for message in task.format_input(example.row):
         content = message.get("content")
-        typer.secho(f"  {message.get('role')}:", fg="cyan")
+        echo(f"  {message.get('role')}:", fg="cyan")
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
-        typer.echo("\n".join(f"    {line}" for line in text.splitlines()))
+        echo("\n".join(f"    {line}" for line in text.splitlines()))
     _heading("A model's answer")
-    typer.echo("\n".join(f"  {line}" for line in example.raw_output.splitlines()))
+    echo("\n".join(f"  {line}" for line in example.raw_output.splitlines()))
     _heading("Output columns")
     _show_json(example.output)
 
 
 def _show_json(value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    typer.echo("\n".join(f"  {line}" for line in text.splitlines()))
+    echo("\n".join(f"  {line}" for line in text.splitlines()))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """What became of a run: rows, failures and their first cause, tokens, time, and where the rows are."""
+    """The outcome of a run: rows, failures and their first cause, tokens, time, and where the rows are."""
 
     def __init__(self, pipeline: Pipeline, progress: Progress, failures: Failures) -> None:
         self._pipeline = pipeline
@@ -30,7 +30,7 @@ class Summary:
         self._failures = failures
 
     def tell(self, code: ExitCode, error: BaseException | None, *, quiet: bool, failed: Path | None) -> None:
-        """Say it, on stderr. A quiet run that went well says nothing.
+        """Print it, on stderr. A quiet run that went well prints nothing.
 
         Args:
             error: what ended the run early. failed: the file of the rows that failed.
@@ -43,25 +43,46 @@ class Summary:
             say(f"First failure: {self._failures.first}")
         if failed is not None:
             say(f"The rows that failed, to mend or to feed back: {failed}")
-        say(f"{_VERDICTS.get(code, 'Done')}: {', '.join(self._facts())}.{self._stand_in()}")
+        whole = error is None and code in (ExitCode.GOOD, ExitCode.FAILED_ROWS)
+        say(f"{_VERDICTS.get(code, 'Done')}: {', '.join(self._facts(whole=whole))}.{self._stand_in()}")
 
-    def _facts(self) -> list[str]:
+    def _facts(self, *, whole: bool) -> list[str]:
         stats, seconds = self._progress.stats, self._progress.seconds
         rows = self._rows_in()
-        failed = sum(each.rows_failed for each in stats)
-        failures: Counter[str] = sum((each.failures for each in stats), Counter())
-        reasons = ", ".join(f"{count:,} {name}" for name, count in failures.most_common())
         tokens = [sum(each.input_tokens for each in stats), sum(each.output_tokens for each in stats)]
         reused = sum(each.reused for each in stats)
         return [
             f"{rows:,} row{'s' * (rows != 1)} in",
             *self._written(),
-            f"{failed:,} failed ({reasons})" if failed else "none failed",
+            *self._outcome(whole=whole),
             *([f"{reused:,} answer{'s' * (reused != 1)} from the ledger"] if reused else []),
             f"{tokens[0]:,} tokens in and {tokens[1]:,} out" if any(tokens) else "no tokens counted",
             *cost_of([each.cost for each in stats]),
             f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
         ]
+
+    def _outcome(self, *, whole: bool) -> list[str]:
+        """The rows that failed and, of a whole run, those left out by a step: all that are not written."""
+        failed, left, unclear = 0, [], False
+        for name, step in self._pipeline.steps.items():
+            stats = self._progress.of(name)
+            counted = whole and not self._shares(name, step)
+            missing = max(stats.rows_done - stats.rows_out, 0) if counted else 0
+            failed += stats.rows_failed
+            if missing:
+                left.append(f"{missing:,} left out by {name}")
+                unclear = unclear or failed > 0
+        failures: Counter[str] = sum((each.failures for each in self._progress.stats), Counter())
+        reasons = ", ".join(f"{count:,} {name}" for name, count in failures.most_common())
+        if not failed:
+            return [*left, "none failed"]
+        if unclear or not whole:  # a row that failed may be among those that were left out
+            return [*left, f"{failed:,} failed ({reasons})"]
+        return [f"{failed:,} of them with a failure ({reasons})", *left]
+
+    def _shares(self, name: str, step: Any) -> bool:
+        """Tell whether a step's rows are not the same in and out: a sink's, a join's, those shared among several."""
+        return isinstance(step, Sink) or len(self._pipeline.before(name)) > 1 or len(self._pipeline.after(name)) > 1
 
     def _rows_in(self) -> int:
         roots = [name for name in self._pipeline.steps if not self._pipeline.before(name)]

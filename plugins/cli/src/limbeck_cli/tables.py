@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import typer
+from limbeck.errors import printable
+
+from .exits import echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,13 +15,14 @@ if TYPE_CHECKING:
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout; in a pipe nothing is wrapped or cut, so that `grep` sees whole lines."""
+    rows = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(headers, rows)
         return
     lines = [[header.upper() for header in headers], *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""What came of a run: figures, plots and samples, read from its run directory.
+"""The report of a run: figures, plots and samples, read from its run directory.
 
 from limbeck_report import read_run
 

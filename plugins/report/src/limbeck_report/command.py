@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from limbeck.errors import printable
+
 app = typer.Typer(add_completion=False)
 
 
@@ -28,7 +30,7 @@ def report(
         from .page import write_page
 
         write_page(run, html, count=samples, seed=seed)
-        typer.echo(f"Written: {html}", err=True)
+        typer.echo(f"Written: {printable(str(html))}", err=True)
         if not as_json:
             return
     from .run import read_run

@@ -1,4 +1,4 @@
-"""What there is to say of a run, as plain data."""
+"""The figures of a run, as plain data."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class StepFigures:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why generations of a step failed.
+    """A reason why generations of a step failed.
 
     Attributes:
         type: the error's. count: generations, or rows where that is all there is. message: one of them, cut.
@@ -75,7 +75,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What one model used for one step, in all runs of the directory: its answers, and failures that were paid for.
+    """The use of one model by one step, in all runs of the directory: its answers, and failures that were paid for.
 
     Attributes:
         model: as the server calls itself, else as the step does. cost: in US dollars, None where no price is known.
@@ -119,7 +119,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long a step's answers took, in seconds, and how long they are, in characters."""
+    """The times of a step's answers, in seconds, and their lengths, in characters."""
 
     step: str
     answers: int
@@ -156,7 +156,7 @@ class RunFigures:
     calls: dict[str, Calls] = field(default_factory=dict, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: everything but the single calls."""
+        """Everything but the single calls, for JSON."""
         from dataclasses import asdict, fields
 
         kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "calls"}

@@ -1,4 +1,4 @@
-"""What a pipeline noted of itself in its run directory: `report.json` and `run.json`, as far as they can be read.
+"""The notes of a pipeline in its run directory: `report.json` and `run.json`, as far as they can be read.
 
 A file may be missing, half written or of another version: what cannot be read is None.
 """
@@ -19,7 +19,7 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What `report.json` says.
+    """The contents of `report.json`.
 
     Attributes:
         ended_at: when it was written, in seconds since 1970.
@@ -52,7 +52,7 @@ class Noted:
 
     @property
     def over(self) -> bool:
-        """Whether it was written at the end of the run, and not on the way."""
+        """Tell whether it was written at the end of the run, and not on the way."""
         return self.finished or self.error is not None
 
 
@@ -84,7 +84,7 @@ def number_in(value: Any) -> float | None:
 
 
 def moment_in(text: str | None) -> float | None:
-    """ISO 8601 to seconds since 1970; a time without a zone is local."""
+    """The seconds since 1970 of a time in ISO 8601; one without a zone is local."""
     try:
         return None if text is None else datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

@@ -15,7 +15,7 @@ from importlib import resources
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from limbeck.errors import ConfigurationError
+from limbeck.errors import ConfigurationError, printable
 from limbeck.runs import find_run
 
 from . import plots, wording
@@ -121,7 +121,7 @@ def _environment() -> Environment:
         loader=FunctionLoader(_asset),
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: wording.clean(value) if type(value) is str else value,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters |= {
         "count": wording.count,
@@ -156,19 +156,19 @@ class Excerpt:
 
     @property
     def brief(self) -> bool:
-        """Whether it is a few words in one line."""
+        """Tell whether it is a few words in one line."""
         return len(self.text) <= _BRIEF and "\n" not in self.text
 
 
 def excerpt_of(value: Any, length: int | None = None) -> Excerpt:
-    """What to show of a text, or of any value of a row.
+    """The excerpt to show of a text, or of any value of a row.
 
     Args:
         length: of the whole text, where `value` is only its beginning.
     """
     whole = value if isinstance(value, str) else _json(value)
     length = max(length or 0, len(whole))
-    text = wording.clean(whole[:MOST_SHOWN])
+    text = printable(whole[:MOST_SHOWN])
     folded = len(text) > _UNFOLDED_CHARACTERS or text.count("\n") >= _UNFOLDED_LINES
     peek = f"{' '.join(text[: 2 * _PEEK].split())[:_PEEK]}…" if folded else None
     return Excerpt(text, peek, f"{length:,} character{'s' * (length != 1)}", cut=length > MOST_SHOWN)
@@ -211,7 +211,7 @@ def _rows_in(steps: Sequence[StepFigures]) -> int | None:
 
 
 def _rows_out(steps: Sequence[StepFigures]) -> int | None:
-    """What left the pipeline, where its edges are known."""
+    """The number of rows that left the pipeline, where its edges are known."""
     if not steps or any(step.after is None for step in steps):
         return None
     inner = {name for step in steps for name in step.after or ()}

@@ -179,7 +179,7 @@ def lanes_of(nodes: int, edges: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def draw_distribution(series: Sequence[tuple[str, Sequence[float]]], *, name: str, unit: str) -> str:
-    """How often each value occurs, one line a series, on a logarithmic scale where they range widely, as SVG.
+    """Draw how often each value occurs, one line a series, on a logarithmic scale where they range widely, as SVG.
 
     Args:
         series: names and values above 0; the first four are drawn.

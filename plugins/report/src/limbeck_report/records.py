@@ -1,4 +1,4 @@
-"""What a run directory holds, read without writing: the ledger's calls, and the rows that failed.
+"""The records of a run directory, read without writing: the ledger's calls, and the rows that failed.
 
 All queries see one moment of the ledger, also while a run writes to it. A failure is known from
 two places: the ledger has the calls that failed, `failed.jsonl` the rows that failed in the last
@@ -138,7 +138,7 @@ class Records:
 
     @property
     def has_makers(self) -> bool:
-        """Whether a call says who answered, and how it was asked."""
+        """Tell whether a call says who answered, and how it was asked."""
         return "maker" in self._columns
 
     def configs(self) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A run directory to the figures of its run.
+"""The figures of a run, read from its directory.
 
 `report.json`, which a pipeline writes now and then and at its end, says most. Where it is missing, or older than
 the ledger (the run goes on, or was killed), the rows are counted in the ledger.
@@ -78,7 +78,7 @@ def figures_of(records: Records) -> RunFigures:
 
 
 def _is_current(noted: Noted, calls: dict[str, Calls], stands: RunState) -> bool:
-    """Whether the report is of the run's last moments: it is written now and then, and at the end."""
+    """Tell whether the report is of the run's last moments: it is written now and then, and at the end."""
     if noted.over:
         return stands.reported
     ended, running = noted.ended_at, stands.state == "running"
@@ -147,7 +147,7 @@ def _configured_model(config: dict[str, Any]) -> str | None:
 
 
 def _merged(told: Sequence[StepFigures], counted: Sequence[StepFigures]) -> list[StepFigures]:
-    """What was counted, in the order and with the edges of an older report."""
+    """The counted figures, in the order and with the edges of an older report."""
     by_name = {step.name: step for step in counted}
     shapes = {step.name: step for step in told}
     known = [
@@ -158,7 +158,7 @@ def _merged(told: Sequence[StepFigures], counted: Sequence[StepFigures]) -> list
 
 
 def _named(spending: Sequence[Spending], steps: Sequence[StepFigures]) -> list[Spending]:
-    """In the order of the steps; with a model's name, and the step's cost where its model is the only one."""
+    """The spending by step, in order; with a model's name, and the step's cost where its model is the only one."""
     by_name = {step.name: step for step in steps}
     models = [each.step for each in spending]
     made = []
@@ -197,7 +197,7 @@ def spread_of(values: Iterable[float]) -> Spread | None:
 
 
 def stretches(calls: Iterable[Calls]) -> list[tuple[float, float]]:
-    """When calls were made, in seconds since 1970, split where nothing happened for `PAUSE_SECONDS`."""
+    """The stretches in which calls were made, in seconds since 1970, split at pauses of `PAUSE_SECONDS`."""
     moments = sorted(moment for each in calls for moment in each.at)
     if not moments:
         return []
@@ -211,14 +211,14 @@ def stretches(calls: Iterable[Calls]) -> list[tuple[float, float]]:
 
 
 def _seconds(calls: dict[str, Calls]) -> float | None:
-    """From the first call's start to the last one's end, less the pauses."""
+    """The time from the first call's start to the last one's end, less the pauses."""
     found = stretches(calls.values())
     began = _first_start(calls)
     return None if began is None else sum(end - begin for begin, end in found) + found[0][0] - began
 
 
 def _first_start(calls: dict[str, Calls]) -> float | None:
-    """When the first call was made, in seconds since 1970: `at` is when it was answered."""
+    """The time at which the first call was made, in seconds since 1970: `at` is when it was answered."""
     if not calls:
         return None
     first = min(calls.values(), key=lambda each: each.at[0])

@@ -1,4 +1,4 @@
-"""Which calls of a run to look at: failures and successes of each step, drawn with a seed."""
+"""The calls of a run to look at: failures and successes of each step, drawn with a seed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def draw_samples(
 
 
 class _Draw:
-    """Draws calls and failures of one run."""
+    """The drawing of calls and failures of one run."""
 
     def __init__(self, records: Records, calls: dict[str, Calls], count: int, seed: int) -> None:
         self._records = records
@@ -115,7 +115,7 @@ class _Draw:
         return random.Random(f"{self._seed} {step}")  # noqa: S311 - the same samples for the same seed
 
     def answered(self, step: str) -> int:
-        """How many of a step's answers were good."""
+        """The number of a step's answers that were good."""
         calls = self._calls.get(step)
         unread = self._records.first(
             "SELECT count(*) AS count FROM failed WHERE step = ? AND call IS NULL AND attempts > 0", (step,)
@@ -196,7 +196,7 @@ def _reasoning(detail: str | None) -> str | None:
 
 
 class _Prompts:
-    """What the ledger has on some rows, found in one pass over it."""
+    """The ledger's prompts of some rows, found in one pass over it."""
 
     def __init__(self, records: Records, wanted: Iterable[tuple[str, str]]) -> None:
         records.query("CREATE TEMP TABLE wanted (step TEXT, row TEXT, PRIMARY KEY (step, row))")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .wording import NONE, clean, count, moment, money, seconds, share, short
+from limbeck.errors import printable
+
+from .wording import NONE, count, moment, money, seconds, share, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +29,11 @@ def show(run: RunFigures) -> None:
         console, "Time of an answer", ("step", "#answers", "#median", "#90 %", "#99 %", "#longest"), _time_cells(run)
     )
     for note in run.notes:
-        console.print(f"\n{note}", style="dim", soft_wrap=not console.is_terminal)
+        console.print(f"\n{printable(note)}", style="dim", soft_wrap=not console.is_terminal)
 
 
 def verdict(run: RunFigures) -> str:
-    """How the run stands, in words."""
+    """The state of the run, in words."""
     words = {
         "finished": "finished",
         "stopped": f"stopped: {short(run.error or 'it does not say why', 300)}",
@@ -43,15 +45,17 @@ def verdict(run: RunFigures) -> str:
 
 def _head(console: Console, run: RunFigures) -> None:
     colour = {"finished": "green", "running": "cyan", "stopped": "red"}.get(run.state, "yellow")
-    console.print(f"{clean(run.pipeline)}  ", style="bold", end="", soft_wrap=True)
+    console.print(f"{printable(run.pipeline)}  ", style="bold", end="", soft_wrap=True)
     console.print(verdict(run), style=colour, soft_wrap=True)
-    console.print(f"{clean(run.folder)}, started {moment(run.started)}, took {seconds(run.seconds)}", soft_wrap=True)
+    console.print(
+        f"{printable(run.folder)}, started {moment(run.started)}, took {seconds(run.seconds)}", soft_wrap=True
+    )
     if run.state != "finished" and run.resume:
-        console.print(f"To go on: {clean(run.resume)}", soft_wrap=True)
+        console.print(f"To go on: {printable(run.resume)}", soft_wrap=True)
 
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; a column whose name begins with `#` is of numbers. A column without a value is left out."""
+    """Print a table; a column whose name begins with `#` is of numbers. A column without a value is left out."""
     kept = [place for place in range(len(columns)) if any(row[place] != NONE for row in rows)]
     if not kept:
         return

@@ -108,7 +108,12 @@ class Budget:
     @property
     def spent(self) -> Amount:
         """What the answers so far took, those of earlier runs in the same directories included."""
-        return sum(self._spent.values(), Amount())
+        return sum(list(self._spent.values()), Amount())  # a copy: whoever watches is another thread
+
+    @property
+    def holds(self) -> bool:
+        """Whether requests wait for room under a cap."""
+        return bool(self._waiting)
 
     def _caps(self) -> dict[str, float]:
         caps = {"max_cost": self.max_cost, "max_tokens": self.max_tokens, "max_requests": self.max_requests}

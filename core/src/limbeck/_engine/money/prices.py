@@ -110,6 +110,10 @@ def _read(path: Path) -> Any:
         return read(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigurationError(f"{path}: the price table cannot be read: {exc.strerror or exc}.") from exc
+    except RecursionError:
+        raise ConfigurationError(
+            f"{path}: the price table cannot be read: it is nested too deeply. Expected {_EXAMPLE} for each model."
+        ) from None
     except ValueError as exc:  # of all three readers, and of what is not UTF-8
         raise ConfigurationError(f"{path}: the price table cannot be read: {exc}") from exc
 

@@ -188,7 +188,9 @@ class _StepBuilder:
         return self._environment.resolved(
             written,
             lambda _: self._origin(name),
-            (lambda text: typed_value(text, annotations.get(name))) if isinstance(written, str) else _read_scalar,
+            (lambda text: typed_value(text, annotations.get(name), self._origin(name)))
+            if isinstance(written, str)
+            else _read_scalar,
         )
 
     def _place_paths(self, cls: type, values: dict[str, Any]) -> None:
@@ -219,7 +221,7 @@ class _StepBuilder:
         if isinstance(given, dict) or settings or limits:
             config, origins = self._llm_config(given, written, settings, where)
             where = ", ".join(dict.fromkeys([where, *origins.values()]))
-        key = json.dumps(config, sort_keys=True, default=str)
+        key = _text_of(config)
         if key not in self._llms:
             self._llms[key] = _located(where, environment, lambda: resolve_llm(config), hide=refers(written))
         return self._llms[key]
@@ -254,7 +256,7 @@ class _StepBuilder:
 
     def _value_of_llm(self, name: str, written: str, annotations: Mapping[str, Any], where: str) -> Any:
         return self._environment.resolved(
-            written, lambda _: where, lambda text: typed_value(text, annotations.get(name))
+            written, lambda _: where, lambda text: typed_value(text, annotations.get(name), where)
         )
 
     def _apply_limits(
@@ -271,6 +273,14 @@ class _StepBuilder:
             if firm:
                 kept[name] = value
         return origins
+
+
+def _text_of(config: Any) -> str:
+    """The text that equal configurations of an LLM have in common."""
+    try:
+        return json.dumps(config, sort_keys=True, default=str)
+    except (TypeError, ValueError):  # keys that are no texts, which the LLM may well refuse
+        return repr(config)
 
 
 def _flag(name: str) -> str:

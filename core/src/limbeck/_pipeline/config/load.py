@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from .text.document import TEXT, Document
+from .text.bounds import check_bounds
+from .text.document import TEXT, Document, parts_of
 from .text.toml_text import read_toml
 from .text.yaml_text import read_yaml, write_yaml
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 _TOML = (".toml",)
+_SHOWN = 6  # keys of a place that is too deep
 
 
 def read_document(path: str) -> Document:
@@ -39,7 +41,9 @@ def of_toml(source: str | Path) -> Document:
 
 def of_dict(data: Any) -> Document:
     """The document of a dict."""
-    return Document("", data)
+    document = Document("", data)
+    check_bounds(data, parts_of, lambda keys, _: document.at(*keys[:_SHOWN]))
+    return document
 
 
 def recipe_of_file(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
@@ -68,4 +72,6 @@ def write_file(data: dict[str, Any], path: str | Path | None) -> str:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as exc:
             raise ConfigurationError(f"{str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+        except ValueError as exc:  # a NUL in the path
+            raise ConfigurationError(f"{str(path)!r} names no file: {exc}.") from exc
     return text

@@ -350,8 +350,11 @@ class _Reader:
         if not isinstance(value, str | list | None):
             raise self._document.expected(("input",), KEYS["input"], value)
         for place, row in enumerate(value if isinstance(value, list) else ()):
-            if not isinstance(row, dict) or not all(isinstance(column, str) for column in row):
+            if not isinstance(row, dict):
                 raise self._document.expected(("input", place), "a row: a mapping of column names to values", row)
+            for column in row:
+                if not isinstance(column, str):
+                    raise self._document.expected(("input", place), "column names that are texts", column)
         return value
 
 
@@ -372,7 +375,7 @@ def _set(recipe: Recipe, argument: str) -> None:
     elif key == "output":
         recipe.write_to(text, flag)
     elif key == "input":
-        value = read_value(text)
+        value = read_value(text, flag)
         recipe.read_from(value if isinstance(value, list) else text, flag)
     elif key in RUN_KEYS:
         raise ConfigurationError(f"{flag}: this has an option of its own, `--{key.replace('_', '-')}`.")

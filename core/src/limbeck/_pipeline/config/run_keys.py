@@ -43,6 +43,14 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return read
 
 
+def _prices(value: Any) -> str | dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a path, or a mapping of models to prices")
+    return value
+
+
 RUN_KEYS: dict[str, Callable[[Any], Any]] = {
     "run_dir": _text,
     "no_ledger": _flag,
@@ -59,7 +67,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
     "max_tokens": count_of,
     "max_requests": count_of,
     "allow_unknown_price": _flag,
-    "prices": _text,
+    "prices": _prices,
     "cache": _texts,
 }
 
@@ -86,8 +94,19 @@ def read_run_settings(document: Document, environment: Environment) -> RunSettin
         if said.get("no_ledger"):
             raise ConfigurationError(f"{document.at('no_ledger')}: `no_ledger` and `run_dir` exclude each other.")
         said["run_dir"] = str(document.folder / said["run_dir"])
-    if "prices" in said:
+    if isinstance(said.get("prices"), dict):
+        _check_prices(said["prices"], f"{document.at('prices')}: `prices`", environment)
+    elif "prices" in said:
         said["prices"] = str(document.folder / said["prices"])
     if "cache" in said:
         said["cache"] = [str(document.folder / each) for each in said["cache"]]
     return RunSettings(**said)
+
+
+def _check_prices(prices: dict[str, Any], where: str, environment: Environment) -> None:
+    from ..._engine.money.prices import PriceTable
+
+    try:
+        PriceTable(prices, where=where)
+    except ConfigurationError as exc:
+        raise ConfigurationError(environment.hidden(str(exc))) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LIMITS = ("max_concurrency", "rpm", "tpm", "mode")
 
@@ -25,7 +25,8 @@ class RunSettings:
         durability, ledger_requests: the ledger's own. unordered: rows leave as they are done.
         max_cost, max_tokens, max_requests: caps that all tasks share, as for `Budget`.
         allow_unknown_price: with a cap on the cost, run LLMs without a price too.
-        prices: the path of a price table. cache: run directories, or folders of them, whose answers are taken.
+        prices: a price table, or the path of one.
+        cache: run directories, or folders of them, whose answers are taken.
     """
 
     run_dir: str | None = None
@@ -43,7 +44,7 @@ class RunSettings:
     max_tokens: int | None = None
     max_requests: int | None = None
     allow_unknown_price: bool | None = None
-    prices: str | None = None
+    prices: str | Mapping[str, Any] | None = None
     cache: Sequence[str] | None = None
 
     def over(self, other: RunSettings) -> RunSettings:

@@ -31,6 +31,16 @@ _ROWS = {"type": "array", "items": {"type": "object"}}
 _COUNT = {"type": "integer", "minimum": 1}
 _AMOUNT = {"type": "number", "exclusiveMinimum": 0}
 
+_PRICE = {
+    "type": "object",
+    "properties": {
+        name: {"anyOf": [{"type": "number", "minimum": 0}, {"$ref": "#/$defs/reference"}]}
+        for name in ("input", "cached", "output")
+    },
+    "required": ["input", "output"],
+    "additionalProperties": False,
+}
+
 _TOP: dict[str, dict[str, Any]] = {
     "name": {"type": "string", "description": "What run directories, messages and reports call it."},
     "input": {"anyOf": [{"type": "string"}, _ROWS], "description": "A path beside this file, `-`, or a list of rows."},
@@ -53,7 +63,10 @@ _TOP: dict[str, dict[str, Any]] = {
     "max_tokens": {**_COUNT, "description": "Tokens of prompts and answers that the run may spend at most."},
     "max_requests": {**_COUNT, "description": "Requests that the run may send at most."},
     "allow_unknown_price": {"type": "boolean", "description": "With `max_cost`: run LLMs without a price too."},
-    "prices": {"type": "string", "description": "A price table's path, beside this file."},
+    "prices": {
+        "anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _PRICE}],
+        "description": "US dollars for a million tokens of each model, or the path of such a table, beside this file.",
+    },
     "cache": {**_TEXTS, "description": "Run directories, or folders of them, whose answers are taken."},
 }
 

@@ -74,15 +74,19 @@ def put(fields: dict[str, Any], setting: Setting, keys: tuple[str, ...], annotat
         if inner is not None and not isinstance(inner, dict):
             raise ConfigurationError(f"{setting.flag}: `{key}` is not a mapping, so it cannot hold `{keys[-1]}`.")
         place[key] = place = dict(inner or {})
-    place[keys[-1]] = typed_value(setting.text, annotation)
+    place[keys[-1]] = typed_value(setting.text, annotation, setting.flag)
 
 
-def typed_value(text: str, annotation: Any) -> Any:
-    """The value of `text` for a field: a text field takes it as it was typed."""
+def typed_value(text: str, annotation: Any, where: str) -> Any:
+    """The value of `text` for a field: a text field takes it as it was typed.
+
+    Raises:
+        ConfigurationError: it has no end; `where` is its place.
+    """
     choices = alternatives(annotation)
     others = [cls for cls in choices if getattr(cls, "__name__", "") not in ("str", "SecretStr", "NoneType")]
     if others or choices == [type(None)]:
-        return read_value(text)
+        return read_value(text, where)
     if type(None) in choices and text in ("", "null", "~"):
         return None
     return text
@@ -122,5 +126,5 @@ def refuse_unknown(name: str, known: Iterable[str], *, what: str, where: str) ->
     """Raise unless `name` is among `known`, with what is close to it."""
     names = sorted(known)
     if name not in names:
-        near = field_elsewhere(what.split()[1].lower(), name) or did_you_mean(name, names)
+        near = field_elsewhere(what.split()[1].lower(), str(name)) or did_you_mean(str(name), names)
         raise ConfigurationError(f"{where}: {what} has no field {name!r}.{near} Its fields are {', '.join(names)}.")

@@ -68,10 +68,10 @@ class RunFolder:
         """
         path = self.path / NOTE
         try:
-            noted = json.loads(path.read_text(encoding="utf-8"))
+            noted = dict(json.loads(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):  # the ledger tells of what is no directory
             noted = {}
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, TypeError, RecursionError) as exc:
             raise ConfigurationError(
                 f"{str(path)!r}, which says what was made from the run, cannot be read: {exc}. Delete it, and let "
                 "the outputs be overwritten."

@@ -45,7 +45,7 @@ class KeptRows(Sink):
     @property
     def path(self) -> Path:
         """The JSONL file, which stays in the directory whatever the leaf is called."""
-        name = self.name.replace("/", "%2F").replace("\\", "%5C")
+        name = self.name.replace("/", "%2F").replace("\\", "%5C").replace("\0", "%00")
         return Path(self.folder) / OUTPUTS / f"{name}.jsonl"
 
     @property

@@ -25,7 +25,7 @@ from ..._engine.threads.portal import portal
 from ..._registry.registry import default_registry
 from ..._step import Sink
 from ..._task.task import Task
-from ...errors import ConfigurationError, MissingColumnError, described
+from ...errors import ConfigurationError, MissingColumnError, RowError, described
 from ...types import PipelineInfo, RunInfo
 from ..directory.report import Reporter
 from ..directory.run_folder import RunFolder
@@ -167,7 +167,8 @@ class Runner:
             self._graph.check_columns({**declared, source.name: columns})
         except MissingColumnError as exc:
             if enough and rows:
-                self.fail(source, exc)
+                unread = next((row for row in rows if isinstance(row, RowError)), None)
+                self.fail(source, exc if columns or unread is None else unread)
             return enough
         return enough or bool(columns)
 

@@ -45,8 +45,8 @@ from limbeck.errors import ConfigurationError
     ],
 )
 def test_a_value_on_the_command_line_is_a_scalar_or_in_brackets(text: str, value: object) -> None:
-    assert read_value(text) == value
-    assert type(read_value(text)) is type(value)
+    assert read_value(text, "--set x") == value
+    assert type(read_value(text, "--set x")) is type(value)
 
 
 def test_a_place_is_the_line_of_the_nearest_thing_that_is_known(tmp_path: Path) -> None:

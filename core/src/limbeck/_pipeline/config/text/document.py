@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ....errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Keys: TypeAlias = tuple[str | int, ...]
 """The keys and places that lead to a value."""
@@ -53,6 +53,14 @@ class Document:
         return ConfigurationError(f"{place}: expected {expected}, not {kind_of(value)}.")
 
 
+def parts_of(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """The values inside a list or mapping, each with its place or key."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+
+
 def spelt(keys: Iterable[str | int]) -> str:
     """`tasks[0].llm`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
@@ -76,3 +84,5 @@ def read_text(path: str) -> str:
         raise ConfigurationError(f"{path}: cannot be read: it is not UTF-8 (byte {exc.start}).") from exc
     except OSError as exc:
         raise ConfigurationError(f"{path}: cannot be read: {exc.strerror or exc}.") from exc
+    except ValueError as exc:  # a NUL in the path
+        raise ConfigurationError(f"{path!r} names no file: {exc}.") from exc

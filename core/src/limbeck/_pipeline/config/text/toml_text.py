@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....errors import ConfigurationError
-from .document import Document, read_text
+from .bounds import LEVELS, check_bounds, too_deep
+from .document import Document, parts_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +35,13 @@ def read_toml(path: str, *, text: str | None = None) -> Document:
     text = (read_text(path) if text is None else text).replace("\r\n", "\n")
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:  # of the grammar; a number of too many digits
         raise ConfigurationError(f"{path}: this is not valid TOML: {exc}.") from exc
-    return Document(path, _plain(data), dict(_lines(text)), Path(path).parent)
+    except RecursionError:
+        raise too_deep(f"{path}:{_deep_line(text)}") from None
+    document = Document(path, data, dict(_lines(text)), Path(path).parent)
+    check_bounds(data, parts_of, lambda keys, _: document.at(*keys))
+    return replace(document, data=_plain(data))
 
 
 def _plain(value: Any) -> Any:
@@ -57,7 +63,7 @@ def _lines(text: str) -> Iterator[tuple[Keys, int]]:
             yield table, line
         elif assignment := _ASSIGNMENT.match(statement):
             keys = _parts(assignment[1])
-            yield from (((*table, *keys[: end + 1]), line) for end in range(len(keys)))
+            yield from (((*table, *keys[: end + 1]), line) for end in range(min(len(keys), LEVELS)))
 
 
 def _table(header: re.Match[str], counts: dict[Keys, int]) -> Keys:
@@ -77,6 +83,17 @@ def _table(header: re.Match[str], counts: dict[Keys, int]) -> Keys:
 
 def _parts(key: str) -> tuple[str, ...]:
     return tuple(word[1:-1] if word[0] in "\"'" else word for word in re.findall(_WORD, key))
+
+
+def _deep_line(text: str) -> int:
+    """The line on which brackets are nested too deeply."""
+    line, depth = 1, 0
+    for lexeme in _LEXEME.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(lexeme[0], 0)
+        if depth > LEVELS:
+            break
+        line += lexeme[0].count("\n")
+    return line
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:

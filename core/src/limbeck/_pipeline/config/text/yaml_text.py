@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....errors import ConfigurationError, MissingDependencyError
+from .bounds import check_bounds, too_deep
 from .document import Document, read_text
 from .scalars import PATTERNS, scalar, value_of
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = ("merge", "<<", "<")
+_LONGEST = 60  # characters of a value in a message
 _DEEPEST = 6  # lines are noted down to here: a task's LLM's generation_kwargs
 
 
@@ -30,36 +32,61 @@ def read_yaml(path: str, *, text: str | None = None) -> Document:
         MissingDependencyError: PyYAML is not installed.
     """
     yaml = _yaml()
-    loader = _loader()(read_text(path) if text is None else text)
+    text = read_text(path) if text is None else text
     try:
-        node = loader.get_single_node()
+        node = _node(text, lambda line: f"{path}:{line}")
         lines = dict(_lines(node, path)) if node is not None else {}
-        data = loader.construct_document(node) if node is not None else None
+        data = _loader()("").construct_document(node) if node is not None else None
+    except yaml.reader.ReaderError as exc:
+        raise ConfigurationError(
+            f"{path}:{text.count(chr(10), 0, exc.position) + 1}: the character {chr(exc.character)!r} cannot stand in "
+            "YAML. Take it out."
+        ) from exc
     except yaml.YAMLError as exc:
         raise ConfigurationError(f"{_place(path, exc)}: this is not valid YAML: {_problem(exc)}.") from exc
-    finally:
-        loader.dispose()
     return Document(path, data, lines, Path(path).parent)
 
 
-def read_value(text: str) -> Any:
+def _node(text: str, at: Callable[[int], str]) -> Any:
+    """The root of a text's nodes, which end; None of an empty one."""
+    loader = _loader()(text)
+    try:
+        node = loader.get_single_node()
+    except RecursionError:
+        raise too_deep(at(loader.line + 1)) from None
+    finally:
+        loader.dispose()
+    if node is not None:
+        check_bounds(node, _parts, lambda _, inner: at(inner.start_mark.line + 1))
+    return node
+
+
+def _parts(node: Any) -> Iterator[tuple[str | int, Any]]:
+    """The nodes inside one."""
+    if node.id == "sequence":
+        yield from enumerate(node.value)
+    elif node.id == "mapping":
+        for place, pair in enumerate(node.value):
+            yield from ((place, each) for each in pair)
+
+
+def read_value(text: str, where: str) -> Any:
     """The value that `text` stands for on a command line.
 
     A list or mapping is written as in YAML, in brackets or braces; any other text is one
     scalar, so that a colon or a `#` in a sentence means nothing.
+
+    Raises:
+        ConfigurationError: it is too deep, or leads in a circle; `where` is its place.
     """
     stripped = text.strip()
     if stripped[:1] not in ("[", "{", '"', "'") or stripped.startswith("{{"):
         value = scalar(stripped)
         return text if isinstance(value, str) else value
-    yaml = _yaml()
-    loader = _loader()(stripped)
     try:
-        return loader.get_single_data()
-    except yaml.YAMLError:
+        return _loader()("").construct_document(_node(stripped, lambda _: where))
+    except _yaml().YAMLError:
         return text  # a sentence that begins with a bracket
-    finally:
-        loader.dispose()
 
 
 def write_yaml(data: Any) -> str:
@@ -99,7 +126,7 @@ def _constructor(kind: str) -> Callable[[Any, Any], Any]:
             return value_of(kind, node.value)
         except ValueError:  # tagged as what it is not
             raise _yaml().constructor.ConstructorError(
-                None, None, f"{node.value!r} is no {kind}", node.start_mark
+                None, None, f"{node.value[:_LONGEST]!r} is no {kind} that can be read", node.start_mark
             ) from None
 
     return construct
