@@ -14,7 +14,7 @@ from ..items.lineage import Origin
 from .node import CHUNK_ROWS, INBOX_ROWS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from .node import Run
 
@@ -48,7 +48,7 @@ class SourceNode(Node):
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (_each(self._chunks), self._rows, self._room, lambda: self.stopped)
+            reading = (_each(self._chunks, lambda: self.stopped), self._rows, self._room, lambda: self.stopped)
             target = inside(self.run.context, read)
             threading.Thread(target=target, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
@@ -132,10 +132,15 @@ class SourceNode(Node):
         self.pump_soon()
 
 
-def _each(chunks: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
-    """The rows of chunks. Whoever closes it closes what makes them, which may hold a file open."""
+def _each(chunks: Iterable[Iterable[Any]], over: Callable[[], bool]) -> Generator[Any, None, None]:
+    """The rows of chunks, which may be empty for ever.
+
+    Whoever closes it closes what makes them, which may hold a file open.
+    """
     try:
         for chunk in chunks:
             yield from chunk
+            if over():
+                return
     finally:
         let_go(chunks)
