@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from .._engine.copies import taken_row
 from .._engine.prices import Pricing, price_table
 from .._step import GeneratorStep, Sink
 from .._task.estimating import Measured, MeteredWork, check_sample, drawn_from, projected
@@ -108,7 +109,7 @@ def _rows_of(source: GeneratorStep) -> Iterator[Row]:
     lots: Iterator[list[Any]] = source.process()  # errors among them, in place of rows that could not be read
     try:
         for lot in lots:
-            yield from (row for row in lot if isinstance(row, dict))
+            yield from (row for row in map(taken_row, lot) if isinstance(row, dict))
     finally:
         source.unload()
 

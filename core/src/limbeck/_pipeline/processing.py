@@ -6,7 +6,7 @@ import pickle
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._engine.copies import own_row
+from .._engine.copies import is_row, own_row, row_fault
 from .._step import required_columns
 from ..errors import ConfigurationError, GenerationError, RowError, described, has_message
 
@@ -72,10 +72,7 @@ class RowProcessor:
     def _processed(self, row: Row) -> list[Row]:
         given = own_row(row)
         given |= {own: given[column] for own, column in self._renamed_in.items() if column in given}
-        made = [each for lot in self._step.process([given]) for each in lot]
-        for each in made:
-            if not isinstance(each, dict):
-                raise TypeError(f"`process` yielded {type(each).__name__} where a row, a dict, is expected")
+        made = [_made(each) for lot in self._step.process([given]) for each in lot]
         if self._renamed_in or self._renamed_out:
             return [self._with_the_rows_names(each, row) for each in made]
         return made
@@ -87,7 +84,17 @@ class RowProcessor:
 
 def all_rows(step: Any, rows: list[Row]) -> list[Row]:
     """What a step that is given all rows makes of them."""
-    return [row for lot in step.process([own_row(row) for row in rows]) for row in lot]
+    return [_made(row) for lot in step.process([own_row(row) for row in rows]) for row in lot]
+
+
+def _made(row: Any) -> Row:
+    """A row that a step yielded, as a dict of its own: the step may go on to fill a list that it has given."""
+    if not is_row(row):
+        raise TypeError(f"`process` yielded {type(row).__name__} where a row, a dict, is expected")
+    fault = row_fault(row)
+    if fault is not None:
+        raise ValueError(fault)
+    return own_row(row if isinstance(row, dict) else {name: row[name] for name in row.keys()})  # noqa: SIM118 - `sqlite3.Row` iterates over values
 
 
 # In a process of a pool: the processor of the step that it works for.

@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from .._engine.budget import prompt_size
+from .._engine.copies import taken_row
 from .._engine.estimate import Estimate, Interval, Population, total
 from .._engine.jobs import Identified
 from .._engine.policy import Policy
@@ -93,7 +94,7 @@ def estimate(
     table = price_table(prices)
     how = {"prices": table, "budget": budget}
     work, _, backend, registry, options = task._streaming(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
-    population, drawn = drawn_from(rows, n, seed, lambda row: prompt_size(work.prepare(row)))
+    population, drawn = drawn_from(map(taken_row, rows), n, seed, lambda row: prompt_size(work.prepare(row)))
     sampled: list[Any] = [Identified(str(place), row) for place, row, _ in drawn]
     pricing = Pricing(task.llm, table=table, registry=registry)
     with RowStream(MeteredWork(work, partial(_what_it_took, pricing)), sampled, backend, registry, options) as stream:

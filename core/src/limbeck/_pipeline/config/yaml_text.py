@@ -83,7 +83,7 @@ def _yaml() -> ModuleType:
 @cache
 def _loader() -> Any:
     class Loader(_yaml().SafeLoader):  # type: ignore[misc]  # imported when it is first used
-        """The core schema of YAML 1.2, with merge keys (`<<`) kept, and with `?` in the plain texts of its flow style."""
+        """The core schema of YAML 1.2, with merge keys (`<<`) kept, and `?` in plain texts of its flow style."""
 
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - its base class declares it so
         _in_plain = False
