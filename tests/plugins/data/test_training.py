@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -66,12 +67,28 @@ def test_preferences_may_be_texts_and_the_answers_in_columns_of_their_own() -> N
     [
         (rated(["a", "b"], [3, 3]), "no answer is better than another: the ratings in 'ratings' are \\[3, 3\\]"),
         (rated(["a", "b"], [3, None]), "no answer is better than another"),
+        (rated(["a", "b"], [5, float("nan")]), "no answer is better than another"),
+        (rated(["a", "b"], [Decimal("NaN"), 5]), "no answer is better than another"),
+        (rated(["a", "b"], ["10", "9"]), "the column 'ratings' holds the rating '10', where a number is needed"),
+        (rated(["a", "b"], [True, False]), "the column 'ratings' holds the rating True"),
+        (rated(["same", "same"], [1, 5]), "the better and the worse answer are the same text"),
         (rated(["a", "b"], [3]), "has 2 answers, and 'ratings' has 1 ratings"),
     ],
 )
 def test_ratings_that_prefer_nothing_are_an_error_of_their_row(row: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         through(FormatForDPO(), [row])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_an_answer_without_a_rating_is_neither_chosen_nor_rejected(missing: Any) -> None:
+    (row,) = through(FormatForDPO(form="text"), [rated(["x", "best", "worst"], [missing, Decimal(5), 0.5])])
+    assert (row["chosen"], row["rejected"]) == ("best", "worst")
+
+
+def test_equal_answers_in_columns_of_their_own_are_an_error_of_their_row() -> None:
+    with pytest.raises(ValueError, match="are the same text"):
+        through(FormatForDPO(chosen="a", rejected="b"), [{"instruction": "?", "a": "x", "b": "x"}])
 
 
 def test_one_of_two_columns_is_refused() -> None:
