@@ -87,7 +87,7 @@ KNOT.append(KNOT)
     ],
 )
 def test_a_row_that_json_cannot_hold_at_all_stops_the_run_with_the_column_and_the_remedy(row: Any, what: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"A row cannot be written as JSON: {what}.* or drop the column"):
+    with pytest.raises(ConfigurationError, match=f"Row 1 cannot be written as JSON: {what}.* or drop the column"):
         Pipeline([row], SaveToJsonl(path="out.jsonl")).run(run_dir="kept")
 
 

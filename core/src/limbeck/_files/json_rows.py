@@ -161,8 +161,8 @@ def _list(text: str, name: str) -> list[Any]:
     return rows
 
 
-def encode_row(row: Row, *, end: str = "\n") -> bytes:
-    """A row as a line of JSON in UTF-8.
+def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes:
+    """A row as a line of JSON in UTF-8; its number is for messages.
 
     Half a surrogate pair has no UTF-8, so it is written as an escape. A value that JSON does not
     have is written as its text: an answer that was paid for is not lost for its type. NaN and
@@ -177,9 +177,13 @@ def encode_row(row: Row, *, end: str = "\n") -> bytes:
         return (as_json(row) + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigurationError(
-            f"A row cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists or dicts "
+            f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists or dicts "
             "with texts as keys, or drop the column, before the row is written."
         ) from exc
+
+
+def _called(number: int | None) -> str:
+    return "A row" if number is None else f"Row {number}"
 
 
 def _fault(row: Mapping[Any, Any]) -> str:

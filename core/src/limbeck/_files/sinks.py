@@ -149,7 +149,7 @@ class SaveToJsonl(FileSink):
     reader: ClassVar[Any] = LoadDataFromJsonl
 
     def append(self, draft: Draft, rows: list[Row]) -> None:
-        draft.append(b"".join(map(encode_row, rows)))
+        draft.append(b"".join(_encoded(rows, self._written)))
 
 
 class SaveToJson(FileSink):
@@ -159,10 +159,15 @@ class SaveToJson(FileSink):
 
     def append(self, draft: Draft, rows: list[Row]) -> None:
         begun = b",\n" if self._written else b"[\n"
-        draft.append(begun + b",\n".join(encode_row(row, end="") for row in rows))
+        draft.append(begun + b",\n".join(_encoded(rows, self._written, end="")))
 
     def finish(self, draft: Draft) -> None:
         draft.append(b"\n]\n" if self._written else b"[]\n")
+
+
+def _encoded(rows: list[Row], before: int, *, end: str = "\n") -> Iterator[bytes]:
+    """The rows as JSON; so many came before them."""
+    return (encode_row(row, end=end, number=number) for number, row in enumerate(rows, before + 1))
 
 
 class SaveToCsv(FileSink):

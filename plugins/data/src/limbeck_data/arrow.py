@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from pydantic import Field, PrivateAttr
 
+from limbeck._engine.tables import checked_names
 from limbeck._files import FileSink, FileSource
 from limbeck._files.places import opened, shown
 from limbeck.errors import ConfigurationError
@@ -51,13 +52,17 @@ def _reader(file: Any, name: str) -> Any:
     import pyarrow as pa
     from pyarrow import ipc
 
+    reader: Any = None
     with suppress(pa.ArrowInvalid):
-        return ipc.open_file(file)
-    file.seek(0)
+        reader = ipc.open_file(file)
     try:
-        return ipc.open_stream(file)
+        if reader is None:
+            file.seek(0)
+            reader = ipc.open_stream(file)
     except (pa.ArrowException, OSError) as exc:
         raise ConfigurationError(f"{name} cannot be read as Arrow: {exc}") from exc
+    checked_names(reader.schema.names, name)
+    return reader
 
 
 def _batches(reader: Any) -> Iterator[Any]:
