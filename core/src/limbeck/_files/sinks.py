@@ -16,14 +16,14 @@ from .._step import Sink
 from ..errors import ConfigurationError
 from ..types import Row  # noqa: TC001 - pydantic reads it
 from .csv_rows import LARGEST_CELL, check_delimiter, encode_records
-from .drafts import Draft, check_target
+from .drafts import Draft, check_target, mark_of
 from .json_rows import encode_row
 from .places import is_url, shown, suffix_of
 from .sources import LoadDataFromCsv, LoadDataFromJson, LoadDataFromJsonl, step_for, unattached
 from .texts import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class FileSink(Sink):
@@ -45,6 +45,9 @@ class FileSink(Sink):
     packed: ClassVar[bool] = True
 
     _draft: Draft | None = PrivateAttr(default=None)
+    _found: str | None = PrivateAttr(default=None)  # the mark of what was there when the run began
+    _replaces: bool = PrivateAttr(default=True)  # whatever is there by then
+    _note: Any = PrivateAttr(default=None)
     _written: int = PrivateAttr(default=0)
     _failed: bool = PrivateAttr(default=False)
 
@@ -78,6 +81,21 @@ class FileSink(Sink):
 
     def open(self, *, replace: bool) -> None:
         check_target(str(self.path), replace=replace or self.overwrite)
+        self._replaces = replace or self.overwrite
+        self._found = None if self._replaces else self.mark()
+
+    def guard(self, note: Callable[[str], object], *, replace: bool) -> None:
+        """Have what is published noted by its mark, and replace nothing but what was there when the sink was opened.
+
+        Args:
+            note: called with the mark just before the file is in its place. replace: whether anything is replaced.
+        """
+        self._note, self._replaces = note, replace
+        self._found = None if replace else self.mark()
+
+    def mark(self) -> str | None:
+        """The mark of the file that is there now, or None."""
+        return mark_of(str(self.path))
 
     def write(self, rows: list[Row]) -> None:
         if not rows:
@@ -129,7 +147,16 @@ class FileSink(Sink):
 
     def _publish(self, draft: Draft) -> ConfigurationError | None:
         fault = self.finish(draft)
-        draft.publish()
+        now = None if self._replaces else self.mark()
+        try:
+            if now not in (None, self._found):
+                raise FileExistsError
+            draft.publish(replace=self._replaces or now is not None, note=self._note)
+        except FileExistsError as exc:
+            raise ConfigurationError(
+                f"The output {shown(str(self.path))!r} is another file than when the run began, and is not replaced. "
+                "Move it away, or say `overwrite`, and run again with the same run directory: the answers are there."
+            ) from exc
         return fault
 
     def rows(self) -> Iterator[Row]:
@@ -296,6 +323,15 @@ class SaveToFiles(Sink):
 
     def open(self, *, replace: bool) -> None:
         self._sink().open(replace=replace)
+
+    def guard(self, note: Callable[[str], object], *, replace: bool) -> None:
+        """See `FileSink.guard`; of a sink that has it."""
+        if hasattr(self._sink(), "guard"):
+            self._sink().guard(note, replace=replace)
+
+    def mark(self) -> str | None:
+        """See `FileSink.mark`."""
+        return self._sink().mark() if hasattr(self._sink(), "mark") else None
 
     def write(self, rows: list[Row]) -> None:
         self._sink().write(rows)

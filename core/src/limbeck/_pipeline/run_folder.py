@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._engine.stores import refuse_url
+from .._files.drafts import mark_of
 from ..errors import ConfigurationError, LedgerError, LimbeckError
 from .run_state import NOTE
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PARENT = "runs"
 OUTPUTS = "outputs"
+_ANY = "*"  # in place of a mark, where there is none
 
 
 def fresh_path(name: str) -> str:
@@ -46,10 +48,29 @@ class RunFolder:
         """Where the rows of leaves that are no sinks are kept."""
         return self.path / OUTPUTS
 
-    def made(self, target: str) -> bool:
-        """Whether `target` was made from the answers here, and so can be made again."""
-        noted = self.noted()["outputs"]
-        return target in noted or _digest(target) in noted
+    def made(self, target: str, mark: str | None = None) -> bool:
+        """Whether what is at `target` was made from the answers here, or was and is gone, and so can be made again.
+
+        Args:
+            mark: of the file; by default it is looked at.
+        """
+        noted = self.noted()
+        key = next((key for key in (target, _digest(target)) if key in noted["outputs"]), None)
+        if key is None or "made" not in noted:  # as of runs before there were marks
+            return key is not None
+        return bool({_ANY, mark or mark_of(target)} & {None, *noted["made"].get(key, [])})
+
+    def note_made(self, target: str, pipeline: Pipeline, mark: str | None) -> None:
+        """Note the mark of an output that is about to be there; the one before it may be there still.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        noted, key = self.noted(), _noted_as(target, pipeline)
+        made = noted.setdefault("made", {})
+        earlier = [each for each in made.get(key, [])[-1:] if each != _ANY]
+        made[key] = [*earlier, mark] if mark is not None else earlier
+        self.write(NOTE, noted)
 
     def noted(self) -> dict[str, Any]:
         """What is noted of the run: `command`, `outputs` and, once it has begun, the rest.
@@ -69,8 +90,13 @@ class RunFolder:
             ) from exc
         return {**noted, "command": noted.get("command"), "outputs": noted.get("outputs") or []}
 
-    def note(self, pipeline: Pipeline, targets: Sequence[str], *, command: str | None = None) -> None:
+    def note(
+        self, pipeline: Pipeline, targets: Sequence[str], *, unmarked: Sequence[str] = (), command: str | None = None
+    ) -> None:
         """Note what is run and what will be made, before it is there: a kill may come at any moment.
+
+        Args:
+            targets: all outputs. unmarked: those of sinks that do not tell when they make them.
 
         Raises:
             LedgerError: it cannot be written.
@@ -81,11 +107,17 @@ class RunFolder:
             "name": pipeline.name,
             "command": command or noted["command"],
             "outputs": list(dict.fromkeys([*noted["outputs"], *made])),
+            "made": self._marks(noted) | {_noted_as(target, pipeline): [_ANY] for target in unmarked},
             "started": noted.get("started") or now(),
             "config": _config(pipeline),
             "versions": _versions(pipeline),
         }
         self.write(NOTE, noted)
+
+    def _marks(self, noted: dict[str, Any]) -> dict[str, list[str]]:
+        """The marks of what was made; of runs before there were marks, whatever is there is theirs."""
+        marks: dict[str, list[str]] = noted.get("made", {key: [_ANY] for key in noted["outputs"]})
+        return marks
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file as a whole.

@@ -169,7 +169,7 @@ class _Execution:
         """Have everything run and written; how it ended, and what ended it early."""
         options = RunnerOptions(
             run_dir=folder.path if folder is not None else None,
-            overwrite=True,  # it has been checked
+            overwrite=self._options.overwrite,
             observers=(progress, failures),
             ask=not self._options.reparse,
             reruns={} if self._options.retry is None else self._options.retry.plans(self._pipeline),
