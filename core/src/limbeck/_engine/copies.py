@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _Made: TypeAlias = dict[int, Any]  # the copies of containers, by what they were made of, so that a ring ends
 _Other: TypeAlias = Callable[[Any, _Made], Any]  # what a value becomes that is neither a scalar nor a plain container
 
+_TEXT = frozenset({str})
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 # Packages whose values stand for Python's, and the methods that say which: the first that a value has.
 _FOREIGN = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", "jax", "jaxlib", "tensorflow"})
@@ -66,6 +67,8 @@ def is_row(row: object) -> bool:
 def row_fault(row: Any) -> str | None:
     """What keeps a row that came in from being one, and the remedy; or None."""
     if isinstance(row, dict):
+        if _TEXT.issuperset(map(type, row)):
+            return None
         return next((odd_name(name) for name in row if not isinstance(name, str)), None)
     if is_row(row):
         names = list(row.keys())
