@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from limbeck.errors import ConfigurationError
-from limbeck_data import FormatForDPO, FormatForSFT
+from limbeck_data import ExpandColumns, FormatForDPO, FormatForSFT, Sort
 from support.rows import through
 
 USER = {"role": "user", "content": "Why?"}
@@ -94,3 +94,13 @@ def test_equal_answers_in_columns_of_their_own_are_an_error_of_their_row() -> No
 def test_one_of_two_columns_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="`chosen` and `rejected` name two columns"):
         FormatForDPO(chosen="good")
+
+
+def test_answers_and_ratings_that_a_step_made_as_arrays_are_lists() -> None:
+    np = pytest.importorskip("numpy")
+    row = rated(np.array(["a", "b"], dtype=object), [np.int64(1), np.float32(5)])
+    (made,) = through(FormatForDPO(form="text"), [row])
+    assert (made["chosen"], made["rejected"], made["chosen_rating"]) == ("b", "a", 5)
+    assert [each["generation"] for each in through(ExpandColumns(columns=["generation"]), [row])] == ["a", "b"]
+    (ordered,) = Sort(by="n").process([{"n": np.float32(each)} for each in (2, "nan", 1)])
+    assert [each["n"] for each in ordered[:2]] == [1, 2]

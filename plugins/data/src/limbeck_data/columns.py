@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import Step
+from limbeck._engine.copies import plain_value
 from limbeck._task.grouping import METADATA
 from limbeck.errors import ConfigurationError
 
@@ -123,6 +124,7 @@ class ExpandColumns(Step):
             yield {**row, **{column: items and items[place] for column, items in lists.items()}}
 
     def _items(self, column: str, value: Any) -> list[Any] | None:
+        value = plain_value(value)  # a step may have made an array
         if value is None or isinstance(value, list):
             return value
         if isinstance(value, tuple):

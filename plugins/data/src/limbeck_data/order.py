@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import GlobalStep
+from limbeck._engine.copies import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,7 @@ class Sort(GlobalStep):
 
 def _is_missing(value: Any) -> bool:
     """Whether it has no place in an order: None, and what does not equal itself."""
+    value = plain_value(value)
     return value is None or (isinstance(value, float | Decimal) and value != value)  # noqa: PLR0124 - NaN of either kind
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 
 from limbeck import Step
+from limbeck._engine.copies import plain_row
 from limbeck.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _text(row: Row, column: str) -> str:
 
 
 def _items(row: Row, column: str) -> list[Any]:
-    value = row[column]
+    value = plain_row({column: row[column]})[column]  # a step may have made an array
     if not isinstance(value, list):
         raise TypeError(f"the column {column!r} holds {type(value).__name__}, where a list is needed")
     return value
