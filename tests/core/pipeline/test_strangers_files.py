@@ -219,3 +219,19 @@ def test_a_sink_without_a_run_keeps_a_file_that_appears_too(sink: Any) -> None:
     with pytest.raises(ConfigurationError, match="is another file"):
         made.close(finished=True)
     assert Path("out").read_text() == "precious\n"
+
+
+def test_a_sink_whose_places_nothing_else_knows_is_not_looked_at() -> None:
+    class Tracker(Sink):
+        def targets(self) -> list[str]:
+            return ["tracker://support"]
+
+        def open(self, *, replace: bool) -> None:
+            told.append(replace)
+
+        def write(self, rows: list[Row]) -> None: ...
+
+    told: list[bool] = []
+    for _ in range(2):
+        Pipeline(ROWS, Tracker()).run(run_dir="kept")
+    assert told == [False, True]

@@ -177,8 +177,8 @@ def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes
         return (as_json(row) + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigurationError(
-            f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists or dicts "
-            "with texts as keys, or drop the column, before the row is written."
+            f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists "
+            "or dicts with texts as keys, or drop the column, before the row is written."
         ) from exc
 
 

@@ -58,7 +58,8 @@ class RunFolder:
         key = next((key for key in (target, _digest(target)) if key in noted["outputs"]), None)
         if key is None or "made" not in noted:  # as of runs before there were marks
             return key is not None
-        return bool({_ANY, mark or mark_of(target)} & {None, *noted["made"].get(key, [])})
+        marks = noted["made"].get(key, [])
+        return _ANY in marks or (mark or mark_of(target)) in (None, *marks)
 
     def note_made(self, target: str, pipeline: Pipeline, mark: str | None) -> None:
         """Note the mark of an output that is about to be there; the one before it may be there still.

@@ -21,6 +21,7 @@ from .._engine.observers import Observers, PipelineInfo, RunInfo
 from .._engine.portal import portal
 from .._engine.prices import Pricing
 from .._files.drafts import mark_of
+from .._files.places import is_url
 from .._registry.registry import default_registry
 from .._step import Sink
 from .._task.task import Task
@@ -155,13 +156,17 @@ class Runner:
     def _made_here(self, sink: Sink) -> bool:
         if self.folder is None or not sink.targets():
             return False
-        mark = sink.mark() if hasattr(sink, "mark") else None
+        marking: Any = sink  # which a sink of files can
+        mark = marking.mark() if hasattr(sink, "guard") else None
+        if mark is None and hasattr(sink, "guard"):
+            return False  # there is nothing to be replaced
         return all(self.folder.made(target, mark) for target in sink.targets())
 
     def _note_made(self, sink: Sink, mark: str | None = None) -> None:
         """Note what a sink makes: by the mark that it tells, or by that of what is there."""
-        if self.folder is not None:
-            for target in sink.targets():
+        for target in sink.targets():
+            known = mark is not None or not is_url(target)  # of another kind of place, only its sink knows
+            if self.folder is not None and known:
                 self.folder.note_made(target, self._pipeline, mark or mark_of(target))
 
     def columns_seen(self, source: SourceNode, rows: Sequence[Any], *, complete: bool) -> bool:
