@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ HEAVY = [
     "pandas",
 ]
 ENGINE = "limbeck._engine"
+MOST_MODULES = 14  # of one folder
 PYDANTIC_ALONE = "import pydantic\nclass Model(pydantic.BaseModel):\n    field: int"
 
 
@@ -54,8 +57,22 @@ def test_every_public_module_can_be_the_first_import() -> None:
         "limbeck.tasks",
         "limbeck.llms",
         "limbeck.steps",
+        "limbeck.plugins",
+        "limbeck.recipes",
     ):
         assert loaded(modules_after(f"import {name}"), ["asyncio", "pydantic", *HEAVY]) == [], name
+
+
+def test_the_door_to_runs_loads_what_reads_a_ledger_and_no_more() -> None:
+    modules = modules_after("import limbeck.runs")
+
+    assert loaded(modules, ["asyncio", "pydantic", *HEAVY]) == ["sqlite3"]
+
+
+def test_the_door_to_files_loads_what_pydantic_loads_and_no_sdk() -> None:
+    beyond_pydantic = modules_after("import limbeck.files") - modules_after(PYDANTIC_ALONE)
+
+    assert loaded(beyond_pydantic, ["asyncio", "limbeck._llm", "limbeck._pipeline", "fsspec", "pyarrow", *HEAVY]) == []
 
 
 def test_listing_names_loads_no_pydantic_and_no_engine() -> None:
@@ -112,8 +129,8 @@ def test_the_engine_is_loaded_by_the_first_process() -> None:
     program = (
         "import sys\nfrom limbeck import task\n"
         "@task(inputs=['text'], outputs=['answer'])\ndef ask(row):\n    return row['text']\n"
-        "step = ask(llm='offline')\nresult = ['limbeck._engine.stream' in sys.modules]\n"
-        "next(step.process([{'text': 'x'}]))\nresult.append('limbeck._engine.stream' in sys.modules)\n"
+        "step = ask(llm='offline')\nresult = ['limbeck._engine.stream.stream' in sys.modules]\n"
+        "next(step.process([{'text': 'x'}]))\nresult.append('limbeck._engine.stream.stream' in sys.modules)\n"
     )
 
     assert result_of(program) == [False, True]
@@ -144,3 +161,49 @@ def test_imports_point_one_way() -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("floor", ["_engine", "_pipeline"])
+def test_no_folder_of_a_large_floor_has_more_modules_than_can_be_surveyed(floor: str) -> None:
+    counts: dict[str, int] = {}
+    for module in (REPOSITORY / "core/src/limbeck" / floor).rglob("*.py"):
+        if module.name != "__init__.py":
+            folder = str(module.parent.relative_to(REPOSITORY))
+            counts[folder] = counts.get(folder, 0) + 1
+
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
+@pytest.mark.workspace
+def test_no_plugin_imports_a_private_module_of_the_core_not_even_for_its_annotations() -> None:
+    sources = sorted((REPOSITORY / "plugins").glob("*/src/**/*.py"))
+    private = [
+        f"{source.relative_to(REPOSITORY)}: {name}"
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        for name in imported_by(node)
+        if name.startswith("limbeck._")
+    ]
+    assert sources != []
+    assert private == []
+
+
+def imported_by(node: ast.AST) -> list[str]:
+    """What an import names, with the module that it is taken from."""
+    if isinstance(node, ast.ImportFrom):
+        return [f"{node.module}.{each.name}" for each in node.names if not node.level]
+    return [each.name for each in node.names] if isinstance(node, ast.Import) else []
+
+
+@pytest.mark.workspace
+def test_the_contract_of_plugins_names_every_plugin_and_every_private_module() -> None:
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    contract = next(each for each in settings["contracts"] if each["id"] == "plugins-use-public-doors")
+    packages = {path.parent.name for path in (REPOSITORY / "plugins").glob("*/src/*/__init__.py")}
+    core = REPOSITORY / "core" / "src" / "limbeck"
+    private = {path.stem for path in core.glob("_*") if not path.name.startswith("__")}
+
+    assert set(contract["source_modules"]) == packages
+    assert set(settings["root_packages"]) == {"limbeck", *packages}
+    assert set(contract["forbidden_modules"]) == {f"limbeck.{name}" for name in private}
+    assert "ignore_imports" not in contract

@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 
-from limbeck.types import Capabilities, Example, Generation, GenerationRequest, GenerationResponse, Usage
+from limbeck import types
+from limbeck.types import (
+    Capabilities,
+    Example,
+    Generation,
+    GenerationRequest,
+    GenerationResponse,
+    PipelineInfo,
+    RunInfo,
+    RunReport,
+    RunStats,
+    StepReport,
+    Usage,
+)
 
 VALUES = [
     GenerationRequest(messages=[{"role": "user", "content": "hi"}]),
@@ -63,3 +76,42 @@ def test_usages_add_up_field_by_field() -> None:
 def test_an_example_is_a_row_what_a_model_might_say_and_the_columns_of_it() -> None:
     example = Example({"question": "q"}, "said", {"answer": "said"})
     assert (example.row, example.raw_output, example.output) == ({"question": "q"}, "said", {"answer": "said"})
+
+
+# What observers are told
+
+
+def test_every_public_value_is_of_the_public_module_itself() -> None:
+    homes = {getattr(getattr(types, name), "__module__", "limbeck.types") for name in types.__all__}
+    assert homes <= {"limbeck.types", "builtins", "typing"}
+
+
+def test_what_a_run_is_told_as_cannot_be_changed_but_its_counters_can() -> None:
+    run = RunInfo("1", "answer", "acme-1", pipeline=PipelineInfo("2", "capitals", ["answer"], []))
+    run.stats.rows_in += 1
+    assert run.stats.rows_in == 1
+    with pytest.raises(FrozenInstanceError):
+        run.task = "other"  # type: ignore[misc]
+
+
+def test_two_runs_share_no_counters() -> None:
+    first, second = RunInfo("1", "answer", None), RunInfo("2", "answer", None)
+    first.stats.failures["RowError"] += 1
+    assert second.stats == RunStats()
+
+
+def test_counters_add_up_what_responses_say() -> None:
+    stats = RunStats()
+    stats.count_usage(Usage(input_tokens=3, output_tokens=2))
+    stats.count_usage(Usage(input_tokens=1, cached_tokens=1))
+    stats.count_cost(None)
+    assert (stats.usage, stats.cost) == (Usage(input_tokens=4, output_tokens=2, cached_tokens=1), None)
+    stats.count_cost(0.5)
+    assert stats.cost == 0.5
+
+
+def test_a_report_is_looked_into_by_the_name_of_a_step_and_goes_into_a_file() -> None:
+    report = RunReport("capitals", "2026-01-01T00:00:00+00:00", 1.5, True, None, [StepReport("answer", "task", 2, 2)])
+    assert report["answer"].rows_out == 2
+    assert report.to_dict()["steps"][0]["name"] == "answer"
+    assert str(report).splitlines() == ["capitals: finished, 1.5 s", "  answer (task): 2 in, 2 out"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import limbeck
-from limbeck import errors, list_steps
-from limbeck._engine.stats import RunStats
+from limbeck import errors, files, list_steps, plugins, recipes, runs
 from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 from limbeck.tasks import TextGeneration
+from limbeck.types import RunStats
 from support.pages import REPOSITORY, anchors_of, blocks_of, links_of, page_name, pages
 
 DOCS = REPOSITORY / "docs"
@@ -51,8 +53,36 @@ def test_every_page_of_the_documentation_is_reached_from_its_index() -> None:
     assert set(DOCS.rglob("*.md")) - reached == set()
 
 
+def test_each_word_of_the_glossary_names_a_file_that_is_there() -> None:
+    rows = re.findall(r"^\| (.+?) \| .+ \| `(.+?)` \|$", text_of("architecture", "glossary.md"), re.MULTILINE)
+    files = {word: file for word, file in rows if word != "Word"}
+    assert files
+    source = REPOSITORY / "core" / "src" / "limbeck"
+    assert [word for word, file in files.items() if not (source / file).is_file()] == []
+
+
+def test_the_files_that_a_decision_names_are_there() -> None:
+    named = {
+        record.name: re.findall(r"`([^`]+)`", line)
+        for record in DOCS.glob("architecture/[0-9]*.md")
+        for line in record.read_text(encoding="utf-8").splitlines()
+        if line.startswith("In the code: ")
+    }
+    assert named
+    lacking_files = {
+        name: [each for each in paths if not (REPOSITORY / each).is_file()] for name, paths in named.items()
+    }
+    assert {name: paths for name, paths in lacking_files.items() if paths} == {}
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     assert lacking(list(limbeck.__all__), text_of("reference", "names.md")) == []
+
+
+@pytest.mark.parametrize("door", [files, plugins, recipes, runs], ids=lambda door: door.__name__)
+def test_every_name_of_a_door_is_on_its_page(door: ModuleType) -> None:
+    page = text_of("plugins", "reference", f"{door.__name__.rpartition('.')[2]}.md")
+    assert lacking(list(door.__all__), page) == []
 
 
 def test_every_error_is_in_the_reference() -> None:
@@ -102,12 +132,37 @@ def test_the_four_commands_of_the_contributors_are_what_ci_runs() -> None:
     assert set_up in (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_set_up_installs_every_package_of_the_repository() -> None:
-    (readme,) = [block.text for block in blocks_of(REPOSITORY / "README.md") if "'.[test]'" in block.text]
-    packages = [
-        f"./{folder.parent.relative_to(REPOSITORY).as_posix()}" for folder in REPOSITORY.glob("*/*/pyproject.toml")
+def test_the_set_up_is_that_of_the_files_of_requirements() -> None:
+    commands = [block.text for block in blocks_of(REPOSITORY / "README.md") if "venv" in block.text]
+    assert [re.findall(r"-r (\S+)", command) for command in commands[:2]] == [
+        ["requirements.txt"],
+        ["requirements-dev.txt"],
     ]
-    assert [package for package in [*packages, "./core"] if f"-e {package} " not in readme] == []
+
+
+WORKSPACE = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+PLUGINS = sorted(folder.parent.name for folder in REPOSITORY.glob("plugins/*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_is_in_every_table_of_the_workspace(plugin: str) -> None:
+    project, tool = WORKSPACE["project"], WORKSPACE["tool"]
+    required = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    files = [(REPOSITORY / name).read_text(encoding="utf-8") for name in ("requirements.txt", "requirements-dev.txt")]
+    tables = {
+        "requirements-dev.txt": f"-e ./plugins/{plugin}" in "".join(files).splitlines(),
+        "dependencies": any(re.split(r"[^a-z0-9-]", each)[0] == f"limbeck-{plugin}" for each in required),
+        "tool.uv.sources": tool["uv"]["sources"].get(f"limbeck-{plugin}") == {"workspace": True},
+        "mypy_path": f"plugins/{plugin}/src" in tool["mypy"]["mypy_path"],
+    }
+    assert [table for table, named in tables.items() if not named] == []
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_says_what_its_tests_need(plugin: str) -> None:
+    project = tomllib.loads((REPOSITORY / "plugins" / plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "test" in project["optional-dependencies"]
+    assert project["name"] == f"limbeck-{plugin}"
 
 
 def test_the_tutorial_of_plugins_needs_the_lines_that_its_title_says() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from support.packs import environment
 
-pytestmark = pytest.mark.packages
+pytestmark = [pytest.mark.packages, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 

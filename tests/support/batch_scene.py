@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import PrivateAttr
 
 from limbeck import LLM
-from limbeck._engine.backend import Backend
-from limbeck._engine.handoff import EMPTY, END
-from limbeck._engine.ledger import Ledger
-from limbeck._engine.observers import Observers
-from limbeck._engine.policy import Policy
-from limbeck._engine.stream import Stream
+from limbeck._engine.batch.choice import window_of
+from limbeck._engine.calls.policy import Policy
+from limbeck._engine.ledger.ledger import Ledger
+from limbeck._engine.online.backend import Backend
+from limbeck._engine.stream.parts import Asking, Receiver, Terms
+from limbeck._engine.stream.stream import Stream
+from limbeck._engine.threads.handoff import EMPTY, END
 from limbeck._registry.registry import default_registry
 from limbeck.errors import BackendError, BadRequestError, RateLimitError, TransientError
 from limbeck.types import (
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
-    from limbeck._engine.jobs import Job
-    from limbeck._engine.step_ledger import StepLedger
+    from limbeck._engine.calls.jobs import Job
+    from limbeck._engine.ledger.step_ledger import StepLedger
     from limbeck.errors import GenerationError
     from limbeck.types import Row
 
@@ -218,7 +219,7 @@ class _Prompts:
 
     def _go_on(self) -> None:
         self.paused = False
-        self.backend.window.wake()
+        window_of(self.backend).wake()
 
 
 @dataclass
@@ -272,21 +273,18 @@ def run_batches(
         rows: list[Row] = []
         done: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         stream = Stream(
-            Echoing(n),
+            Asking(Echoing(n), backend, default_registry()),
             _Prompts(deque(prompts), backend),
-            backend,
-            emit=lambda _id, made: rows.extend(made),
-            finished=done.set_result,
-            observers=Observers(default_registry().hooks),
-            policy=Policy(ask=ask),
-            ledger=ledger,
+            Receiver(lambda _id, made: rows.extend(made), done.set_result),
+            Policy(ask=ask),
+            Terms(ledger),
         )
-        backend.window.attach(stream)
+        window_of(backend).attach(stream)
         if kill_at is not None:
             asyncio.get_running_loop().call_later(kill_at, stream.stop)
         error = await done
         seconds = asyncio.get_running_loop().time()
-        backend.window.wake()  # which lets go of the stream
+        window_of(backend).wake()  # which lets go of the stream
         for _ in range(3):  # cancelled tasks come to their end
             await asyncio.sleep(0)
         return Run(rows, error, seconds, stream)

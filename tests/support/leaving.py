@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from limbeck import Pipeline
-from limbeck._engine.portal import portal
+from limbeck._engine.threads.portal import portal
 from support.questions import Ask, GatedLLM, processed, questions
 
 if TYPE_CHECKING:

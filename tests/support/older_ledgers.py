@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from limbeck._engine.ledger_file import FILE, MIGRATIONS
+from limbeck._engine.ledger.file import FILE, MIGRATIONS
 
 
 def older_ledger(run_dir: Path, *, before: str) -> None:

@@ -7,20 +7,21 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.backend import Backend
-from limbeck._engine.handoff import EMPTY, END
-from limbeck._engine.observers import Observers
-from limbeck._engine.policy import Policy
-from limbeck._engine.stream import Stream
-from limbeck._engine.window import Window
+from limbeck._engine.calls.policy import Policy
+from limbeck._engine.limits.retry import Retry
+from limbeck._engine.online.backend import Backend
+from limbeck._engine.online.window import Window
+from limbeck._engine.stream.assembly import assemble
+from limbeck._engine.stream.parts import Asking, Receiver
+from limbeck._engine.threads.handoff import EMPTY, END
 from limbeck._registry.registry import Registry
 from limbeck.types import Generation, GenerationRequest, GenerationResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from limbeck._engine.jobs import Job
-    from limbeck._engine.portal import Portal
+    from limbeck._engine.calls.jobs import Job
+    from limbeck._engine.threads.portal import Portal
     from limbeck.types import Row
 
     from .virtual_time import VirtualHome
@@ -76,7 +77,7 @@ class Model:
             self.in_flight -= 1
 
 
-class Asking:
+class Prompting:
     """Work whose rows are their own prompts: one row comes of each, with what became of its samples."""
 
     reads = ("prompt",)
@@ -111,8 +112,9 @@ def backend_on(home: VirtualHome, llm: Any, *, seed: int = 0) -> Backend:
     """The LLM with a window of its own, whose chance comes from `seed`."""
     portal: Portal = home  # type: ignore[assignment]  # stands where the portal does
     backend = Backend(llm, portal)
-    backend.window = Window(portal, rng=random.Random(seed))
-    backend.window.serve(backend)
+    backend.retry = Retry(backend.max_attempts, random.Random(seed))
+    backend.online = Window(portal)
+    backend.online.serve(backend)
     return backend
 
 
@@ -132,22 +134,19 @@ class Line:
         policy: Policy | None = None,
     ) -> None:
         self._loop = backend.home.loop
-        self._window = backend.window
+        self._window = backend.online
         self._done: asyncio.Future[None] = self._loop.create_future()
         self.out: list[Row] = []
         self.times: list[float] = []
         self.error: BaseException | None = None
         self.source = source
-        self.stream = Stream(
-            Asking(num_generations),
+        self.stream = assemble(
+            Asking(Prompting(num_generations), backend, Registry(path=[])),
             source,
-            backend,
-            emit=self._emit,
-            finished=self._finish,
-            observers=Observers(Registry(path=[]).hooks),
-            policy=policy or Policy(),
+            Receiver(self._emit, self._finish),
+            policy or Policy(),
         )
-        backend.window.attach(self.stream)
+        backend.online.attach(self.stream)
 
     def _emit(self, _id: str, rows: list[Row]) -> None:
         self.out.extend(rows)

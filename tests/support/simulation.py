@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from limbeck._engine.limits import Controller
-from limbeck._engine.retry import backoff
+from limbeck._engine.limits.controller import Controller
+from limbeck._engine.limits.retry import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._engine.budget import Budget
+    from ._engine.money.budget import Budget
     from ._llm.llm import LLM
-    from ._pipeline.function_step import step
-    from ._pipeline.graph import Pipeline
-    from ._pipeline.routing import join, router
+    from ._pipeline.pipeline import Pipeline
+    from ._pipeline.steps.function_step import step
+    from ._pipeline.steps.routing import join, router
     from ._registry.hooks import hookimpl, register_plugin
     from ._registry.registry import (
         get_llm,
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Budget": "._engine.budget",
+    "Budget": "._engine.money.budget",
     "LLM": "._llm.llm",
     "GeneratorStep": "._step",
     "GeneratorTask": "._task.task",
     "GlobalStep": "._step",
-    "Pipeline": "._pipeline.graph",
+    "Pipeline": "._pipeline.pipeline",
     "Sink": "._step",
     "Step": "._step",
     "Task": "._task.task",
@@ -47,7 +47,7 @@ _HOME = {
     "get_step": "._registry.registry",
     "get_task": "._registry.registry",
     "hookimpl": "._registry.hooks",
-    "join": "._pipeline.routing",
+    "join": "._pipeline.steps.routing",
     "list_llms": "._registry.registry",
     "list_steps": "._registry.registry",
     "list_tasks": "._registry.registry",
@@ -56,8 +56,8 @@ _HOME = {
     "register_plugin": "._registry.hooks",
     "register_step": "._registry.registry",
     "register_task": "._registry.registry",
-    "router": "._pipeline.routing",
-    "step": "._pipeline.function_step",
+    "router": "._pipeline.steps.routing",
+    "step": "._pipeline.steps.function_step",
     "task": "._task.decorator",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
@@ -24,6 +24,9 @@ class Configured(BaseModel):
         hide_input_in_errors=True,
     )
 
+    _kind_of_class: ClassVar[str] = ""
+    """"task", "llm" or "step", for an error that says where a field belongs."""
+
     @classmethod
     def model_rebuild(cls, **options: Any) -> bool | None:
         """As pydantic's; it is where a deferred class is built."""
@@ -38,9 +41,11 @@ class Configured(BaseModel):
             known = {field.alias or name for name, field in cls.model_fields.items()} | set(cls.model_fields)
             for name in values:
                 if name not in known:
+                    from ._elsewhere import field_elsewhere
+
+                    near = field_elsewhere(cls._kind_of_class, str(name)) or did_you_mean(str(name), known)
                     raise ConfigurationError(
-                        f"`{cls.__name__}` has no field {name!r}.{did_you_mean(str(name), known)} "
-                        f"Its fields are {', '.join(sorted(known))}."
+                        f"`{cls.__name__}` has no field {name!r}.{near} Its fields are {', '.join(sorted(known))}."
                     )
         return values
 

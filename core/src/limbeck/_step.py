@@ -64,6 +64,8 @@ class Step(Configured, metaclass=_StepType):
             nulls and the error beside them, "drop" it, or "raise".
     """
 
+    _kind_of_class: ClassVar[str] = "step"
+
     version: ClassVar[str] = "1"
     """Part of what identifies stored results. Raise it when the code changes."""
 
@@ -202,7 +204,7 @@ class GeneratorStep(Step):
 class Sink(Step):
     """A step that takes rows, in order, and gives none on: a file, standard output, a table.
 
-    A pipeline calls `open` before anything else happens, `write` with lots of rows on one
+    A pipeline calls `open` before anything else happens, `write` with chunks of rows on one
     thread, and `close` once, however the run ends.
 
     Attributes:

@@ -15,6 +15,7 @@
     ├── GenerationError               one generation failed; it becomes data in its row
     │   ├── RateLimitError            refused for now; asked again, does not use up an attempt
     │   ├── TransientError            server, network or time-out; asked again
+    │   │   └── UnavailableError      nobody is there for now: no connection, or 502, 503, 529
     │   ├── AuthenticationError       the key is refused; stops the run
     │   ├── BadRequestError           the server will never accept this request
     │   │   ├── ContextLengthError    the prompt does not fit the model
@@ -44,7 +45,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .types import Quota, Row, Usage
+    from ._usage import Quota, Usage
 
 __all__ = [
     "AmbiguousNameError",
@@ -77,6 +78,7 @@ __all__ = [
     "RunStoppedError",
     "SchemaError",
     "TransientError",
+    "UnavailableError",
     "UnknownNameError",
     "UnknownPriceError",
 ]
@@ -239,10 +241,13 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
         suspects: Sequence[str] = (),
         install: str | None = None,
         disabled_by: str | None = None,
+        instead: str | None = None,
     ) -> None:
         self.kind = kind
         self.name = name
         parts = [f"There is no {kind} named {name!r}.{did_you_mean(name, known)}"]
+        if instead and not install:
+            parts.append(instead)
         if disabled_by:
             parts.append(f"It is disabled by {disabled_by}.")
         if install:
@@ -373,6 +378,14 @@ class TransientError(GenerationError):
         super().__init__(message, usage=usage, model=model)
 
 
+class UnavailableError(TransientError):
+    """Nobody is there for now: connections are refused or dropped, or the status is 502, 503 or 529.
+
+    Several in a row, from a server that has answered before, mean that it is away: until it is back,
+    or a row's `deadline` has passed, they count as no attempts.
+    """
+
+
 class AuthenticationError(GenerationError):
     """The provider refuses the credentials; every further call would fail too."""
 
@@ -408,9 +421,9 @@ class RowError(GenerationError):
         row: of a row that a source could not read, the columns that it could; else None.
     """
 
-    row: Row | None = None  # also for a subclass that does not call this constructor
+    row: dict[str, Any] | None = None  # also for a subclass that does not call this constructor
 
-    def __init__(self, message: str = "", *, raw: str | None = None, row: Row | None = None) -> None:
+    def __init__(self, message: str = "", *, raw: str | None = None, row: dict[str, Any] | None = None) -> None:
         self.row = row
         super().__init__(message, raw=raw)
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import ConfigurationError, MissingDependencyError, SchemaError
+from ._found_json import found_json, why_none
+from ._json_schema import compiled
+from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
+    from ._found_json import Found
     from .types import JSONSchema
-
-_THINKING = re.compile(r"<think>.*?</think>|^.*?</think>", re.DOTALL)
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
 def json_schema_of(schema: Any) -> JSONSchema | None:
@@ -39,7 +37,7 @@ def json_schema_of(schema: Any) -> JSONSchema | None:
         raise ConfigurationError(
             f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}."
         )
-    _compiled(schema)
+    compiled(schema)
     return schema
 
 
@@ -48,44 +46,14 @@ def _model_schema(model: type[BaseModel]) -> JSONSchema:
     return model.model_json_schema()
 
 
-_last_compiled: tuple[Any, Any, Any] = (None, None, None)
-
-
-def _compiled(schema: JSONSchema) -> Any:
-    """The validator of a schema; a task's own is the same object for every row, and is not digested again."""
-    global _last_compiled  # noqa: PLW0603 - a cache of one; two threads at worst compile once more
-    last, as_it_was, validator = _last_compiled
-    if last is not schema or as_it_was != schema:
-        validator = _validator(json.dumps(schema, sort_keys=True))
-        _last_compiled = (schema, deepcopy(schema), validator)
-    return validator
-
-
-@lru_cache(maxsize=1024)
-def _validator(schema_text: str) -> Any:
-    try:
-        from jsonschema import SchemaError as InvalidSchema
-        from jsonschema.validators import validator_for
-        from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # it ships no types
-    except ImportError as exc:
-        raise MissingDependencyError(
-            "jsonschema", needed_by="A JSON Schema as `output_schema`", requirement="limbeck-core[jsonschema]"
-        ) from exc
-    schema = json.loads(schema_text)
-    cls = validator_for(schema)
-    try:
-        cls.check_schema(schema)
-    except InvalidSchema as exc:
-        place = "/".join(map(str, exc.absolute_path)) or "its root"
-        raise ConfigurationError(f"`output_schema` is not a valid JSON Schema: at {place}: {exc.message}.") from exc
-    return cls(schema, registry=REGISTRY)  # by default jsonschema fetches a `$ref` to elsewhere over the network
-
-
 def conform(text: str | None, schema: Any) -> str:
-    """The JSON text inside `text`, once it satisfies `schema`.
+    """The JSON text inside `text` that satisfies `schema`.
 
-    Models wrap JSON in thinking, fences or a sentence; these are taken off, the JSON itself
-    is never altered.
+    Models wrap JSON in thinking, fences or sentences, and may try more than once: of all the JSON
+    outside of the thinking, the last that satisfies the schema counts, an empty object only where
+    there is no other. With a JSON Schema it comes back unaltered, with a pydantic model as the
+    model dumps it, with its defaults and what its validators have made of it. A model reads strictly,
+    as its JSON Schema says it (`"5"` is no `int`), unless its own configuration has `strict=False`.
 
     Raises:
         SchemaError: there is no JSON in `text`, or it breaks the schema; `raw` is `text`.
@@ -94,59 +62,110 @@ def conform(text: str | None, schema: Any) -> str:
         raise SchemaError("The answer is empty, and a schema was asked for.", raw=text)
     try:
         return _conforming(text, schema)
-    except SchemaError:
+    except SchemaError as exc:
+        exc.raw = text
         raise
-    except Exception as exc:  # answers nested without end, a model's own validators, a schema's `$ref` to nowhere
-        message = f"The answer cannot be checked against the schema: {type(exc).__name__}: {exc}"
-        raise SchemaError(message, raw=text) from exc
+    except Exception as exc:
+        raise _uncheckable(exc, text) from exc
+
+
+def _uncheckable(exc: Exception, raw: str) -> SchemaError:
+    """For an answer nested without end, a model's own validators, a schema's `$ref` to nowhere."""
+    return SchemaError(f"The answer cannot be checked against the schema: {described(exc)}", raw=raw)
 
 
 def _conforming(text: str, schema: Any) -> str:
-    payload, value = _find_json(text)
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        _check_model(payload, schema, text)
-    else:
-        _check_schema(value, schema, text)
-    return payload
-
-
-def _find_json(text: str) -> tuple[str, Any]:
-    for candidate in _candidates(text):
-        try:
-            return candidate, json.loads(candidate, parse_constant=_refuse_constant)
-        except ValueError:
+    is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
+    check = partial(_of_model, schema) if is_model else partial(_of_schema, schema)
+    faults: dict[str, Exception] = {}
+    found = found_json(text)[::-1]
+    found.sort(key=lambda each: each.value == {})
+    for each in found:
+        if each.text in faults:
             continue
-    raise SchemaError("The answer holds no JSON, and a schema was asked for.", raw=text)
+        try:
+            return check(each)
+        except Exception as exc:  # noqa: BLE001 - an author's validators; told below
+            faults[each.text] = exc
+    if not faults:
+        raise SchemaError(f"The answer holds no JSON, and a schema was asked for{why_none(text)}.")
+    raise faults[max(faults, key=len)]  # of several, the longest is likeliest to be the one that was meant
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _candidates(text: str) -> list[str]:
-    """From the whole answer to the likeliest part of it, most literal reading first."""
-    plain = _THINKING.sub("", text).strip()
-    candidates = [text.strip(), plain, *(match.strip() for match in _FENCE.findall(plain))]
-    starts = [place for place in (plain.find("{"), plain.find("[")) if place >= 0]
-    ends = max(plain.rfind("}"), plain.rfind("]"))
-    if starts and ends > min(starts):
-        candidates.append(plain[min(starts) : ends + 1])
-    return candidates
-
-
-def _check_model(payload: str, model: type[BaseModel], raw: str) -> None:
+def _of_model(model: type[BaseModel], found: Found) -> str:
+    if _may_backtrack(model):
+        _check_patterns(model, found)
     try:
-        model.model_validate_json(payload)
+        read = _read_by(model, found)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "its root"
-        raise SchemaError(
-            f"The answer breaks the schema of `{model.__name__}` at {place}: {first['msg']}.", raw=raw
-        ) from exc
+        raise SchemaError(f"The answer breaks the schema of `{model.__name__}` at {place}: {first['msg']}.") from exc
+    if not _writes_what_it_reads(model):
+        return found.text
+    value = read.model_dump(mode="json", by_alias=True, warnings=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _check_schema(value: Any, schema: Any, raw: str) -> None:
-    validator = _validator(schema) if isinstance(schema, str) else _compiled(schema)
-    for error in validator.iter_errors(value):
-        place = error.json_path
-        raise SchemaError(f"The answer breaks the schema at {place}: {error.message}.", raw=raw)
+@lru_cache(maxsize=256)
+def _writes_what_it_reads(model: type[BaseModel]) -> bool:
+    """Whether what a model dumps has the fields that its schema asks for, under the names it asks for."""
+    try:
+        written = _fields(model.model_json_schema(mode="serialization"))
+    except Exception:  # noqa: BLE001 - an author's serializers may have no schema
+        return False
+    return all(names <= written.get(of, set()) for of, names in _fields(_model_schema(model)).items())
+
+
+def _fields(schema: JSONSchema) -> dict[str, set[str]]:
+    parts = {"": schema, **schema.get("$defs", {})}
+    return {name: set(part.get("properties", ())) for name, part in parts.items()}
+
+
+@lru_cache(maxsize=256)
+def _may_backtrack(model: type[BaseModel]) -> bool:
+    """Whether a model has patterns for Python's own engine, which nothing can stop. Pydantic's is linear."""
+    _model_schema(model)  # which builds a model that was deferred
+    core_schema = repr(model.__pydantic_core_schema__)
+    flagged = ", re." in core_schema  # flags are not in the JSON Schema, so that it would refuse what they let through
+    return ("python-re" in core_schema or "re.compile(" in core_schema) and not flagged
+
+
+def _check_patterns(model: type[BaseModel], found: Found) -> None:
+    """Refuse in bounded time what breaks a pattern: on what fits, backtracking seldom takes long."""
+    try:
+        validator = compiled(_model_schema(model))
+    except MissingDependencyError:
+        return
+    for error in validator.iter_errors(found.value):
+        if _is_of_a_pattern(error):
+            raise SchemaError(
+                f"The answer breaks the schema of `{model.__name__}` at {error.json_path}: {error.message}."
+            )
+
+
+def _is_of_a_pattern(error: Any) -> bool:
+    return error.validator == "pattern" or any(map(_is_of_a_pattern, error.context))
+
+
+def _read_by(model: type[BaseModel], found: Found) -> BaseModel:
+    strict = model.model_config.get("strict", True)
+    try:
+        return model.model_validate_json(found.text, strict=strict)
+    except ValidationError:
+        whole = json.dumps(json.loads(found.text, parse_float=_whole))
+        if whole == json.dumps(found.value):
+            raise
+        return model.model_validate_json(whole, strict=strict)
+
+
+def _whole(digits: str) -> float:
+    """A number; JSON Schema counts `5.0` as an integer, pydantic does not."""
+    number = float(digits)
+    return int(number) if number.is_integer() else number
+
+
+def _of_schema(schema: Any, found: Found) -> str:
+    for error in compiled(schema).iter_errors(found.value):
+        raise SchemaError(f"The answer breaks the schema at {error.json_path}: {error.message}.")
+    return found.text

@@ -1,13 +1,16 @@
-"""The values that tasks, backends and the engine exchange.
+"""The values that tasks, backends and the engine exchange, and what observers of a run are told.
 
-All are plain: rows and messages are dicts, the rest are frozen dataclasses that are
-constructed by keyword.
+All are plain: rows and messages are dicts, the rest are dataclasses, frozen but for the counters
+of a run. What is exchanged is constructed by keyword.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+from ._usage import Quota, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import GenerationError
 
 __all__ = [
+    "METADATA",
     "BatchIntent",
     "BatchLimits",
     "BatchSearch",
@@ -31,8 +35,13 @@ __all__ = [
     "JSONSchema",
     "OnError",
     "PaidAnswer",
+    "PipelineInfo",
     "Quota",
     "Row",
+    "RunInfo",
+    "RunReport",
+    "RunStats",
+    "StepReport",
     "StoredAnswer",
     "StoredRequests",
     "Usage",
@@ -40,6 +49,12 @@ __all__ = [
 
 Row: TypeAlias = dict[str, Any]
 """One row of data: column name to value."""
+
+METADATA = "distilabel_metadata"
+"""The column in which tasks keep raw answers, errors and statistics, each under a key with the task's name.
+
+It is distilabel's name: data sets and scripts made for distilabel keep working.
+"""
 
 JSONSchema: TypeAlias = dict[str, Any]
 """A JSON Schema document, draft 2020-12."""
@@ -84,46 +99,6 @@ class GenerationRequest:
     num_generations: int = 1
     parameters: Mapping[str, Any] = field(default_factory=dict)
     output_schema: JSONSchema | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens of one whole response.
-
-    Attributes:
-        input_tokens: tokens of the prompt, cached ones included.
-        output_tokens: tokens generated, reasoning included.
-        cached_tokens: the part of `input_tokens` read from the provider's cache.
-        reasoning_tokens: the part of `output_tokens` spent on reasoning.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """What a provider says is left of the caller's allowance.
-
-    Attributes:
-        requests_remaining, tokens_remaining: what may still be spent, or None where it is not said.
-        requests_reset, tokens_reset: seconds until that allowance is full again.
-    """
-
-    requests_remaining: int | None = None
-    requests_reset: float | None = None
-    tokens_remaining: int | None = None
-    tokens_reset: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,3 +297,174 @@ class Example:
     row: Row
     raw_output: str
     output: Row
+
+
+@dataclass(slots=True)
+class RunStats:
+    """Counters of one run, read by whoever watches it.
+
+    Attributes:
+        rows_in: rows admitted. rows_done: rows finished, in any order.
+        rows_failed: rows with at least one failed generation.
+        rows_out: rows that left, after grouping and drops.
+        requests: attempts sent. in_flight: attempts without an answer yet.
+        reused: generations taken from the ledger.
+        retries: attempts repeated after a fault. rate_limited: attempts refused for rate.
+        waiting: requests that wait for their next attempt. limited: those of them that were refused for rate.
+        away_since, next_try: since when the server does not answer, and when it is tried again (Unix time);
+            None while it does.
+        batches: provider batches that are open: being submitted, waited for or read.
+        failures: generations failed, by the name of the error's type.
+        usage: tokens of all answers, and of responses that were paid for and were none.
+        cost: US dollars for them, or None while no price was known for any.
+    """
+
+    rows_in: int = 0
+    rows_done: int = 0
+    rows_failed: int = 0
+    rows_out: int = 0
+    requests: int = 0
+    in_flight: int = 0
+    reused: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    waiting: int = 0
+    limited: int = 0
+    away_since: float | None = None
+    next_try: float | None = None
+    batches: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all answers so far."""
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+        )
+
+    def count_usage(self, usage: Usage) -> None:
+        """Add one response's tokens; in place, since it happens for every answer."""
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+
+    def count_cost(self, cost: float | None) -> None:
+        """Add what one response cost, where that is known."""
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineInfo:
+    """What observers are told about a pipeline's run.
+
+    Attributes:
+        id: unique to the run. name: the pipeline's.
+        steps: the names of its steps, in topological order. edges: from and to, by name.
+    """
+
+    id: str
+    name: str
+    steps: Sequence[str]
+    edges: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What observers are told about the run they observe: of a task, or of another step of a pipeline.
+
+    Attributes:
+        id: unique to the run. task: the task's or step's name. model_name: the LLM's; None for a step without one.
+        kind: "task", or what else it is in a pipeline: "source", "step", "router", "join", "global", "sink".
+        stats: its counters, live. pipeline: the one that it is a part of, or None.
+    """
+
+    id: str
+    task: str
+    model_name: str | None
+    kind: str = "task"
+    stats: RunStats = field(default_factory=RunStats)
+    pipeline: PipelineInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """The yield of one step.
+
+    Attributes:
+        name, kind: the step's. after: the names of the steps that lead to it.
+        rows_in, rows_out, rows_failed: rows. failures: generations or rows failed, by the error's type.
+        requests, reused, retries, rate_limited: attempts sent, results taken from the ledger,
+            attempts repeated, attempts refused for rate.
+        input_tokens, output_tokens, cached_tokens, reasoning_tokens: of all answers.
+        cost: in USD, or None where it is not known. seconds: from its beginning to its end.
+        model_name: the LLM's, of a task.
+    """
+
+    name: str
+    kind: str
+    rows_in: int = 0
+    rows_out: int = 0
+    rows_failed: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    reused: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: float | None = None
+    seconds: float = 0.0
+    model_name: str | None = None
+    after: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The yield of a run.
+
+    Attributes:
+        pipeline: its name. started: ISO 8601. seconds: how long it took.
+        finished: whether every row came to its end. error: what stopped it, or None.
+        steps: in topological order.
+    """
+
+    pipeline: str
+    started: str
+    seconds: float
+    finished: bool
+    error: str | None
+    steps: list[StepReport]
+
+    def __getitem__(self, name: str) -> StepReport:
+        """The report of the step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as it is written to the run directory."""
+        return {"version": 1, **asdict(self)}
+
+    def __str__(self) -> str:
+        lines = [f"{self.pipeline}: {'finished' if self.finished else 'not finished'}, {self.seconds:.1f} s"]
+        if self.error:
+            lines.append(f"  stopped by {self.error}")
+        for step in self.steps:
+            failed = ", ".join(f"{count} {name}" for name, count in step.failures.items())
+            lines.append(
+                f"  {step.name} ({step.kind}): {step.rows_in} in, {step.rows_out} out"
+                + (f", {step.rows_failed} failed ({failed})" if step.rows_failed else "")
+                + (f", {step.requests} requests" if step.requests else "")
+                + (f", {step.reused} from the ledger" if step.reused else "")
+            )
+        return "\n".join(lines)

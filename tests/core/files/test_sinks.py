@@ -62,6 +62,37 @@ def test_what_json_does_not_have_is_written_as_text_and_half_a_surrogate_pair_as
     assert row == {"set": [1], "bytes": "\\xff", "path": "x", "half": "\ud800"}
 
 
+def refused(name: str) -> Any:
+    raise AssertionError(f"{name} is not JSON")
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (NAN, None),
+        ([1.5, -INFINITY, {"a": INFINITY}], [1.5, None, {"a": None}]),
+        ((NAN,), [None]),
+        ({"set": {NAN}, "half": "\ud800"}, {"set": [None], "half": "\ud800"}),
+    ],
+)
+@pytest.mark.parametrize("name", ["o.jsonl", "o.json"])
+def test_a_number_that_json_has_no_word_for_is_written_as_null(name: str, value: Any, read: Any) -> None:
+    save(SaveToFiles(path=name), [{"value": value, "beside": "é"}])
+    text = Path(name).read_text(encoding="utf-8")
+    (row,) = (
+        [json.loads(text, parse_constant=refused)] if name == "o.jsonl" else json.loads(text, parse_constant=refused)
+    )
+    assert row == {"value": read, "beside": "é"}
+
+
+def test_a_list_in_a_csv_cell_is_json_too() -> None:
+    save(SaveToCsv(path="o.csv"), [{"value": [NAN, 1]}])
+    assert Path("o.csv").read_text(encoding="utf-8").splitlines()[1] == '"[null, 1]"'
+
+
 class Picture:
     """JSON has no form for it: it is written as its text."""
 

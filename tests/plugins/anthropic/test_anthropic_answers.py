@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limbeck.errors import ContentFilteredError, RateLimitError, TransientError
+from limbeck.errors import ContentFilteredError, RateLimitError, TransientError, UnavailableError
 from limbeck.types import Generation, GenerationResponse, Quota, Usage
 from support.anthropic_server import Answer, Raw, anthropic_server, count_tokens, thinking, tool_use
 
@@ -167,7 +167,7 @@ def test_a_stream_that_ends_before_the_message_is_a_transient_error(ask: Callabl
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("overloaded_error", TransientError), ("api_error", TransientError), ("rate_limit_error", RateLimitError)],
+    [("overloaded_error", UnavailableError), ("api_error", TransientError), ("rate_limit_error", RateLimitError)],
 )
 def test_an_error_inside_a_stream_is_the_error_it_would_have_been(
     ask: Callable[..., GenerationResponse], kind: str, expected: type[Exception]

@@ -92,7 +92,7 @@ def test_a_problem_with_a_plugin_is_mentioned_under_the_listing(tmp_path: Path) 
 
 
 def test_no_module_behind_a_listing_imports_pydantic() -> None:
-    modules = "app commands diagnosis exits listing precedence pydantic_guard tables"
+    modules = "app commands diagnosis exits listing pydantic_guard tables"
     imports = "; ".join(f"import limbeck_cli.{module}" for module in modules.split())
     code = f"import sys; {imports}; from limbeck_cli.listing import show_names; show_names('task', as_json=True); "
     code += "from limbeck_cli.diagnosis import list_distributions; list_distributions(as_json=True); "

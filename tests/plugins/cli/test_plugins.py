@@ -6,9 +6,11 @@ import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from limbeck._registry.registry import Registry
+from limbeck._registry.index import COMMANDS_GROUP
+from limbeck._registry.registry import Registry, default_registry
 from limbeck.testing import fake_distribution
 from support.command import REPOSITORY, install, invoke, limbeck, rows_of
 
@@ -162,6 +164,25 @@ def test_why_asks_the_hook_plugins_for_a_name_that_no_metadata_has(tmp_path: Pat
     with fake_distribution(tmp_path, "acme-late", entry_points=entry_points, modules={"acme_late": LATE}):
         told = why("late-task")
     assert "acme_late:Late: a hook plugin registers it" in told
+
+
+def test_a_command_of_an_official_package_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(default_registry().index.entries, COMMANDS_GROUP, [])
+    result = invoke("report", "runs/x")
+    assert result.exit_code == 1
+    assert result.stderr.endswith(
+        "`limbeck report` needs the package `limbeck-report`, which is not installed. "
+        "Run: pip install 'limbeck-report'\n"
+    )
+
+
+def test_a_command_that_is_kept_out_or_that_nobody_has_is_no_command() -> None:
+    for command in ("report", "reprot", "limbeck-tasks"):
+        done = limbeck(command, env={"LIMBECK_DISABLE_PLUGINS": "limbeck-report"})
+        assert done.returncode == 2
+        assert "No such command" in done.stderr
 
 
 def test_why_of_a_name_that_nobody_has_is_an_error_with_what_is_close() -> None:

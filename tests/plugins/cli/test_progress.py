@@ -19,11 +19,9 @@ from aiohttp import web
 from rich.console import Console
 
 from limbeck import Pipeline, Step
-from limbeck._engine.observers import PipelineInfo, RunInfo
-from limbeck._engine.stats import RunStats
 from limbeck._step import LoadDataFromDicts
 from limbeck.tasks import TextGeneration
-from limbeck.types import Row
+from limbeck.types import PipelineInfo, Row, RunInfo, RunStats
 from limbeck_cli.progress import Progress, duration, shown, state_of
 from support.command import start, write_rows
 from support.openai_server import Exchange, answer, openai_server

@@ -15,7 +15,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from limbeck import Pipeline
-from limbeck._engine.ledger import release_ledger, shared_ledger
+from limbeck._engine.ledger.ledger import release_ledger, shared_ledger
 from limbeck.errors import FailureLimitError
 from limbeck.tasks import TextGeneration
 from limbeck.testing import EchoLLM

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 from limbeck import Pipeline
-from limbeck._pipeline.config.run_settings import RunSettings, max_failed_of
+from limbeck.recipes import RunSettings, max_failed_of
 from support.command import invoke, read_rows, rows_of, write_rows
 
 from .conftest import Asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from limbeck.errors import ConfigurationError
@@ -37,9 +39,9 @@ def test_what_is_no_expression_is_refused_when_the_step_is_made(condition: str) 
 
 @pytest.mark.parametrize("condition", ["score.__class__.__mro__", "''.__class__.__mro__", "topic.format.__globals__.x"])
 def test_an_expression_cannot_reach_into_the_interpreter(condition: str) -> None:
-    from jinja2.exceptions import SecurityError
+    from jinja2.exceptions import SecurityError, UndefinedError
 
-    with pytest.raises(SecurityError):
+    with pytest.raises((SecurityError, UndefinedError)):
         through(FilterRows(condition=f"({condition}) == 1"), ROWS)
 
 
@@ -66,3 +68,47 @@ def test_an_expression_that_gives_nothing_is_an_error_of_its_row() -> None:
 def test_a_column_that_is_no_expression_is_refused_with_its_name() -> None:
     with pytest.raises(ConfigurationError, match="The column 'x' is not an expression"):
         MapRows(columns={"x": "1 +"})
+
+
+@pytest.mark.parametrize("key", ["items", "values", "keys", "copy", "get"])
+def test_a_key_with_the_name_of_a_method_is_the_key(key: str) -> None:
+    rows: list[dict[str, Any]] = [{"of": {key: []}}, {"of": {key: [1]}}]
+    assert through(FilterRows(condition=f"of.{key}"), rows) == rows[1:]
+    assert through(FilterRows(condition=f"of['{key}'] | length == 0"), rows) == rows[:1]
+    assert [row["x"] for row in through(MapRows(columns={"x": f"of.{key}"}), rows)] == [[], [1]]
+
+
+@pytest.mark.parametrize("expression", ["of.items", "of['items']", "of | attr('items')", "text.title", "list.count"])
+def test_a_method_is_neither_true_nor_a_value(expression: str) -> None:
+    row: dict[str, Any] = {"of": {"a": 1}, "text": "x", "list": [1]}
+    assert through(FilterRows(condition=expression), [row]) == []
+    with pytest.raises(ValueError, match="gives nothing"):
+        through(MapRows(columns={"x": expression}), [row])
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("of.items()", [("items", 1)]),
+        ("of.values()", [1]),
+        ("text.upper()", "<A>"),
+        ("text | e", "&lt;a&gt;"),
+        ("of | tojson", '{"items": 1}'),
+        ("text | tojson", '"<a>"'),
+    ],
+)
+def test_what_a_call_or_a_filter_gives_is_a_plain_value(expression: str, value: object) -> None:
+    (row,) = through(MapRows(columns={"x": expression}), [{"of": {"items": 1}, "text": "<a>"}])
+    assert row["x"] == value
+    assert type(row["x"]) in (str, list)
+
+
+@pytest.mark.parametrize("expression", ["range", "dict"])
+def test_a_function_of_jinja_is_no_value(expression: str) -> None:
+    with pytest.raises(ValueError, match="gives a function"):
+        through(MapRows(columns={"x": expression}), [{"y": 1}])
+
+
+def test_a_list_with_something_missing_in_it_is_an_error_of_its_row() -> None:
+    with pytest.raises(ValueError, match="gives nothing"):
+        through(MapRows(columns={"x": "of | map(attribute='items')"}), [{"of": [{"items": 1}, {"a": 1}]}])

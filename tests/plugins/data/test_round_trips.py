@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck import Pipeline
-from limbeck._engine.copies import plain_row
+from limbeck._engine.rows.copies import plain_row
 from limbeck.errors import ConfigurationError
 from limbeck.steps import LoadDataFromFiles, SaveToFiles
 from support.flows import Mark

@@ -25,6 +25,8 @@ def _no_saved_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    # Which coding agents there are, the SDK asks the Hub once a process: of whichever test comes first.
+    monkeypatch.setattr("huggingface_hub.utils._detect_agent._registry", {"standardEnvVars": [], "harnesses": {}})
 
 
 @pytest.fixture

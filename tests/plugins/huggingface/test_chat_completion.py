@@ -139,7 +139,7 @@ def test_an_empty_answer_is_an_answer(tgi: HuggingFaceServer) -> None:
         ({"choices": []}, "no choices"),
         ({"choices": None, "error": {"message": "engine died"}}, "engine died"),
         ({"choices": ["x"]}, "no choices"),
-        ({"choices": [{"message": None}]}, "without a message"),
+        ({"choices": [{"message": None}]}, "no choices with a message"),
         (chat_body(None), "no content"),
     ],
 )

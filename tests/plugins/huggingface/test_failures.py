@@ -19,6 +19,7 @@ from limbeck.errors import (
     GenerationError,
     RateLimitError,
     TransientError,
+    UnavailableError,
 )
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.huggingface_asking import CHAT, failure_of
@@ -49,10 +50,10 @@ def _failure(server: HuggingFaceServer, reply: Reply) -> GenerationError:
         (425, TransientError),
         (429, RateLimitError),
         (500, TransientError),
-        (502, TransientError),
-        (503, TransientError),
+        (502, UnavailableError),
+        (503, UnavailableError),
         (504, TransientError),
-        (529, TransientError),
+        (529, UnavailableError),
     ],
 )
 def test_a_status_becomes_its_error_after_one_request(
@@ -75,7 +76,7 @@ def test_a_status_becomes_its_error_after_one_request(
         ({"ratelimit": '"api";r=0;t=55'}, 55.0),
         ({"ratelimit": '"api";r=3;t=55'}, None),
         ({"retry-after": "soon"}, None),
-        ({"retry-after": "-1"}, None),
+        ({"retry-after": "-1"}, 0.0),
         ({"retry-after": "inf"}, None),
         ({}, None),
     ],
@@ -185,7 +186,7 @@ def test_a_server_that_is_not_there_is_a_transient_error() -> None:
 
 
 def test_a_connection_that_breaks_is_a_transient_error(tgi: HuggingFaceServer) -> None:
-    assert isinstance(_failure(tgi, Reply(hang_up=True)), TransientError)
+    assert isinstance(_failure(tgi, Reply(hang_up=True)), UnavailableError)
     assert len(tgi.requests) == 1
 
 

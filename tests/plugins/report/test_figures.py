@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from limbeck._engine.ledger import Ledger
+from limbeck._engine.ledger.ledger import Ledger
 from limbeck.errors import ConfigurationError, ContentFilteredError, FailureLimitError, LedgerError
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_report import read_run

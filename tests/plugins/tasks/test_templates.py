@@ -127,6 +127,56 @@ def test_a_key_that_a_value_lacks_is_an_error_that_names_it() -> None:
         render("{{ user.nmae }}", {"user": {"name": "Ada"}})
 
 
+@pytest.mark.parametrize("key", ["items", "values", "keys", "pop", "update"])
+def test_a_key_with_the_name_of_a_method_is_the_key(key: str) -> None:
+    assert render(f"{{{{ of.{key} }}}}", {"of": {key: ["x"]}}) == "['x']"
+    assert render(f"{{{{ of['{key}'] }}}}", {"of": {key: ["x"]}}) == "['x']"
+    assert render(f"{{{{ of | map(attribute='{key}') | first }}}}", {"of": [{key: "x"}]}) == "x"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ text.title }}",
+        "{{ text['title'] }}",
+        "{{ of.items }}!",
+        "{{ 'x' if of.items }}",
+        "{{ list | attr('count') }}",
+    ],
+)
+def test_a_method_is_never_a_value_and_the_error_says_how_it_is_called(source: str) -> None:
+    with pytest.raises(ValueError, match=r"has no key '\w+'; to call its method, write `.\w+\(\)`"):
+        render(source, {"text": "a text", "of": {"a": 1}, "list": [1]}, columns=["text", "of", "list"])
+
+
+def test_an_attribute_of_a_plain_value_is_no_key_of_it() -> None:
+    with pytest.raises(ValueError, match="a `int` has no key 'real'"):
+        render("{{ n.real }}", {"n": 1})
+
+
+def test_a_method_that_is_called_comes_before_a_key_of_its_name() -> None:
+    source = "{% for key, value in of.items() %}{{ key }}={{ value }};{% endfor %}{{ text.upper() }}"
+    assert render(source, {"of": {"items": 1, "b": 2}, "text": "x"}) == "items=1;b=2;X"
+
+
+def test_a_key_that_is_missing_can_be_tested_and_defaulted_though_a_method_has_its_name() -> None:
+    assert render("{{ of.values | default('none') }}{{ of.items is defined }}", {"of": {}}) == "noneFalse"
+
+
+def test_a_function_is_not_rendered() -> None:
+    with pytest.raises(ValueError, match="is a function, not a value"):
+        render("{{ q }}{{ range }}", {"q": "x"})
+
+
+def test_json_in_a_prompt_is_as_it_is_and_plain_text() -> None:
+    record = {"title": "Café <b> & 'tea'", "数": [1, None, float("nan"), float("-inf")]}
+    text = """{"title": "Café <b> & 'tea'", "数": [1, null, null, null]}"""
+    assert render("{{ record | tojson }}", {"record": record}) == text
+    assert render("{{ (record | tojson) + '<' }}", {"record": record}) == text + "<"
+    assert render("{{ record.title | tojson(indent=2) }}", {"record": record}) == """\"Café <b> & 'tea'\""""
+    assert render("{{ [n, n] | tojson(indent=1) }}", {"n": 1}) == "[\n 1,\n 1\n]"
+
+
 def test_only_the_columns_are_seen() -> None:
     with pytest.raises(ValueError, match="'secret' is undefined"):
         render("{{ q }} {{ secret }}", {"q": "x", "secret": "y"}, columns=["q"])

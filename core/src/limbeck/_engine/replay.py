@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
-from .backend import Backend
-from .ledger_file import FILE, read_only
-from .portal import portal
-from .stored_calls import ANSWER_COLUMNS, ROW_ORDER, stored_answer
+from .ledger.file import FILE, read_only
+from .ledger.stored_calls import ROW_ORDER, DamagedCallError, answer_columns, fetch_all, stored_answer
+from .online.backend import Backend, told_nobody
+from .threads.portal import portal
 
 if TYPE_CHECKING:
     from ..types import Generation, GenerationRequest
-    from .backend import Result
+    from .calls.parties import Result, Tell
 
 
 class Replay:
@@ -39,6 +39,7 @@ class Replay:
             self._reader = read_only(path)
         except sqlite3.Error as exc:
             raise LedgerError(f"The ledger in {str(self.folder)!r} cannot be read: {exc}.") from exc
+        self._columns = ""
         self._served: defaultdict[bytes, int] = defaultdict(int)
 
     def backend(self, llm: Any) -> Backend:
@@ -47,9 +48,12 @@ class Replay:
 
     def answer(self, key: bytes, count: int) -> GenerationResponse | None:
         """The next `count` answers to the request with this key, or None where there is none."""
-        query = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE key = ? AND error IS NULL ORDER BY {ROW_ORDER}"
         try:
-            answers = [stored_answer(record) for record in self._reader.execute(query, (key,))]
+            columns = self._columns = self._columns or answer_columns(self._reader)
+            query = f"SELECT {columns} FROM calls WHERE key = ? AND error IS NULL ORDER BY {ROW_ORDER}"
+            answers = [stored_answer(record) for record in fetch_all(self._reader, query, (key,))]
+        except DamagedCallError as exc:
+            raise LedgerError(f"In the ledger in {str(self.folder)!r}, {exc}. Record the run again.") from exc
         except sqlite3.Error as exc:
             raise LedgerError(f"The ledger in {str(self.folder)!r} cannot be read: {exc}.") from exc
         if not answers:
@@ -77,12 +81,12 @@ class _ReplayBackend(Backend):
         # One at a time, so that equal requests are answered in the order of their rows; at no pace but its own.
         self.max_concurrency, self.rpm, self.tpm = 1, None, None
         self.online.serve(self)
-        self.window = self.online  # whatever its mode: a batch would be sent
+        self.in_batches = False  # whatever its mode: a batch would be sent
 
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone
 
-    async def ask(self, requests: list[GenerationRequest]) -> list[Result]:
+    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:  # noqa: ARG002
         return [self._recorded(request) for request in requests]
 
     def _recorded(self, request: GenerationRequest) -> Result:

@@ -153,7 +153,7 @@ def encode_records(records: Iterable[Sequence[Any]], delimiter: str = ",") -> by
 
 
 def _needs_quotes(cells: Sequence[str]) -> bool:
-    """Whether a reader would take something in the cells for an end of the line, or for a mark of the encoding."""
+    """Tell whether a reader would take something in the cells for an end of the line, or for a mark of the encoding."""
     return any("\r" in cell for cell in cells) or (bool(cells) and cells[0].startswith("\ufeff"))
 
 

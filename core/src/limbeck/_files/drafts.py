@@ -68,12 +68,12 @@ def mark_of(target: str) -> str | None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether it is a device or a named pipe: nothing to be replaced."""
+    """Tell whether it is a device or a named pipe: nothing to be replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _is_held(descriptor: int, path: Path) -> bool:
-    """Whether an open draft is this writer's alone, and still the one at its path: not published meanwhile."""
+    """Tell whether an open draft is this writer's alone, and still the one at its path: not published meanwhile."""
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +83,7 @@ def _is_held(descriptor: int, path: Path) -> bool:
 
 
 class Draft:
-    """What is to become the file `target`, a path or a URL.
+    """The draft of what is to become the file `target`, a path or a URL.
 
     Args:
         target: its suffix may ask for compression.
@@ -142,7 +142,7 @@ class Draft:
         self._good += len(data)
 
     def _mend(self) -> None:
-        """Take back the half of a lot that went into a full disk."""
+        """Take back the half of a chunk that went into a full disk."""
         if self._suffix or self._special:
             self._broken = True
         else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import codecs
 import json
-import math
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .._engine.plain import plain as form_of
-from .._engine.plain import unwritable
+from .._engine.rows.plain import finite, unwritable
+from .._engine.rows.plain import plain as form_of
+from .._found_json import refuse_deep
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -63,11 +63,12 @@ def _text(lines: Iterable[tuple[int, bytes]]) -> str:
 
 
 def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
-    """Whether a line holds a value that ends on it, or none at all, but no list of objects."""
+    """Tell whether a line holds a value that ends on it, or none at all, but no list of objects."""
     text = _text(line)
     if not text.startswith(("[", "{")):
         return True
     try:
+        refuse_deep(text)
         value = json.loads(text)
     except json.JSONDecodeError as exc:
         return exc.pos < len(text)
@@ -78,22 +79,23 @@ def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
 
 def _is_json(line: tuple[int, bytes]) -> bool:
     try:
-        json.loads(line[1])
-    except ValueError:
+        _decoded(line[1].decode())
+    except (ValueError, RecursionError):
         return False
     return True
 
 
 def _is_one_value(taken: list[tuple[int, bytes]], lines: Iterator[tuple[int, bytes]]) -> bool:
-    """Whether the lines are one list, or begin with one object, of several lines. What is read is added to `taken`.
+    """Tell whether the lines are one list, or begin with one object, of several lines.
 
-    It is tried with twice as many lines each time.
+    It is tried with twice as many lines each time. What is read is added to `taken`.
     """
     while True:
         more = list(islice(lines, len(taken)))
         taken += more
         text = _text(taken)
         try:
+            refuse_deep(text)
             _, end = json.JSONDecoder().raw_decode(text)
         except json.JSONDecodeError as exc:
             if exc.pos < len(text) or not more:
@@ -117,9 +119,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+def _decoded(text: str) -> Any:
+    """The value of JSON that is not nested beyond reason, and gives no key twice.
+
+    Raises:
+        ValueError: it is none. RecursionError: it is nested too deeply.
+    """
+    refuse_deep(text)
+    return _DECODER.decode(text)
+
+
 def _row(text: str, where: str) -> Row:
     try:
-        row = _DECODER.decode(text)
+        row = _decoded(text)
     except json.JSONDecodeError as exc:
         raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
     except (ValueError, RecursionError) as exc:  # a number of too many digits; brackets without end
@@ -150,7 +162,7 @@ def _items(rows: list[Any], name: str) -> Iterator[Row | RowError]:
 
 def _list(text: str, name: str) -> list[Any]:
     try:
-        rows = _DECODER.decode(text)
+        rows = _decoded(text)
     except json.JSONDecodeError as exc:
         hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
         raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc
@@ -164,9 +176,9 @@ def _list(text: str, name: str) -> list[Any]:
 def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes:
     """A row as a line of JSON in UTF-8; its number is for messages.
 
-    Half a surrogate pair has no UTF-8, so it is written as an escape. A value that JSON does not
-    have is written as its text: an answer that was paid for is not lost for its type. NaN and
-    the infinities, for which JSON has no word, are null.
+    Half a surrogate pair has no UTF-8, so it is written as an escape. NaN and the infinities are
+    written as null, another value that JSON does not have as its text: an answer that was paid
+    for is not lost for its type.
 
     Raises:
         ConfigurationError: JSON cannot hold the row at all; the column is named.
@@ -187,7 +199,7 @@ def _called(number: int | None) -> str:
 
 
 def _fault(row: Mapping[Any, Any]) -> str:
-    """What it is in a row that JSON cannot hold."""
+    """Find what it is in a row that JSON cannot hold."""
     for column, value in row.items():
         if not isinstance(column, str):
             return f"a column is named {column!r}, which is no text"
@@ -198,31 +210,23 @@ def _fault(row: Mapping[Any, Any]) -> str:
     return "one of its values has no form in it"
 
 
-def as_json(value: Any) -> str:
-    """A value as JSON, whatever it holds; numbers that are not finite are null."""
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON, whatever it holds; what is no number in JSON (NaN, the infinities) is null."""
+    encoder = _AS_IT_IS if indent is None else json.JSONEncoder(**_SETTINGS, indent=indent)
     try:
-        return _AS_IT_IS.encode(value)
+        return encoder.encode(value)
     except ValueError:
-        return _FINITE.encode(_finite(value))
-
-
-def _finite(value: Any) -> Any:
-    """The value with None for NaN and the infinities."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return encoder.encode(finite(value, plain))
 
 
 def plain(value: Any) -> Any:
-    """What stands in JSON for a value that it does not have."""
+    """The stand-in in JSON for a value that it does not have."""
     try:
         return form_of(value)
     except TypeError:
         return str(value)
 
 
-_AS_IT_IS = json.JSONEncoder(ensure_ascii=False, default=plain, allow_nan=False)
-_FINITE = json.JSONEncoder(ensure_ascii=False, default=lambda value: _finite(plain(value)), allow_nan=False)
+_SETTINGS: dict[str, Any] = {"ensure_ascii": False, "default": plain, "allow_nan": False}
+_AS_IT_IS = json.JSONEncoder(**_SETTINGS)
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)

@@ -1,4 +1,4 @@
-"""Where files are: paths, globs, URLs; opened for reading whatever they are compressed with.
+"""The places of files: paths, globs, URLs; opened for reading whatever they are compressed with.
 
 Local files need the standard library alone. URLs are fsspec's, and zstd is pyarrow's: both
 come with limbeck-data, and are imported for the first that needs them.
@@ -24,7 +24,7 @@ _BEGINNINGS = {b"\x1f\x8b\x08": ".gz", b"BZh91AY&SY": ".bz2", b"\xfd7zXZ\x00": "
 
 
 def is_url(place: str) -> bool:
-    """Whether fsspec, and not the file system, knows the place."""
+    """Tell whether fsspec, and not the file system, knows the place."""
     return bool(_URL.match(place))
 
 
@@ -54,7 +54,7 @@ def suffix_of(place: str) -> str:
 
 
 def is_plain_file(place: str) -> bool:
-    """Whether it is a local file that can be read twice and is not compressed, whatever its name says."""
+    """Tell whether it is a local file that can be read twice and is not compressed, whatever its name says."""
     if is_url(place) or compression_of(place) is not None or not Path(place).is_file():
         return False
     with named_faults(place), _raw(place) as file:
@@ -143,7 +143,7 @@ def _raw(place: str) -> io.BufferedReader:
 
 
 def decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
-    """What `raw` holds, compressed as `suffix` says."""
+    """Decompress `raw` as `suffix` says."""
     if suffix == ".zst":
         stream = _pyarrow(suffix).CompressedInputStream(raw, "zstd")
         return cast("BinaryIO", io.BufferedReader(stream))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from .._engine.copies import odd_name
+from .._engine.rows.copies import odd_name
 from .._step import Sink
 from ..errors import ConfigurationError
 from ..types import Row  # noqa: TC001 - pydantic reads it
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class FileSink(Sink):
-    """What every sink of one file has; a format defines `append`, and `finish` where it ends with something.
+    """The base of every sink of one file; a format defines `append`, and `finish` where it ends with something.
 
     Rows go to a draft beside the target (`.name.part`), which takes the target's place when the
     run ends, also one that did not finish: it then holds the rows that were done. Without any,
@@ -72,7 +72,7 @@ class FileSink(Sink):
         """Get ready for the first rows of a run."""
 
     def holds_rows(self) -> bool:
-        """Whether the draft has rows, or will have them when it is finished."""
+        """Tell whether the draft has rows, or will have them when it is finished."""
         return self._written > 0
 
     def targets(self) -> list[str]:
@@ -163,7 +163,7 @@ class FileSink(Sink):
         if not self._written:
             return iter(())
         source = unattached(self.reader, **self.read_with())
-        return (row for lot in source.process() for row in lot)
+        return (row for chunk in source.process() for row in chunk)
 
     def read_with(self) -> dict[str, Any]:
         """The fields of the source that reads back what was written."""

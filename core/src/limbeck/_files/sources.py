@@ -35,7 +35,7 @@ _LARGEST_COUNTED_CSV = 64 << 20  # bytes; counting its records means parsing it
 
 
 class FileSource(GeneratorStep):
-    """What every source of files has; a format defines `read`, and better forms of the rest where it can.
+    """The base of every source of files; a format defines `read`, and better forms of the rest where it can.
 
     Files are read as a stream, in the order given. A record that is no row comes out as a
     `RowError` in its place, which says file and line, and the others go on; with
@@ -64,7 +64,7 @@ class FileSource(GeneratorStep):
         return paths
 
     def _check_columns(self) -> None:
-        """Not when it is made: its columns stand in the files."""
+        """Check nothing when it is made: its columns stand in the files."""
 
     def _check_mappings(self) -> None:
         if self.input_mappings:
@@ -83,7 +83,7 @@ class FileSource(GeneratorStep):
             return list(dict.fromkeys(column for row in rows for column in row))
 
     def count_of(self, place: str) -> int | None:  # noqa: ARG002 - a format that can tell uses it
-        """How many rows one file has, or None where finding out means reading it."""
+        """The number of rows of one file, or None where finding out means reading it."""
         return None
 
     def places(self) -> list[str]:
@@ -112,7 +112,7 @@ class FileSource(GeneratorStep):
         return self._columns
 
     def count(self) -> int | None:
-        """How many rows there are, or None where finding out would cost too much."""
+        """The number of rows, or None where finding out would cost too much."""
         total = 0
         for place in self.places():
             rows = self.count_of(place) if is_plain_file(place) else None
@@ -122,7 +122,7 @@ class FileSource(GeneratorStep):
         return total
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
-        return lots(self._rows(), self.batch_size, strict=self.on_error == "raise")
+        return chunks(self._rows(), self.batch_size, strict=self.on_error == "raise")
 
     def _rows(self) -> Iterator[Row | RowError]:
         for place in self.places():
@@ -134,13 +134,13 @@ class FileSource(GeneratorStep):
             yield from self.read(file, shown(place))
 
 
-def lots(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator[list[Any]]:
+def chunks(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator[list[Any]]:
     """Lists of `size` rows. What was read before a fault goes out before the fault is raised.
 
     Rows that an earlier run wrote to its `failed.jsonl` lose the column with their errors.
     """
     failed = _failed_column()
-    lot: list[Any] = []
+    chunk: list[Any] = []
     try:
         for row in rows:
             if isinstance(row, RowError):
@@ -148,26 +148,26 @@ def lots(rows: Iterator[Row | RowError], size: int, *, strict: bool) -> Iterator
                     raise row
             else:
                 row.pop(failed, None)
-            lot.append(row)
-            if len(lot) >= size:
-                yield lot
-                lot = []
+            chunk.append(row)
+            if len(chunk) >= size:
+                yield chunk
+                chunk = []
     except (ConfigurationError, RowError):
-        if lot:
-            yield lot
+        if chunk:
+            yield chunk
         raise
-    if lot:
-        yield lot
+    if chunk:
+        yield chunk
 
 
 def _failed_column() -> str:
-    from .._engine.failures import FAILED_COLUMN
+    from .._engine.ledger.failed_rows import FAILED_COLUMN
 
     return FAILED_COLUMN
 
 
 def _is_blank(place: str) -> bool:
-    """Whether it is a file of nothing, or of a few blank lines, or of those compressed."""
+    """Tell whether it is a file of nothing, or of a few blank lines, or of those compressed."""
     if is_url(place):
         return False
     try:
@@ -250,11 +250,11 @@ class LoadDataFromStdin(GeneratorStep):
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
         if sys.stdin.isatty():
             raise ConfigurationError("Standard input is a terminal: pipe rows in, or name a file.")
-        return self._lots()
+        return self._chunks()
 
-    def _lots(self) -> Iterator[list[Row]]:
+    def _chunks(self) -> Iterator[list[Row]]:
         with _stdin() as stream:
-            yield from lots(rows_of_lines(stream, "stdin"), 1, strict=self.on_error == "raise")
+            yield from chunks(rows_of_lines(stream, "stdin"), 1, strict=self.on_error == "raise")
 
 
 @contextmanager

@@ -81,6 +81,6 @@ def decoded(file: BinaryIO, encoding: str) -> Iterator[io.TextIOWrapper]:
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
-    """What is wrong with a text that is not UTF-8, and the remedy."""
+    """The fault of a text that is not UTF-8, and the remedy."""
     byte = error.object[error.start]
     return f"not UTF-8: byte {error.start + 1} is 0x{byte:02x}"

@@ -53,6 +53,8 @@ class LLM(Configured):
         batch_poll_seconds: time to the first look at a batch; it grows to ten times that.
     """
 
+    _kind_of_class: ClassVar[str] = "llm"
+
     capabilities: ClassVar[Capabilities] = Capabilities()
     transport_fields: ClassVar[frozenset[str]] = frozenset()
     """Further fields that cannot change an answer (a region, a proxy)."""

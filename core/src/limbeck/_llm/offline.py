@@ -27,8 +27,10 @@ class OfflineLLM(LLM):
 
     Attributes:
         model: what it calls itself.
+        stand_in: (of the class) that nothing is paid for: the command line makes no run directory, and says so.
     """
 
+    stand_in: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, native_json_schema=True)
 
     model: str = "stand-in"
@@ -118,6 +120,9 @@ _FORMATS = {
     "email": "offline@example.org",
     "uri": "https://example.org/",
     "uuid": "00000000-0000-4000-8000-000000000000",
+    "duration": "P1D",
+    "ipv4": "127.0.0.1",
+    "ipv6": "::1",
 }
 
 

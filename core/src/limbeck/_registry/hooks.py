@@ -18,6 +18,8 @@ from .problems import LoadReport, Problem, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from ..errors import GenerationError
+    from ..types import GenerationRequest, GenerationResponse, PipelineInfo, Row, RunInfo, RunReport, RunStats, Usage
     from .index import Entry
     from .registry import Registry
 
@@ -33,46 +35,50 @@ class HookSpecs:
         """Register names that are known only at run time, through `registry.task(name, cls)`, `.llm` and `.step`."""
 
     @hookspec
-    def limbeck_pipeline_started(self, pipeline: Any) -> None:
+    def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
         """A pipeline begins. `pipeline` has `id`, `name`, `steps` (names) and `edges` (pairs of names)."""
 
     @hookspec
-    def limbeck_pipeline_finished(self, pipeline: Any, report: Any, error: Any) -> None:
-        """A pipeline ended; `report` is its `RunReport`, `error` what stopped it or None."""
+    def limbeck_pipeline_finished(self, pipeline: PipelineInfo, report: RunReport, error: BaseException | None) -> None:
+        """A pipeline ended; `error` is what stopped it, or None."""
 
     @hookspec
-    def limbeck_run_started(self, run: Any) -> None:
+    def limbeck_run_started(self, run: RunInfo) -> None:
         """A task, or another step of a pipeline, begins to take rows.
 
         `run` has `id`, `task` (its name), `model_name`, `kind`, `stats` (its counters, live) and `pipeline`.
         """
 
     @hookspec
-    def limbeck_run_finished(self, run: Any, stats: Any, error: Any) -> None:
+    def limbeck_run_finished(self, run: RunInfo, stats: RunStats, error: BaseException | None) -> None:
         """A run ended; `stats` are its counters, `error` what stopped it or None."""
 
     @hookspec
-    def limbeck_request_started(self, run: Any, request: Any) -> None:
+    def limbeck_request_started(self, run: RunInfo, request: GenerationRequest) -> None:
         """A request is about to be sent; called for every attempt."""
 
     @hookspec
-    def limbeck_request_finished(self, run: Any, request: Any, response: Any, latency: float) -> None:
+    def limbeck_request_finished(
+        self, run: RunInfo, request: GenerationRequest, response: GenerationResponse, latency: float
+    ) -> None:
         """A request was answered, after `latency` seconds."""
 
     @hookspec
-    def limbeck_request_failed(self, run: Any, request: Any, error: Any, attempt: int, will_retry: bool) -> None:
+    def limbeck_request_failed(
+        self, run: RunInfo, request: GenerationRequest, error: GenerationError, attempt: int, will_retry: bool
+    ) -> None:
         """An attempt failed with a typed `error`."""
 
     @hookspec
-    def limbeck_row_failed(self, run: Any, id: Any, row: Any, error: Any) -> None:
+    def limbeck_row_failed(self, run: RunInfo, id: str, row: Row, error: GenerationError) -> None:
         """A row failed, with a typed `error`; `row` is as it came, and `id` says where from."""
 
     @hookspec
-    def limbeck_rows_written(self, run: Any, rows: Any) -> None:
+    def limbeck_rows_written(self, run: RunInfo, rows: Sequence[Row]) -> None:
         """Rows left the run, in order."""
 
     @hookspec
-    def limbeck_price(self, model: str, provider: str, base_url: str | None, usage: Any) -> float | None:
+    def limbeck_price(self, model: str, provider: str, base_url: str | None, usage: Usage) -> float | None:
         """US dollars that one response cost, or None where it is unknown; the first plugin that knows counts.
 
         `provider` is the LLM's registered name, `base_url` its server where it has one, and

@@ -12,7 +12,7 @@ import re
 import sys
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import importlib_metadata
 
@@ -22,7 +22,14 @@ from .problems import LoadReport, Problem, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-GROUPS = {"task": "limbeck.tasks", "llm": "limbeck.llms", "step": "limbeck.steps", "ledger": "limbeck.ledgers"}
+Kind: TypeAlias = Literal["task", "llm", "step", "ledger"]
+
+GROUPS: Final[dict[Kind, str]] = {
+    "task": "limbeck.tasks",
+    "llm": "limbeck.llms",
+    "step": "limbeck.steps",
+    "ledger": "limbeck.ledgers",
+}
 HOOKS_GROUP = "limbeck.plugins"
 COMMANDS_GROUP = "limbeck.commands"
 _ALL_GROUPS = frozenset({*GROUPS.values(), HOOKS_GROUP, COMMANDS_GROUP})
@@ -75,6 +82,7 @@ _KNOWN_NAMES = (
     ("step", "save-to-parquet", "SaveToParquet", "limbeck-data"),
     ("step", "shuffle", "Shuffle", "limbeck-data"),
     ("step", "sort", "Sort", "limbeck-data"),
+    ("command", "report", "report", "limbeck-report"),
 )
 
 
@@ -192,7 +200,7 @@ class Index:
                 self.entries[entry.group].append(entry)
         rules.warn_unknown()
 
-    def find(self, kind: str, name: str) -> list[Entry]:
+    def find(self, kind: Kind, name: str) -> list[Entry]:
         """The entries of `kind` that `name`, short or qualified, may mean."""
         group = GROUPS[kind]
         return [entry for entry in self.entries[group] if name in (entry.name, entry.qualified)]

@@ -9,7 +9,7 @@ from .registry import default_registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .registry import Kind
+    from .index import Kind
 
 
 def lazy_namespace(kind: Kind, module: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from ..errors import (
     AmbiguousNameError,
@@ -16,18 +15,18 @@ from ..errors import (
     RegistryError,
     UnknownNameError,
 )
-from .index import GROUPS, HOOKS_GROUP, NAME, OFFICIAL, Entry, Index, known_pack, normalise
+from .index import GROUPS, HOOKS_GROUP, NAME, Entry, Index, Kind, known_pack
 from .loading import check_contract, check_loaded, import_entry, is_imported_as, path_of
+from .precedence import decide, pins
 from .problems import LoadReport, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .hooks import Hooks
+    from .precedence import AnyOffer, Offer
 
 Class = TypeVar("Class", bound=type)
-
-Kind: TypeAlias = Literal["task", "llm", "step", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +46,6 @@ class Listing:
     summary: str
     target: str
     status: str
-
-
-class _Offer(Protocol):
-    """A name that a distribution offers, declared or registered by a hook."""
-
-    @property
-    def distribution(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def qualified(self) -> str: ...
-
-
-Offer = TypeVar("Offer", bound=_Offer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,27 +206,19 @@ class Registry:
         """Whether an installed distribution declares exactly this `distribution/name`."""
         return any(entry.qualified == qualified for entry in self.index.find(kind, qualified))
 
-    def _choose(self, kind: Kind, name: str, offers: Sequence[Offer]) -> Offer | None:
+    def _choose(self, kind: Kind, name: str, offers: Sequence[AnyOffer]) -> AnyOffer | None:
         """Who has precedence for `name` among those that offer it."""
-        pinned = _pins().get(name)
-        if pinned is not None and offers:
-            return self._pinned(kind, name, pinned, offers)
-        if len(offers) <= 1:
-            return offers[0] if offers else None
-        official = [offer for offer in offers if offer.distribution in OFFICIAL]
-        if len(official) == 1:
-            return official[0]
+        winner = decide(name, offers).winner if offers else None
+        if winner is not None or not offers:
+            return winner
+        pinned = pins().get(name)
+        if pinned is not None:
+            raise RegistryError(
+                f"LIMBECK_PIN says that the {kind} {name!r} comes from {pinned!r}, which does not offer it. "
+                f"Offered by: {', '.join(offer.distribution for offer in offers)}."
+            )
         raise AmbiguousNameError(
             kind, name, candidates=[(offer.qualified, offer.distribution, offer.version) for offer in offers]
-        )
-
-    def _pinned(self, kind: Kind, name: str, pinned: str, offers: Sequence[Offer]) -> Offer:
-        for offer in offers:
-            if offer.distribution == pinned:
-                return offer
-        raise RegistryError(
-            f"LIMBECK_PIN says that the {kind} {name!r} comes from {pinned!r}, which does not offer it. "
-            f"Offered by: {', '.join(offer.distribution for offer in offers)}."
         )
 
     def _get_dynamic(self, kind: Kind, name: str) -> Any:
@@ -256,6 +233,8 @@ class Registry:
         return [offer for offer in offers.values() if name in (offer.name, offer.qualified)]
 
     def _unknown(self, kind: Kind, name: str, *, known: Sequence[str]) -> UnknownNameError:
+        from .._elsewhere import instead_of
+
         disabled = [reason for entry, reason in self.index.disabled if self._means(entry, kind, name)]
         installed = {entry.distribution for entries in self.index.entries.values() for entry in entries}
         pack = known_pack(kind, name)
@@ -266,6 +245,7 @@ class Registry:
             suspects=self._suspects(),
             install=pack if pack not in installed and not disabled else None,
             disabled_by=disabled[0] if disabled else None,
+            instead=instead_of(kind, name),
         )
 
     @staticmethod
@@ -341,7 +321,7 @@ class Registry:
         name, status = self._standing(kind, offer, self._dynamic_offers(kind, offer.name), "loaded")
         return Listing(name, offer.qualified, offer.distribution, offer.version, "", path_of(offer.target), status)
 
-    def _standing(self, kind: Kind, offer: Entry | _Dynamic, offers: Sequence[_Offer], status: str) -> tuple[str, str]:
+    def _standing(self, kind: Kind, offer: Entry | _Dynamic, offers: Sequence[Offer], status: str) -> tuple[str, str]:
         """The name to ask for, and the status, among all that offer the same short name."""
         if (kind, offer.name) in self._local:
             return offer.qualified, "shadowed by a registration in this process"
@@ -389,8 +369,7 @@ class Registry:
     def _entries_of_class(self, kind: Kind, class_name: str) -> list[Entry]:
         """The entries whose value ends in that class name, one a class; a pin on their own names decides."""
         named = [entry for entry in self.index.entries[GROUPS[kind]] if _class_name(entry) == class_name]
-        pins = _pins()
-        pinned = [entry for entry in named if pins.get(entry.name) == entry.distribution]
+        pinned = [entry for entry in named if pins().get(entry.name) == entry.distribution]
         return list({(entry.distribution, entry.target): entry for entry in pinned or named}.values())
 
     def class_names(self, kind: Kind) -> list[str]:
@@ -415,11 +394,6 @@ def _same_definition(old: Any, new: Any) -> bool:
 
 def _class_name(entry: Entry) -> str:
     return entry.target.rpartition(":")[2].rpartition(".")[2]
-
-
-def _pins() -> dict[str, str]:
-    pairs = (item.partition("=") for item in os.environ.get("LIMBECK_PIN", "").replace(",", " ").split())
-    return {name: normalise(distribution) for name, _, distribution in pairs}
 
 
 _process_registry = Registry()  # the one piece of global state the library has; empty until it is asked

@@ -78,7 +78,7 @@ def _parser(parse: Callable[..., Row] | None, outputs: Any, *, structured: bool)
 
 
 def _takes_row(parse: Callable[..., Row]) -> bool:
-    """Whether it is `parse(text, row)`: what has a default (`json.loads(text, *, cls=None, ...)`) is not the row."""
+    """Tell whether it is `parse(text, row)`: what has a default (`json.loads(text, *, cls=None)`) is not the row."""
     try:
         parameters = inspect.signature(parse).parameters.values()
     except ValueError:  # a built-in without a readable signature

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from .._engine.budget import prompt_size
-from .._engine.copies import taken_row
-from .._engine.estimate import Estimate, Interval, Population, total
-from .._engine.jobs import Identified
-from .._engine.policy import Policy
-from .._engine.prices import Pricing, price_table
-from .._engine.row_stream import RowStream
+from .._engine.calls.jobs import Identified
+from .._engine.calls.policy import Policy
+from .._engine.money.budget import prompt_size
+from .._engine.money.estimate import Estimate, Interval, Population, total
+from .._engine.money.prices import Pricing, price_table
+from .._engine.rows.copies import taken_row
+from .._engine.run import RowStream
 from ..errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from .._engine.budget import Budget
-    from .._engine.jobs import Job
-    from .._engine.prices import PriceSource
+    from .._engine.calls.jobs import Job
+    from .._engine.money.budget import Budget
+    from .._engine.money.prices import PriceSource
+    from .._engine.stream.parts import Work
     from ..types import Row, Usage
     from .task import Task
-    from .work import TaskWork
 
 
 _MEASURED = "measured"
@@ -35,7 +35,7 @@ _MEASURED = "measured"
 
 @dataclass(slots=True)
 class Measured:
-    """What one row of the sample took; None for what nobody says.
+    """The measures of one row of the sample; None for what nobody says.
 
     Attributes:
         size: known before anything is asked. seconds: the LLM's, of all its requests.
@@ -70,7 +70,7 @@ class MeteredWork:
         finish: gives the rows that come of a job.
     """
 
-    def __init__(self, work: TaskWork, finish: Callable[[Job], list[Row]]) -> None:
+    def __init__(self, work: Work, finish: Callable[[Job], list[Row]]) -> None:
         self.name = work.name
         self.num_generations = work.num_generations
         self.reads = work.reads
@@ -89,20 +89,22 @@ def estimate(
     budget: Budget | None,
     confidence: float,
 ) -> Estimate:
-    """See `Task.estimate`."""
+    """Estimate what all rows are going to take; see `Task.estimate`."""
     check_sample(n)
     table = price_table(prices)
     how = {"prices": table, "budget": budget}
-    work, _, backend, registry, options = task._streaming(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
+    run = task._task_run(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
+    work, backend = run.asking.work, run.asking.backend
     population, drawn = drawn_from(map(taken_row, rows), n, seed, lambda row: prompt_size(work.prepare(row)))
     sampled: list[Any] = [Identified(str(place), row) for place, row, _ in drawn]
-    pricing = Pricing(task.llm, table=table, registry=registry)
-    with RowStream(MeteredWork(work, partial(_what_it_took, pricing)), sampled, backend, registry, options) as stream:
+    pricing = Pricing(task.llm, table=table, registry=run.asking.registry)
+    metered = replace(run.asking, work=MeteredWork(work, partial(_what_it_took, pricing)))
+    with RowStream(replace(run, asking=metered, rows=sampled)) as stream:
         sample = [row[_MEASURED] for row in stream]
     requests = population.rows * (1 if backend.native_n else work.num_generations)
 
     def seconds_at(waited: float, tokens: float) -> float:
-        """With as many requests in flight as are allowed, and the allowance used up."""
+        """The seconds with as many requests in flight as are allowed, and the allowance used up."""
         paced = requests / backend.rpm * 60 if backend.rpm else 0.0
         metered = tokens / backend.tpm * 60 if backend.tpm else 0.0
         longest: float = max(waited / backend.max_concurrency, paced, metered)
@@ -112,7 +114,7 @@ def estimate(
 
 
 def _what_it_took(pricing: Pricing, job: Job) -> list[Row]:
-    """What a row took, in place of its rows."""
+    """Measure what a row took, in place of its rows."""
     assert job.request is not None  # rows without one are not drawn
     measured = Measured(prompt_size(job.request))
     measured.add(job, pricing.cost)
@@ -128,7 +130,7 @@ def check_sample(n: int) -> None:
 def drawn_from(
     rows: Iterable[Row], n: int, seed: int, size_of: Callable[[Row], float]
 ) -> tuple[Population, list[tuple[int, Row, float]]]:
-    """All rows' number and size, and `n` of them with place and size: a reservoir (Vitter 1985, algorithm R).
+    """Draw `n` rows with place and size, and count all: a reservoir (Vitter 1985, algorithm R).
 
     Args:
         size_of: a row's size; raises `RowError` for one of which nothing will be asked.

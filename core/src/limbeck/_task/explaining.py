@@ -1,13 +1,13 @@
-"""What a task needs to explain a row's answer."""
+"""The explaining of a row's answer, for a task."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._engine.copies import taken_row
-from .._engine.explain import explain as explain_request
-from .._engine.explain import stored_messages
-from .._engine.keys import Keyring, identity_of
+from .._engine.answers.explain import explain as explain_request
+from .._engine.answers.explain import stored_messages
+from .._engine.calls.keys import Keyring, identity_of
+from .._engine.rows.copies import taken_row
 from ..structured import json_schema_of
 from ..types import GenerationRequest
 from .work import TaskWork
@@ -15,13 +15,13 @@ from .work import TaskWork
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .._engine.explain import Explanation
+    from .._engine.answers.explain import Explanation
     from ..types import Row
     from .task import Task
 
 
 def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
-    """See `Task.explain`."""
+    """Explain a row's answer; see `Task.explain`."""
     if row is None:
         request = _request_as_stored(task, run_dir, id)
     else:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._engine.copies import own_row
+from .._engine.rows.copies import own_row
+from ..types import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..types import Row
 
-# The name distilabel gave it: data sets and scripts made for distilabel keep working.
-METADATA = "distilabel_metadata"
 MODEL_NAME = "model_name"
 
 
@@ -39,7 +38,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Shape:
-    """Which columns a task's rows have.
+    """The columns of a task's rows.
 
     Attributes:
         outputs: the output columns, as they are named in the rows. model_column: where the model's name goes.

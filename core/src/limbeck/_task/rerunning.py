@@ -1,12 +1,12 @@
-"""What a task needs to ask about some rows of a run again."""
+"""The plan of a task that asks about some rows of a run again."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._engine.condition import Condition
-from .._engine.keys import Keyring, identity_of
-from .._engine.rerun import RerunPlan
+from .._engine.answers.condition import Condition
+from .._engine.answers.rerun import RerunPlan
+from .._engine.calls.keys import Keyring, identity_of
 from .._llm.llm import resolve_llm
 from ..errors import ConfigurationError
 from .work import TaskWork
@@ -14,7 +14,7 @@ from .work import TaskWork
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._engine.condition import Where
+    from .._engine.answers.condition import Where
     from .task import Task
 
 

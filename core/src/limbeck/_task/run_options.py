@@ -1,4 +1,4 @@
-"""What `Task.run` and `Task.arun` take by keyword. What each means is said in `Task.run`."""
+"""The options of `Task.run` and `Task.arun` by keyword. What each means is said in `Task.run`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final, TypedDict
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .._engine.budget import Budget
-    from .._engine.cache import CacheSource
-    from .._engine.prices import PriceSource
+    from .._engine.answers.cache import CacheSource
+    from .._engine.money.budget import Budget
+    from .._engine.money.prices import PriceSource
     from ..protocols import LedgerProtocol
     from ..types import Durability, StoredRequests
 
 
 class RunOptions(TypedDict, total=False):
-    """How a task's rows are run. All may be left out."""
+    """The options of a task's run. All may be left out."""
 
     run_dir: str | Path | None
     ledger: LedgerProtocol | None

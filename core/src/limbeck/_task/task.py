@@ -18,18 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .._engine.backend import Backend
-    from .._engine.budget import Budget
-    from .._engine.condition import Where
-    from .._engine.estimate import Estimate
-    from .._engine.explain import Explanation
-    from .._engine.policy import Policy
-    from .._engine.prices import PriceSource
-    from .._engine.row_stream import AsyncRowStream, RowStream
-    from .._registry.registry import Registry
+    from .._engine.answers.condition import Where
+    from .._engine.answers.explain import Explanation
+    from .._engine.calls.policy import Policy
+    from .._engine.money.budget import Budget
+    from .._engine.money.estimate import Estimate
+    from .._engine.money.prices import PriceSource
+    from .._engine.run import AsyncRowStream, RowStream, TaskRun
+    from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Example, Row
-    from .work import TaskWork
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -67,6 +65,8 @@ class Task(Step):
             logprobs where the model gave them.
     """
 
+    _kind_of_class: ClassVar[str] = "task"
+
     llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
     num_generations: PositiveInt = 1
     group_generations: bool = False
@@ -83,7 +83,8 @@ class Task(Step):
         return "task"
 
     def _written_columns(self) -> list[str]:
-        from .grouping import METADATA, MODEL_NAME
+        from ..types import METADATA
+        from .grouping import MODEL_NAME
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
@@ -118,7 +119,7 @@ class Task(Step):
                 self._load()
 
     def _load(self) -> None:
-        from .._engine.backend import backend_of
+        from .._engine.online.backend import backend_of
 
         load = getattr(self.llm, "load", None)
         if load is not None:
@@ -129,7 +130,7 @@ class Task(Step):
         self._backend = backend_of(self.llm)
 
     def _is_loaded(self) -> bool:
-        """Whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
+        """Tell whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
         backend = self._backend
         return backend is not None and backend.llm is self.llm and backend.home.usable
 
@@ -148,23 +149,25 @@ class Task(Step):
             AuthenticationError: the provider refuses the key.
             RowFailedError: a row failed, and `on_error` is "raise".
         """
-        from .._engine.gathering import gather_rows
-        from .._engine.portal import portal
+        from .._engine.gather import gather_rows
+        from .._engine.threads.portal import portal
 
         rows = _taken(inputs)
-        work, backend, registry = self._begin(rows)
-        yield portal().wait(gather_rows(work, rows, backend, registry))
+        asking = self._asking()
+        self._columns_seen(rows, True)
+        yield portal().wait(gather_rows(asking, rows))
 
     async def aprocess(self, inputs: list[Row]) -> list[Row]:
-        """As `process`, for an event loop: all that comes of `inputs`, in input order."""
+        """Process in an event loop; see `process`. Gives all that comes of `inputs`, in input order."""
         import asyncio
 
-        from .._engine.gathering import gather_rows
-        from .._engine.portal import portal
+        from .._engine.gather import gather_rows
+        from .._engine.threads.portal import portal
 
         rows = _taken(inputs)
-        work, backend, registry = self._begin(rows)
-        return await asyncio.wrap_future(portal().submit(gather_rows(work, rows, backend, registry)))
+        asking = self._asking()
+        self._columns_seen(rows, True)
+        return await asyncio.wrap_future(portal().submit(gather_rows(asking, rows)))
 
     @spelt_out(RunOptions, DEFAULTS)
     def run(self, rows: Iterable[Row], **options: Unpack[RunOptions]) -> RowStream:
@@ -203,16 +206,16 @@ class Task(Step):
             BudgetError: the next request might have passed a cap.
             BreakerError, FailureLimitError: as above, for too many failures.
         """
-        from .._engine.row_stream import RowStream
+        from .._engine.run import RowStream
 
-        return RowStream(*self._begun(Task.run, rows, options))
+        return RowStream(self._run_of(Task.run, rows, options))
 
     @spelt_out(RunOptions, DEFAULTS)
     def arun(self, rows: Iterable[Row] | AsyncIterable[Row], **options: Unpack[RunOptions]) -> AsyncRowStream:
-        """As `run`, for an event loop: iterate over the result with `async for`."""
-        from .._engine.row_stream import AsyncRowStream
+        """Run in an event loop; see `run`. Iterate over the result with `async for`."""
+        from .._engine.run import AsyncRowStream
 
-        return AsyncRowStream(*self._begun(Task.arun, rows, options))
+        return AsyncRowStream(self._run_of(Task.arun, rows, options))
 
     def reparse(
         self, rows: Iterable[Row], *, run_dir: str | Path | None = None, ledger: LedgerProtocol | None = None
@@ -224,12 +227,12 @@ class Task(Step):
         Args:
             rows: as in the run. run_dir, ledger: where it kept its answers.
         """
-        from .._engine.policy import Policy
-        from .._engine.row_stream import RowStream
+        from .._engine.calls.policy import Policy
+        from .._engine.run import RowStream
 
         if run_dir is None and ledger is None:
             raise ConfigurationError("Answers are read anew from where a run kept them: give `run_dir` or `ledger`.")
-        return RowStream(*self._streaming(rows, Policy(ask=False), run_dir, ledger))
+        return RowStream(self._task_run(rows, Policy(ask=False), run_dir, ledger))
 
     def explain(self, row: Row | None, *, run_dir: str | Path, id: str | int) -> Explanation:
         """Say whether a run directory has an answer for a row, and if not, what differs from the nearest call.
@@ -314,24 +317,24 @@ class Task(Step):
             ConfigurationError: the condition cannot be read, or there is no run of this task.
             LimbeckError: as `run`.
         """
-        from .._engine.options import check_options
-        from .._engine.policy import Policy
-        from .._engine.prices import price_table
-        from .._engine.row_stream import RowStream
+        from .._engine.calls.options import check_options
+        from .._engine.calls.policy import Policy
+        from .._engine.money.prices import price_table
+        from .._engine.run import RowStream
         from .rerunning import plan_of
 
         check_options(ordered=ordered, max_failed=max_failed)
         asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
-        return RowStream(*asking._streaming(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself
+        return RowStream(asking._task_run(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself
 
-    def _begun(self, method: Callable[..., Any], rows: Any, options: RunOptions) -> tuple[Any, ...]:
-        """The arguments of the stream that `run` or `arun` gives."""
-        from .._engine.budget import budget_of
-        from .._engine.options import check_options
-        from .._engine.policy import Policy
-        from .._engine.prices import price_table
+    def _run_of(self, method: Callable[..., Any], rows: Any, options: RunOptions) -> TaskRun:
+        """The run that `run` or `arun` is called for."""
+        from .._engine.calls.options import check_options
+        from .._engine.calls.policy import Policy
+        from .._engine.money.budget import budget_of
+        from .._engine.money.prices import price_table
 
         check_keywords(method, options)
         given: RunOptions = {**DEFAULTS, **options}
@@ -348,7 +351,7 @@ class Task(Step):
             max_requests=given.get("max_requests"),
             allow_unknown_price=given["allow_unknown_price"],
         )
-        return self._streaming(
+        return self._task_run(
             rows,
             Policy(ordered=given["ordered"], max_failed=given.get("max_failed")),
             given.get("run_dir"),
@@ -360,35 +363,38 @@ class Task(Step):
             cache=given.get("cache"),
         )
 
-    def _streaming(
+    def _task_run(
         self,
         rows: Any,
         policy: Policy,
         run_dir: str | Path | None,
         ledger: LedgerProtocol | None,
         **how: Any,
-    ) -> tuple[Any, ...]:
-        """The arguments of a stream."""
-        from .._engine.options import check_options
-        from .._engine.plain import check_first_rows
-        from .._engine.row_stream import Options
+    ) -> TaskRun:
+        """A run that is about to begin; `how` are further fields of `StreamOptions`."""
+        from .._engine.calls.options import check_options
+        from .._engine.rows.plain import check_first_rows
+        from .._engine.run import StreamOptions, TaskRun
 
         check_options(run_dir=run_dir)
-        work, backend, registry = self._begin(None, load=policy.ask)
-        policy.breaker = backend.breaker_threshold
+        asking = self._asking(load=policy.ask)
+        reads = asking.work.reads
+        policy.breaker = asking.backend.breaker_threshold
         kept = run_dir is not None or ledger is not None
         config = self.model_dump(mode="json", fallback=str) if kept else {}
         look = self._columns_seen
         if kept and policy.ask:
             if isinstance(rows, list | tuple):
-                check_first_rows(rows, work.reads)
-            look = partial(self._rows_looked_at, work.reads)
-        options = Options(look, config, policy, run_dir=run_dir, ledger=ledger, **how)
-        return work, _several(rows), backend, registry, options
+                check_first_rows(rows, reads)
+            look = partial(self._rows_looked_at, reads)
+        options = StreamOptions(look, config, policy, run_dir=run_dir, ledger=ledger, **how)
+        return TaskRun(asking, _several(rows), options)
 
-    def _begin(self, rows: list[Row] | None, *, load: bool = True) -> tuple[TaskWork, Backend, Registry]:
-        from .._engine.backend import backend_of
+    def _asking(self, *, load: bool = True) -> Asking:
+        """The task with what it asks with; `load` unless nothing will be asked."""
+        from .._engine.online.backend import backend_of
         from .._engine.replay import replaying
+        from .._engine.stream.parts import Asking
         from .._registry.registry import default_registry
         from .work import TaskWork
 
@@ -402,19 +408,17 @@ class Task(Step):
             backend = self._backend
         else:  # nothing will be asked: no SDK and no key are needed
             backend = self._backend if self._is_loaded() else backend_of(self.llm)
-        if rows is not None:
-            self._columns_seen(rows, True)
-        return TaskWork(self, Task.schema_for), backend, registry
+        return Asking(TaskWork(self, Task.schema_for), backend, registry)
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
-        """As `_columns_seen`, of rows whose prompts must be written down too; the last of them is new."""
-        from .._engine.plain import check_first_rows
+        """Look at rows as `_columns_seen` does, whose prompts must be written down too; the last of them is new."""
+        from .._engine.rows.plain import check_first_rows
 
         check_first_rows(rows[-1:], reads, first=len(rows) - 1)
         return self._columns_seen(rows, complete)
 
     def _columns_seen(self, rows: Sequence[Any], complete: bool) -> bool:
-        """Whether every required column is in some row; raises once it is clear that one is in none."""
+        """Tell whether every required column is in some row; raises once it is clear that one is in none."""
         missing = [
             source
             for source in (self.input_mappings.get(name, name) for name in required_columns(self.inputs))
@@ -429,13 +433,13 @@ class Task(Step):
 
 def _several(rows: Any) -> Any:
     """`rows`, or those of a table; unless it is one row, a text or a column, whose own parts would pass for rows."""
-    from .._engine.copies import is_row
-    from .._engine.tables import columns_of_table, is_table, lots_of_table, refuse_series
+    from .._engine.rows.copies import is_row
+    from .._engine.rows.tables import columns_of_table, is_table, lots_of_table, refuse_series
 
     refuse_series(rows)
     if is_table(rows):
         columns_of_table(rows)  # before anything is asked
-        return (row for lot in lots_of_table(rows) for row in lot)
+        return (row for chunk in lots_of_table(rows) for row in chunk)
     if isinstance(rows, str | bytes) or is_row(rows):
         raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
     return rows
@@ -443,7 +447,7 @@ def _several(rows: Any) -> Any:
 
 def _taken(rows: Any) -> list[Any]:
     """The rows, each a plain dict of its own."""
-    from .._engine.copies import taken_row
+    from .._engine.rows.copies import taken_row
 
     return [taken_row(row) for row in _several(rows)]
 
@@ -467,5 +471,5 @@ class GeneratorTask(Task):
         return ({} for _ in range(self.num_rows))
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:
-        """As `Task.process`, over the seeds where no rows are given."""
+        """Process rows as `Task.process`, or the seeds where no rows are given."""
         return super().process(self.seeds() if inputs is None else inputs)  # type: ignore[arg-type]  # copied as they come

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._engine.copies import plain_row, row_fault
+from .._engine.rows.copies import plain_row, row_fault
 from .._step import required_columns
 from ..errors import (
     GenerationError,
@@ -22,7 +22,7 @@ from ..types import GenerationRequest
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
-    from .._engine.jobs import Job, Outcome
+    from .._engine.calls.jobs import Job, Outcome
     from ..types import Generation, Row
     from .task import Task
 
@@ -95,6 +95,17 @@ class TaskWork:
 
     # Outcomes to rows
 
+    def unreadable(self, job: Job) -> list[int]:
+        """The samples of a row whose answer is there already and cannot be read; what can be is kept for `finish`."""
+        samples = []
+        for sample, outcome in enumerate(job.outcomes):
+            if outcome.generation is not None:
+                try:
+                    outcome.columns = self._values(outcome.generation, job.row)
+                except GenerationError:
+                    samples.append(sample)
+        return samples
+
     def finish(self, job: Job) -> list[Row]:
         """The rows that come of a row; an outcome whose text cannot be read becomes a failed one, in place.
 
@@ -108,8 +119,8 @@ class TaskWork:
             self._warn_of_overwriting(row)
         samples = []
         for outcome in job.outcomes:
-            values = self._nulls
-            if outcome.generation is not None:
+            values = outcome.columns or self._nulls
+            if outcome.generation is not None and outcome.columns is None:
                 try:
                     values = self._values(outcome.generation, row)
                 except GenerationError as exc:

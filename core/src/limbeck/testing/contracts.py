@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from .._engine.portal import portal
+from .._engine.threads.portal import portal
 from .._step import required_columns
 from ..errors import BadRequestError, ContentFilteredError, LedgerError, MissingColumnError, TransientError
 from ..protocols import check_batch_api, check_ledger, check_llm, class_faults
@@ -109,15 +109,17 @@ class LLMContract:
         raise AssertionError("An LLMContract must define `make_llm(self)`.")
 
     def _ask(self, llm: Any) -> GenerationResponse:
-        from .._engine.backend import backend_of
+        from .._engine.online.backend import backend_of
 
         request = GenerationRequest(messages=[{"role": "user", "content": "Say hello."}])
         load = getattr(llm, "load", None)
         if load is not None:
             load()
-        (result,) = portal().wait(backend_of(llm).ask([request]))
+        left_out: list[str] = []
+        (result,) = portal().wait(backend_of(llm).ask([request], left_out.append))
         if isinstance(result, Exception):
             raise result
+        assert not left_out, f"Its answer holds what cannot be read: {'; '.join(left_out)}."
         return result
 
     def test_it_has_what_a_backend_must_have(self) -> None:

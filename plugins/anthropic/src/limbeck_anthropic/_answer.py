@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from limbeck.backends import decoded, events_in, reasoning_in, text_in, tokens_in
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from limbeck.types import Quota
 
@@ -30,9 +31,9 @@ def response_of(message: Mapping[str, Any], *, quota: Quota | None = None) -> Ge
         ContentFilteredError: the model refused and said nothing.
             Both have the tokens that the server counted all the same.
     """
-    content, usage, model = message.get("content"), usage_in(message), model_in(message)
-    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-        said = "The server's answer has no list of blocks as its `content`, so it is no message."
+    content, usage, model = _blocks(message.get("content")), usage_in(message), model_in(message)
+    if content is None:
+        said = "The server's answer has no blocks as its `content`, so it is no message."
         raise TransientError(said, usage=usage, model=model)
     reason = message.get("stop_reason")
     if not content and reason is None:
@@ -44,6 +45,20 @@ def response_of(message: Mapping[str, Any], *, quota: Quota | None = None) -> Ge
     return GenerationResponse(generations=(generation,), usage=usage, model=model, quota=quota)
 
 
+def _blocks(content: Any) -> list[dict[str, Any]] | None:
+    """The blocks of an answer; None for what has none. A gateway may give a text, or texts."""
+    if isinstance(content, str | dict):
+        content = [content]
+    if not isinstance(content, list):
+        return None
+    blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
+    kept = [block for block in blocks if isinstance(block, dict)]
+    texts = [block for block in kept if _is_text(block)]
+    if (blocks and not kept) or (texts and all(block.get("text") is None for block in texts)):
+        return None
+    return kept
+
+
 def model_in(message: Mapping[str, Any]) -> str | None:
     """What the server calls itself."""
     model = message.get("model")
@@ -51,21 +66,30 @@ def model_in(message: Mapping[str, Any]) -> str | None:
 
 
 def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
-    texts = [block["text"] for block in content if block.get("type") == "text"]
-    thoughts = [block.get("thinking") for block in content if block.get("type") == "thinking"]
+    texts = [text_in(block.get("text")) or "" for block in content if _is_text(block)]
+    thoughts = [reasoning_in(block.get("thinking")) for block in content if block.get("type") == "thinking"]
     calls = tuple(_tool_call(block) for block in content if block.get("type") == "tool_use")
+    said = [thought for thought in thoughts if thought]  # a block whose thinking the model keeps to itself is empty
+    odd = [thought for thought in said if not isinstance(thought, str)]
     return Generation(
         text="".join(texts) if texts or not calls else None,
-        finish_reason=FINISH_REASONS.get(reason, reason),
-        # A block whose thinking the model keeps to itself is empty.
-        reasoning="\n\n".join(thought for thought in thoughts if thought) or None,
+        finish_reason=FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason,
+        reasoning=odd[0] if odd else "\n\n".join(said) or None,  # the engine leaves out what is odd, and says so
         tool_calls=calls or None,
     )
 
 
+def _is_text(block: Mapping[str, Any]) -> bool:
+    """Whether a block is one of text, or has a text though it says to be of an unknown kind."""
+    kind = block.get("type")
+    return kind == "text" or ("text" in block and kind not in ("thinking", "redacted_thinking"))
+
+
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = json.dumps(block["input"], ensure_ascii=False)
-    return {"id": block["id"], "type": "function", "function": {"name": block["name"], "arguments": arguments}}
+    given = block.get("input")
+    arguments = given if isinstance(given, str) else json.dumps({} if given is None else given, ensure_ascii=False)
+    function = {"name": block.get("name"), "arguments": arguments}
+    return {"id": block.get("id"), "type": "function", "function": function}
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
@@ -83,15 +107,26 @@ def usage_in(message: Mapping[str, Any]) -> Usage | None:
     """
     usage = message.get("usage")
     if not isinstance(usage, dict):
-        return None
-    cached = usage.get("cache_read_input_tokens") or 0
-    details = usage.get("output_tokens_details") or {}
+        return cast("Usage | None", usage)  # what is no count is told by the engine
+    details = usage.get("output_tokens_details")
     return Usage(
-        input_tokens=(usage.get("input_tokens") or 0) + cached + (usage.get("cache_creation_input_tokens") or 0),
-        output_tokens=usage.get("output_tokens") or 0,
-        cached_tokens=cached,
-        reasoning_tokens=details.get("thinking_tokens") or 0,
+        input_tokens=_sum(usage, "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+        output_tokens=_given(usage.get("output_tokens")),
+        cached_tokens=_given(usage.get("cache_read_input_tokens")),
+        reasoning_tokens=_given(details.get("thinking_tokens") if isinstance(details, dict) else details),
     )
+
+
+def _given(value: Any) -> Any:
+    return 0 if value is None else value
+
+
+def _sum(usage: Mapping[str, Any], *names: str) -> Any:
+    """The sum of counts; the first that is none, where one is: the engine leaves it out, and says so."""
+    values = [_given(usage.get(name)) for name in names]
+    counts = [tokens_in(value) for value in values]
+    odd = [value for value, count in zip(values, counts, strict=True) if count is None]
+    return odd[0] if odd else sum(count or 0 for count in counts)
 
 
 def message_of_events(content: bytes) -> dict[str, Any]:
@@ -105,7 +140,9 @@ def message_of_events(content: bytes) -> dict[str, Any]:
     """
     message: dict[str, Any] = {}
     blocks: dict[int, _Block] = {}
-    for event in _events(content):
+    for event in events_in(content):
+        if not isinstance(event, dict):
+            continue
         kind = event.get("type")
         if kind == "message_start":
             message = event["message"]
@@ -148,26 +185,16 @@ class _Block:
         joined = "".join(self._pieces)
         if not joined:
             return self._start
-        return {
-            **self._start,
-            self._field: json.loads(joined) if self._field == "input" else self._start[self._field] + joined,
-        }
+        begun = self._start.get(self._field) or ""
+        return {**self._start, self._field: decoded(joined.encode()) if self._field == "input" else begun + joined}
 
 
 def _finish(message: dict[str, Any], event: Mapping[str, Any]) -> None:
     """Take in the last facts; counts in a `message_delta` are totals, not increments."""
     message.update(event["delta"])
-    counts = {name: count for name, count in event.get("usage", {}).items() if count is not None}
-    message["usage"] = {**message.get("usage", {}), **counts}
-
-
-def _events(content: bytes) -> Iterator[dict[str, Any]]:
-    data: list[bytes] = []
-    for line in [*content.splitlines(), b""]:
-        if line.startswith(b"data:"):
-            data.append(line[5:])
-        elif not line and data:
-            event = json.loads(b"\n".join(data))
-            data = []
-            if isinstance(event, dict):
-                yield event
+    usage, before = event.get("usage"), message.get("usage")
+    if isinstance(usage, dict) and isinstance(before, dict | None):
+        counts = {name: count for name, count in usage.items() if count is not None}
+        message["usage"] = {**(before or {}), **counts}
+    elif usage is not None:
+        message["usage"] = usage

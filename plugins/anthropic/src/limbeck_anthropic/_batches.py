@@ -17,7 +17,7 @@ from limbeck.types import BatchSearch, BatchStatus, GenerationResponse
 
 from ._answer import response_of
 from ._failures import failure_of, refusal_of
-from ._secrets import Secrets
+from ._secrets import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, RequestOptions
     from anthropic.types.messages import MessageBatch
 
+    from limbeck.backends import Secrets
     from limbeck.types import BatchIntent
 
 T = TypeVar("T")
@@ -147,7 +148,7 @@ class Batches:
         results = self._client.messages.batches.with_streaming_response.results(id, **self._extra)
         response = await self._guard(results.__aenter__(), _unknown(id))
         try:
-            secrets = Secrets(response.http_request.headers)
+            secrets = secrets_of(response.http_request.headers)
             chunks = response.iter_bytes()
             rest = b""
             while (chunk := await self._guard(anext(chunks, None))) is not None:

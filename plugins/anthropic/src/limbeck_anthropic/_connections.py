@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import guard
 from limbeck.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ REQUIREMENT = "limbeck-anthropic"
 _PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
 
 
-def open_http_client(*, max_connections: int, timeout: httpx2.Timeout, needed_by: str) -> httpx2.AsyncClient:
+def open_http_client(
+    *, max_connections: int, timeout: httpx2.Timeout, needed_by: str, max_response_bytes: int, query: str
+) -> httpx2.AsyncClient:
     """The SDK's aiohttp client. It opens no connection before the first request.
 
     The SDK keeps 100 connections alive at most by default: a wider window would open and close
@@ -34,6 +37,8 @@ def open_http_client(*, max_connections: int, timeout: httpx2.Timeout, needed_by
     except RuntimeError as exc:
         raise MissingDependencyError("aiohttp", needed_by=needed_by, requirement=REQUIREMENT) from exc
     _probe_idle_connections(client, limits)
+    # The results of batches are read line by line.
+    guard(client, max_response_bytes=max_response_bytes, query=query, streamed=["/results"])
     return client
 
 

@@ -5,14 +5,11 @@ The wordings and codes are those of https://platform.claude.com/docs/en/api/erro
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import Secrets, fault_of, quota_of, read_refusal, seconds_to_wait
 from limbeck.errors import (
     AuthenticationError,
     BadRequestError,
@@ -22,9 +19,6 @@ from limbeck.errors import (
     RateLimitError,
     TransientError,
 )
-
-from ._quota import quota_of
-from ._secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,13 +41,6 @@ _STATUS_OF_TYPE = {
     "overloaded_error": 529,
 }
 
-# Out of money: some come as 400, some as 429 without a time to wait. Waiting mends none of them.
-_SPENT_CODES = {
-    "enforced_spend_limit_reached",
-    "contract_spend_limit_reached",
-    "linked_organization_spend_limit_reached",
-}
-_SPENT_WORDS = re.compile(r"credit balance is too low|reached your specified (?:\w+ )?API usage limits", re.IGNORECASE)
 _TOO_LONG_WORDS = re.compile(
     r"prompt is too long|input is too long|exceeds? (?:the )?(?:model's )?context (?:limit|window|length)",
     re.IGNORECASE,
@@ -68,14 +55,14 @@ class Refusal:
     """A server's refusal, whichever form its body had.
 
     Attributes:
-        status: the HTTP status. kind: the error's `type`. code: its `details.error_code`.
-        message: the server's words. headers: with lower-case names.
+        status: the HTTP status. kind: the error's `type`. message: the server's words.
+        no_credit: whether it says that the account cannot pay. headers: with lower-case names.
     """
 
     status: int
     message: str
     kind: str | None = None
-    code: str | None = None
+    no_credit: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -90,14 +77,14 @@ def refusal_of(status: int, body: Any, headers: Mapping[str, str], *, redact: Ca
     """
     error = body.get("error", body) if isinstance(body, dict) else body
     facts: dict[str, Any] = error if isinstance(error, dict) else {}
-    details = facts.get("details")
     kind = facts.get("type")
-    message = facts.get("message") or facts.get("detail") or error or "it gave no message"
+    said = read_refusal(status, body, headers)
+    claimed = _STATUS_OF_TYPE.get(str(kind), 500 if said.status == 502 else said.status)
     return Refusal(
-        status=status if status >= 300 else _STATUS_OF_TYPE.get(str(kind), 500),
-        message=redact(str(message))[:_LONGEST_MESSAGE].rstrip("."),
+        status=status if status >= 300 else claimed,
+        message=redact(said.message)[:_LONGEST_MESSAGE].rstrip("."),
         kind=kind if isinstance(kind, str) else None,
-        code=details.get("error_code") if isinstance(details, dict) else None,
+        no_credit=said.no_credit,
         headers=headers,
     )
 
@@ -126,7 +113,7 @@ def tokenless_failure(said: str, *, status: int | None, cause: BaseException | N
         said: the SDK's words. status: what the token endpoint answered, if it did.
         cause: what the SDK's exception was raised from.
     """
-    message = f"The SDK could not get an access token: {Secrets({}).redact(said)[:_LONGEST_MESSAGE]}"
+    message = f"The SDK could not get an access token: {Secrets().redact(said)[:_LONGEST_MESSAGE]}"
     unanswered = status is None and type(cause).__module__.partition(".")[0] == "httpx2"
     if unanswered or status in _PASSING_STATUSES or status == 429 or (status or 0) >= 500:
         return TransientError(message)
@@ -135,7 +122,7 @@ def tokenless_failure(said: str, *, status: int | None, cause: BaseException | N
 
 def _final_for_all(refusal: Refusal, said: str) -> AuthenticationError | None:
     """What every further call would meet too."""
-    if _is_out_of_money(refusal):
+    if refusal.no_credit:
         return AuthenticationError(
             f"{said} Waiting does not mend this: add credit or raise the spend limit, then run again."
         )
@@ -163,40 +150,7 @@ def _final_for_one(refusal: Refusal, said: str, model: str) -> BadRequestError |
 
 
 def _for_now(refusal: Refusal, said: str) -> RateLimitError | TransientError:
-    error = RateLimitError if refusal.status == 429 else TransientError
-    return error(said, retry_after=seconds_to_wait(refusal.headers))
-
-
-def _is_out_of_money(refusal: Refusal) -> bool:
-    if refusal.status == 402 or refusal.kind == "billing_error" or refusal.code in _SPENT_CODES:
-        return True
-    return refusal.status in (400, 403, 429) and bool(_SPENT_WORDS.search(refusal.message))
-
-
-def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """What `retry-after-ms` or `retry-after` (seconds or an HTTP date) ask for, in seconds; None where neither says."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    seconds = _number(text)
-    return seconds if seconds is not None else _seconds_until(text)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    return max(value, 0.0) if math.isfinite(value) else None
-
-
-def _seconds_until(date: str) -> float | None:
-    try:
-        when = parsedate_to_datetime(date)
-    except (ValueError, OverflowError):
-        return None
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)  # an HTTP date is, whatever it says
-    return max(aware.timestamp() - time.time(), 0.0)
+    wait = seconds_to_wait(refusal.headers)
+    if refusal.status == 429:
+        return RateLimitError(said, retry_after=wait)
+    return fault_of(refusal.status, said, retry_after=wait)

@@ -2,8 +2,9 @@
 
 System and developer messages become the top-level `system`; consecutive messages of one role
 become one turn (a result of a tool is the user's); tool calls, their results and images become
-blocks. Parts that are Anthropic blocks already (`document`, `thinking`, an `image` with a
-`source`, ...) pass unchanged.
+blocks. A text of nothing but white space says nothing, and the API refuses it: it is left out.
+Parts that are Anthropic blocks already (`document`, `thinking`, an `image` with a `source`, ...)
+pass unchanged.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def wire_chat(messages: Sequence[Mapping[str, Any]]) -> tuple[Content | None, li
             _add_turn(turns, *_turn(message, place))
     if not turns:
         raise BadRequestError(
-            "Anthropic needs at least one user message, and the chat has none besides its system messages."
+            "Anthropic needs at least one user message, and the chat has none besides its system messages and what is "
+            "empty."
         )
     return _joined(system), turns
 
@@ -64,7 +66,7 @@ def _joined(system: list[Content]) -> Content | None:
     texts = [content for content in system if isinstance(content, str)]
     if len(texts) == len(system):
         return "\n\n".join(text for text in texts if text) or None
-    return [block for content in system for block in _blocks(content)]
+    return [block for content in system for block in _blocks(content)] or None
 
 
 def _turn(message: Mapping[str, Any], place: int) -> tuple[str, Content]:
@@ -81,6 +83,8 @@ def _turn(message: Mapping[str, Any], place: int) -> tuple[str, Content]:
 
 
 def _add_turn(turns: list[dict[str, Any]], role: str, content: Content) -> None:
+    if not content:
+        return
     if turns and turns[-1]["role"] == role:
         turns[-1]["content"] = [*_blocks(turns[-1]["content"]), *_blocks(content)]
     else:
@@ -88,7 +92,7 @@ def _add_turn(turns: list[dict[str, Any]], role: str, content: Content) -> None:
 
 
 def _blocks(content: Content) -> list[Block]:
-    """`content` as blocks; the API refuses an empty text block."""
+    """`content` as blocks."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return content
@@ -98,12 +102,17 @@ def _content(content: Any, place: int) -> Content:
     if content is None:
         return ""
     if isinstance(content, str):
-        return content
+        return content if content.strip() else ""
     if not isinstance(content, list):
         raise BadRequestError(
             f"Message {place}: `content` must be text or a list of parts, not {type(content).__name__}."
         )
-    return [_part(part, place) for part in content]
+    return [block for part in content if not _is_empty(block := _part(part, place))]
+
+
+def _is_empty(block: Block) -> bool:
+    text = block.get("text", "")
+    return block.get("type") == "text" and (text is None or (isinstance(text, str) and not text.strip()))
 
 
 def _part(part: Any, place: int) -> Block:
@@ -118,6 +127,8 @@ def _part(part: Any, place: int) -> Block:
         return {"type": "image", "source": _image_source(part.get("image_url"), place)}
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal", "")}
+    if kind == "tool_result" and isinstance(part.get("content"), list):
+        return {**part, "content": _content(part["content"], place)}
     return dict(part)
 
 

@@ -6,9 +6,8 @@ import inspect
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import check_headers, refuse_secrets
 from limbeck.errors import ConfigurationError, did_you_mean
-
-from ._secrets import SECRET_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +34,10 @@ _INSTEAD = {
     "max_new_tokens": "`max_tokens`",
     "max_retries": "the field `max_attempts`",
 }
+_FOR_SECRETS = (
+    "Pass a key as `api_key=`, another secret header through the variable `ANTHROPIC_CUSTOM_HEADERS`, and a secret "
+    "that belongs into the URL as `url_query='token=…'`."
+)
 _SAMPLING = ("temperature", "top_p", "top_k")
 _EXTRAS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}
 # Parameters that travel as headers.
@@ -99,12 +102,8 @@ def _check_values(parameters: Mapping[str, Any], owner: str) -> None:
                 f"`{owner}`: a tool is in OpenAI's form, with 'function'; Anthropic's is "
                 "{'name': ..., 'description': ..., 'input_schema': ...}."
             )
-    for header in parameters.get("extra_headers") or ():
-        if SECRET_HEADER.search(header):
-            raise ConfigurationError(
-                f"`{owner}`: `extra_headers` cannot hold {header!r}, because parameters are stored with a run. Pass "
-                "a key as `api_key=`, another secret header through the variable `ANTHROPIC_CUSTOM_HEADERS`."
-            )
+    check_headers(parameters.get("extra_headers"), owner=owner)
+    refuse_secrets(parameters, owner=owner, remedy=_FOR_SECRETS)
 
 
 def wire_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], RequestOptions]:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
-from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
+from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
+from limbeck.backends import (
+    ClientPerLoop,
+    Secrets,
+    ServerAddress,
+    decoded,
+    find_key,
+    import_sdk,
+    is_error_body,
+    is_event_stream,
+    quota_of,
+    typed_cause,
+)
 from limbeck.errors import (
     BadRequestError,
     ConfigurationError,
     GenerationError,
     MissingCredentialError,
-    MissingDependencyError,
     TransientError,
+    UnavailableError,
 )
 from limbeck.types import BatchLimits, Capabilities
 
@@ -28,9 +38,8 @@ from ._connections import REQUIREMENT, open_http_client
 from ._failures import failure_of, refusal_of, tokenless_failure
 from ._messages import batch_entry, wire_chat, with_instruction
 from ._parameters import check_parameters, wire_parameters
-from ._quota import quota_of
 from ._schema import instruction, output_format
-from ._secrets import Secrets
+from ._secrets import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
@@ -68,25 +77,24 @@ class AnthropicLLM(LLM):
         stream: whether answers travel as a stream, which keeps a connection busy through a long answer and
             costs more CPU. None: only where an answer may need more than ten minutes, that is with a `timeout`
             above 600 and more than 21,333 `max_tokens`.
+        url_query: the query of every request's URL, as in `"tenant=a&token=…"`; what stands behind the `?` of
+            `base_url` is put here. It is kept as a key is: neither shown nor stored.
+        max_response_bytes: bytes of one response at most, unpacked; a longer one fails its row.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True, batches=True)
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000, price_share=0.5)
-    transport_fields: ClassVar[frozenset[str]] = frozenset({"stream"})
+    transport_fields: ClassVar[frozenset[str]] = frozenset({"stream", "max_response_bytes"})
 
     model: str = Field(min_length=1)
     base_url: str | None = None
     api_key: SecretStr | None = None
     max_tokens: PositiveInt = 64_000
     stream: bool | None = None
+    url_query: SecretStr | None = None
+    max_response_bytes: PositiveInt = 32 * 2**20
 
-    # A client's connections belong to the loop it was made on; the portal's and a caller's may be in use at once.
-    _clients: dict[asyncio.AbstractEventLoop, Any] = PrivateAttr(default_factory=dict)
-
-    @field_validator("base_url")
-    @classmethod
-    def _check_base_url(cls, base_url: str | None) -> str | None:
-        return None if base_url is None else _checked_url(base_url, "base_url")
+    _clients: ClientPerLoop[_Connection] = PrivateAttr(default_factory=ClientPerLoop)
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
@@ -94,6 +102,11 @@ class AnthropicLLM(LLM):
             raise ConfigurationError(
                 f"`{type(self).__name__}` has `max_tokens` twice, as the field and in `generation_kwargs`. Keep one."
             )
+        if self.base_url is not None:
+            address = _checked_address(self.base_url, "base_url")
+            self.base_url = address.url
+            if address.query:
+                self.url_query = address.query_beside(self.url_query, name="`base_url`")
 
     @property
     def model_name(self) -> str:
@@ -102,7 +115,8 @@ class AnthropicLLM(LLM):
     @property
     def identity(self) -> dict[str, Any]:
         """As of every LLM, with the base URL that is in effect."""
-        return {**super().identity, "base_url": self._effective_base_url()}
+        address = self._address()
+        return {**super().identity, "base_url": address.url, **address.identity}
 
     def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` for what the installed SDK's `messages.create` does not take or a field sets."""
@@ -121,7 +135,7 @@ class AnthropicLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request; the answer holds one generation, whatever `num_generations` says."""
         body, options = self._wire(request)
-        client = self._client_here()
+        client = await self._client_here()
         return self._read(await self._send(client, body, options), client)
 
     # Batches (https://platform.claude.com/docs/en/build-with-claude/batch-processing)
@@ -133,54 +147,45 @@ class AnthropicLLM(LLM):
 
     async def submit_batch(self, entries: Sequence[bytes], intent: BatchIntent) -> str:
         """Submit a Message Batch; its entries' custom ids are what it can be found by."""
-        return await self._batches().submit(entries, intent)
+        return await (await self._batches()).submit(entries, intent)
 
     async def find_batch(self, intent: BatchIntent) -> BatchSearch:
         """Look through the batches of the time for one of the same size whose results have the intent's custom ids."""
-        return await self._batches().find(intent)
+        return await (await self._batches()).find(intent)
 
     async def poll_batch(self, id: str) -> BatchStatus:
         """Where the batch stands."""
-        return await self._batches().poll(id)
+        return await (await self._batches()).poll(id)
 
     async def fetch_batch(self, id: str) -> AsyncGenerator[tuple[str, GenerationResponse | GenerationError]]:
         """The lines of the results, as they arrive."""
-        async with aclosing(self._batches().fetch(id)) as results:
+        async with aclosing((await self._batches()).fetch(id)) as results:
             async for custom_id, result in results:
                 yield custom_id, result
 
     async def cancel_batch(self, id: str) -> None:
         """Ask for an early end."""
-        await self._batches().cancel(id)
+        await (await self._batches()).cancel(id)
 
-    def _batches(self) -> Batches:
+    async def _batches(self) -> Batches:
         from ._batches import Batches
 
         _, options = wire_parameters(self.generation_kwargs)
-        client = self._client_here()
+        client = await self._client_here()
         return Batches(client, partial(self._guarded, client), options, model=self.model, longest_wait=self.deadline)
 
     async def aclose(self) -> None:
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
+        """Close the running event loop's client; a later request makes a new one."""
+        await self._clients.aclose()
 
     # The client
 
     def _require_sdk(self) -> None:
-        try:
-            import anthropic  # noqa: F401 - whether it is there
-        except ImportError as exc:
-            raise MissingDependencyError("anthropic", needed_by=type(self).__name__, requirement=REQUIREMENT) from exc
+        import_sdk("anthropic", defines="AsyncAnthropic", needed_by=type(self).__name__, requirement=REQUIREMENT)
 
-    def _client_here(self) -> AsyncAnthropic:
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            for other in [other for other in self._clients if other.is_closed()]:
-                del self._clients[other]
-            client = self._clients[loop] = self._new_client()
-        return client
+    async def _client_here(self) -> AsyncAnthropic:
+        connection = await self._clients.get(lambda: _Connection(self._new_client()))
+        return connection.client
 
     def _new_client(self) -> AsyncAnthropic:
         self._require_sdk()
@@ -188,25 +193,45 @@ class AnthropicLLM(LLM):
 
         timeout = anthropic.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
         http_client = open_http_client(
-            max_connections=self.max_concurrency, timeout=timeout, needed_by=type(self).__name__
+            max_connections=self.max_concurrency,
+            timeout=timeout,
+            needed_by=type(self).__name__,
+            max_response_bytes=self.max_response_bytes,
+            query=self._query(),
         )
-        key = self.api_key.get_secret_value() if self.api_key else ""
+        key = find_key(self.api_key.get_secret_value() if self.api_key else None, "ANTHROPIC_API_KEY")
+        token = None if key else find_key(None, "ANTHROPIC_AUTH_TOKEN")
         missing = MissingCredentialError(needed_by=type(self).__name__, variable="ANTHROPIC_API_KEY")
         try:
             client = anthropic.AsyncAnthropic(
-                api_key=key or None, base_url=self.base_url, max_retries=0, timeout=timeout, http_client=http_client
+                api_key=key,
+                auth_token=token,
+                base_url=self.base_url or self._environment().url or None,
+                max_retries=0,
+                timeout=timeout,
+                http_client=http_client,
             )
         except anthropic.CredentialsError as exc:
             raise missing from exc
         if not (client.api_key or client.auth_token or client.credentials):
             raise missing
-        _checked_url(str(client.base_url), "ANTHROPIC_BASE_URL")
+        _checked_address(str(client.base_url), "ANTHROPIC_BASE_URL")
         return client
 
-    def _effective_base_url(self) -> str:
-        url = self.base_url or os.environ.get("ANTHROPIC_BASE_URL")
-        if url:
-            return _checked_url(url, "ANTHROPIC_BASE_URL")
+    def _environment(self) -> ServerAddress:
+        """The server that the environment names; an empty address where it names none."""
+        url = os.environ.get("ANTHROPIC_BASE_URL", "").strip()
+        return _checked_address(url, "ANTHROPIC_BASE_URL") if url else ServerAddress("")
+
+    def _query(self) -> str:
+        """The query in effect: the one that was given, else that of the address in effect."""
+        return (ServerAddress("") if self.base_url else self._environment()).with_query(self.url_query).query
+
+    def _address(self) -> ServerAddress:
+        return ServerAddress(self.base_url or self._environment().url or self._found_url(), self._query())
+
+    def _found_url(self) -> str:
+        """The server, where neither a field nor the environment names one."""
         if self.api_key or os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
             return _DEFAULT_BASE_URL
         try:
@@ -265,14 +290,18 @@ class AnthropicLLM(LLM):
                 return await call
         except TimeoutError:
             failure = self._timed_out(client)
+        except GenerationError:
+            raise
         except anthropic.APIError as exc:
-            secrets = Secrets(exc.request.headers)
+            secrets = self._secrets(exc.request.headers)
             failure = self._failure(exc, client, secrets)
             if missing is not None and isinstance(exc, anthropic.NotFoundError):
                 failure = BadRequestError(f"{_server(client)} answered 404: {missing}")
             cause = None if secrets.show_in(exc) else exc
         except httpx2.HTTPError as exc:  # of a body that is read as it arrives the SDK maps nothing
-            failure = TransientError(f"The connection to {_server(client)} failed: {Secrets({}).redact(str(exc))}")
+            said = f"The connection to {_server(client)} failed: {self._secrets({}).redact(str(exc))}"
+            away = not isinstance(exc, httpx2.TimeoutException)
+            failure = typed_cause(exc) or (UnavailableError if away else TransientError)(said)
             cause = exc
         except anthropic.AnthropicError as exc:  # besides the API's, only what gets a token raises
             failure = tokenless_failure(str(exc), status=getattr(exc, "status_code", None), cause=exc.__cause__)
@@ -284,15 +313,22 @@ class AnthropicLLM(LLM):
         import httpx2
 
         server = _server(client)
+        if (typed := typed_cause(exc)) is not None:
+            return typed
         if isinstance(exc, anthropic.APIStatusError):
             refusal = refusal_of(exc.status_code, exc.body, exc.response.headers, redact=secrets.redact)
             return failure_of(refusal, server=server, model=self.model)
         if isinstance(exc.__cause__, httpx2.ConnectTimeout):
-            return TransientError(f"{server} accepted no connection within {min(self.timeout, _CONNECT_SECONDS):g} s.")
+            return UnavailableError(
+                f"{server} accepted no connection within {min(self.timeout, _CONNECT_SECONDS):g} s."
+            )
         if isinstance(exc, anthropic.APITimeoutError):
             return self._timed_out(client)
         reason = secrets.redact(str(exc.__cause__ or exc)) or type(exc.__cause__ or exc).__name__
-        return TransientError(f"The connection to {server} failed: {reason}")
+        return UnavailableError(f"The connection to {server} failed: {reason}")
+
+    def _secrets(self, headers: Mapping[str, str]) -> Secrets:
+        return secrets_of(headers, self._address().secrets)
 
     def _timed_out(self, client: AsyncAnthropic) -> TransientError:
         return TransientError(
@@ -302,11 +338,11 @@ class AnthropicLLM(LLM):
     def _read(self, response: httpx2.Response, client: AsyncAnthropic) -> GenerationResponse:
         try:
             message = _message(response)
-            if message.get("type") != "error":
+            if message.get("type") != "error" and not is_error_body(message, answer="content"):
                 return response_of(message, quota=quota_of(response.headers))
         except (ValueError, LookupError, TypeError, AttributeError):
             message = {}
-        redact = Secrets(response.request.headers).redact
+        redact = self._secrets(response.request.headers).redact
         if message:
             refusal = refusal_of(200, message, response.headers, redact=redact)
             failure = failure_of(refusal, server=_server(client), model=self.model)
@@ -318,11 +354,23 @@ class AnthropicLLM(LLM):
         )
 
 
+class _Connection:
+    """The SDK's client, closed by the name that the kit knows."""
+
+    def __init__(self, client: AsyncAnthropic) -> None:
+        self.client = client
+
+    async def aclose(self) -> None:
+        await self.client.close()
+
+
 def _message(response: httpx2.Response) -> dict[str, Any]:
     # By what came, not by what was asked for: a gateway may do either.
-    if response.headers.get("content-type", "").startswith("text/event-stream"):
+    if is_event_stream(response.content):
         return message_of_events(response.content)
-    message = json.loads(response.content)
+    message = decoded(response.content)
+    if isinstance(message, list) and is_error_body(message, answer="content"):
+        message = message[0]
     if not isinstance(message, dict):
         raise TypeError
     return message
@@ -332,12 +380,5 @@ def _server(client: AsyncAnthropic) -> str:
     return str(client.base_url).rstrip("/")
 
 
-def _checked_url(url: str, name: str) -> str:
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ConfigurationError(
-            f"`{name}` holds a user name or a password, which every saved run would show. Take it out; pass `api_key=`."
-        )
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigurationError(f"`{name}` must be an address such as {_DEFAULT_BASE_URL!r}, not {url!r}.")
-    return url.rstrip("/")
+def _checked_address(url: str, name: str) -> ServerAddress:
+    return ServerAddress.of(url, name=f"`{name}`", example=_DEFAULT_BASE_URL)

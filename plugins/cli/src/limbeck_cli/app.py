@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from limbeck._pipeline.config.run_settings import RunSettings, amount_of, max_failed_of
+from limbeck.recipes import RunSettings, amount_of, max_failed_of
 
 from .commands import CommandGroup, typed_words
 from .exits import show_warning

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from limbeck._engine.batch_cancelling import BatchEnd, cancel_batches, configured_llm
-from limbeck._llm.llm import resolve_llm
-from limbeck.errors import ConfigurationError
+from limbeck.runs import Run
 
 from .exits import ExitCode, say
-from .jobs import has_configuration, run_directory, steps_of_run
+from .pydantic_guard import make_pydantic_usable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from limbeck.runs import BatchEnd
 
 
 def cancel_run(run_dir: str, settings: Sequence[str]) -> ExitCode:
@@ -27,13 +26,14 @@ def cancel_run(run_dir: str, settings: Sequence[str]) -> ExitCode:
     Raises:
         LimbeckError: there is no such run, or what it says of itself cannot be read.
     """
-    folder = run_directory(run_dir)
+    make_pydantic_usable()
+    run = Run.named(run_dir)
     ends = []
-    for end in cancel_batches(folder, _llm_of(folder, settings)):
+    for end in run.cancel(settings):
         typer.echo(_line(end))
         ends.append(end)
     if not ends:
-        say(f"No batch is open in {folder}.")
+        say(f"No batch is open in {run.path}.")
     elif any(end.fault is None for end in ends):
         say(
             "Go on with the run to read what was answered. The rows that were cancelled fail then, and where they are "
@@ -41,24 +41,6 @@ def cancel_run(run_dir: str, settings: Sequence[str]) -> ExitCode:
             "The run after it asks for them again."
         )
     return ExitCode.ERROR if any(end.fault for end in ends) else ExitCode.GOOD
-
-
-def _llm_of(folder: str, settings: Sequence[str]) -> Callable[[str], Any]:
-    """Who is asked for a step: as the run's configuration says, else (a run from Python) as its ledger does."""
-    if has_configuration(folder):
-        steps = steps_of_run(folder, settings)
-        return lambda step: getattr(steps.get(step), "llm", None)
-    if settings:
-        raise ConfigurationError(
-            f"`--set` changes a run's configuration, and {folder!r} has none. Leave it out: the LLM is as the ledger "
-            "has it, with the key from the environment."
-        )
-    return partial(_noted_llm, folder)
-
-
-def _noted_llm(folder: str, step: str) -> Any:
-    config = configured_llm(folder, step)
-    return None if config is None else resolve_llm(config)
 
 
 def _line(end: BatchEnd) -> str:

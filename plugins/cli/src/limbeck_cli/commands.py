@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from limbeck._registry.index import COMMANDS_GROUP
-from limbeck._registry.problems import Problem
-from limbeck._registry.registry import default_registry
-from limbeck.errors import LimbeckError, PluginContractError, RegistryError
+from limbeck.errors import LimbeckError, MissingDependencyError, RegistryError
+from limbeck.plugins import COMMANDS_GROUP, contract_error, decide, declared, disabled, known_pack, load
 
 from .exits import ExitCode, forget_stdout, say, say_error
-from .precedence import decide
 
 if TYPE_CHECKING:
-    from limbeck._registry.index import Entry
-    from limbeck._registry.registry import Registry
+    from limbeck.plugins import Entry
 
 # Raised by the argument parser, which shows it; a part of click in older versions of typer.
 _ParserError: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
@@ -40,11 +36,17 @@ class CommandGroup(TyperGroup):
         return [*super().list_commands(ctx), *sorted(_declared() - set(self.commands))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, without importing the plugin that declares it."""
+        """The command, without importing the plugin that declares it.
+
+        Raises:
+            MissingDependencyError: it is that of an official package, which is not installed.
+        """
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
         entries = [entry for entry in _entries() if cmd_name in (entry.name, entry.qualified)]
+        if not entries:
+            _refuse_missing(cmd_name)
         return _DeclaredCommand(cmd_name, entries) if entries else None
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -87,7 +89,15 @@ def show_failure(error: BaseException) -> None:
 
 
 def _entries() -> list[Entry]:
-    return sorted(default_registry().index.entries[COMMANDS_GROUP], key=lambda entry: entry.qualified)
+    return sorted(declared(COMMANDS_GROUP), key=lambda entry: entry.qualified)
+
+
+def _refuse_missing(command: str) -> None:
+    """Raise where an official package has the command; one that the environment keeps out is no such package."""
+    pack = known_pack("command", command)
+    kept_out = {entry.distribution for entry, _ in disabled()}
+    if pack is not None and pack not in kept_out:
+        raise MissingDependencyError(pack, needed_by=f"`limbeck {command}`", requirement=pack)
 
 
 def _declared() -> set[str]:
@@ -113,7 +123,7 @@ class _DeclaredCommand(TyperCommand):
         from .pydantic_guard import make_pydantic_usable
 
         make_pydantic_usable()
-        command = command_of(default_registry(), _chosen(self.name or "", self._entries))
+        command = command_of(_chosen(self.name or "", self._entries))
         return command.make_context(info_name, args, parent=parent, **extra)
 
 
@@ -128,23 +138,18 @@ def _owner(entry: Entry) -> str:
     return f"{entry.distribution} {entry.version} (`{entry.qualified}`)"
 
 
-def command_of(registry: Registry, entry: Entry) -> Any:
+def command_of(entry: Entry) -> Any:
     """Import the command that `entry` declares.
 
     Raises:
         PluginLoadError: it cannot be imported.
         PluginContractError: it is neither a typer app nor a command.
     """
-    target = registry.load(entry)
+    target = load(entry)
     if isinstance(target, typer.Typer):
         return typer.main.get_command(target)
     if callable(getattr(target, "make_context", None)):
         return target
-    error = PluginContractError(
-        f"The command {entry.name!r} of {entry.distribution} {entry.version}",
-        [f"`{entry.target}` must be a `typer.Typer` app, not {type(target).__name__}"],
+    raise contract_error(
+        entry, [f"`{entry.target}` must be a `typer.Typer` app, not {type(target).__name__}"], what="command"
     )
-    registry.report.record(
-        Problem("contract", entry.distribution, entry.version, entry.target, str(error)), error=error
-    )
-    raise error

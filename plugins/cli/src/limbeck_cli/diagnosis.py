@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP, malformed_metadata
-from limbeck._registry.registry import default_registry
+from limbeck import plugins
 from limbeck.errors import LimbeckWarning, RegistryError
+from limbeck.plugins import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 
 from .exits import ExitCode, say, say_error, say_warning
-from .precedence import decide
 from .pydantic_guard import advice, make_pydantic_usable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._registry.index import Entry
-    from limbeck._registry.problems import Problem
-    from limbeck._registry.registry import Kind, Listing, Registry
+    from limbeck.plugins import Entry, Kind, Listing, Problem
 
 _WORDS = {**{group: kind for kind, group in GROUPS.items()}, COMMANDS_GROUP: "command", HOOKS_GROUP: "hooks"}
 
@@ -50,7 +47,7 @@ class _Distribution:
 def list_distributions(*, as_json: bool) -> None:
     """Every distribution with its names and its problems. Imports no plugin."""
     _be_lenient()
-    distributions = _distributions(default_registry())
+    distributions = _distributions()
     if as_json:
         facts = [each.as_dict() for each in distributions]
         for fact in facts:
@@ -59,30 +56,28 @@ def list_distributions(*, as_json: bool) -> None:
         return
     for distribution in distributions:
         _show_distribution(distribution)
-    malformed = malformed_metadata()
+    malformed = plugins.malformed_metadata()
     if malformed:
         say_warning(advice(malformed))
 
 
-def _distributions(registry: Registry) -> list[_Distribution]:
+def _distributions() -> list[_Distribution]:
     found: dict[str, _Distribution] = {}
-    entries = [(entry, "") for group in registry.index.entries.values() for entry in group]
-    for entry, reason in [*entries, *registry.index.disabled]:
+    for entry, reason in [*((entry, "") for entry in plugins.declared()), *plugins.disabled()]:
         distribution = found.setdefault(
             entry.distribution, _Distribution(entry.distribution, entry.version, entry.summary)
         )
         distribution.names.append((_WORDS[entry.group], entry.name, reason))
-    for problem in _problems(registry):
+    for problem in _problems():
         name = problem.distribution or "(unnamed)"
         owner = found.setdefault(name, _Distribution(name, problem.version))
         owner.problems.append(f"{problem.subject}: {problem.message}")
     return [found[name] for name in sorted(found)]
 
 
-def _problems(registry: Registry) -> list[Problem]:
+def _problems() -> list[Problem]:
     """The load report's, and the malformed metadata of any package, each once."""
-    _ = registry.index  # the scan fills the report
-    return list(dict.fromkeys([*registry.report.all(), *malformed_metadata()]))
+    return list(dict.fromkeys([*plugins.problems(), *plugins.malformed_metadata()]))
 
 
 def _show_distribution(distribution: _Distribution) -> None:
@@ -99,11 +94,10 @@ def check_all(*, as_json: bool) -> None:
     """Import every plugin, each behind a guard, and report every problem; exits with 1 if there is one."""
     _be_lenient()
     make_pydantic_usable()
-    registry = default_registry()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", LimbeckWarning)
-        loaded = _load_all(registry)
-        problems = _problems(registry)
+        loaded = _load_all()
+        problems = _problems()
     _tell_rest(warned, problems)
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2, ensure_ascii=False))
@@ -122,21 +116,20 @@ def _tell_rest(warned: Sequence[warnings.WarningMessage], problems: Sequence[Pro
             warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
-def _load_all(registry: Registry) -> int:
+def _load_all() -> int:
     from .commands import command_of
 
     loaded = 0
-    for group, entries in registry.index.entries.items():
-        for entry in entries:
-            try:
-                if group == COMMANDS_GROUP:
-                    command_of(registry, entry)
-                elif group != HOOKS_GROUP:
-                    registry.load(entry)
-                loaded += 1
-            except RegistryError:
-                continue  # in the report
-    _ = registry.hooks  # imports the hook plugins, and reports what is wrong with each
+    for entry in plugins.declared():
+        try:
+            if entry.group == COMMANDS_GROUP:
+                command_of(entry)
+            elif entry.group != HOOKS_GROUP:
+                plugins.load(entry)
+            loaded += 1
+        except RegistryError:
+            continue  # in the report
+    plugins.load_hooks()
     return loaded
 
 
@@ -148,22 +141,21 @@ def _be_lenient() -> None:
 def explain(name: str) -> None:
     """How `name` resolves for each kind: who offers it, what decides, who gets it."""
     _be_lenient()
-    registry = default_registry()
-    known = [_explain_kind(registry, kind, name) for kind in GROUPS] + [_explain_command(registry, name)]
+    known = [_explain_kind(kind, name) for kind in GROUPS] + [_explain_command(name)]
     if any(known):
         return
     say(f"No metadata declares {name!r}, so the hook plugins are asked, as on any miss.")
-    _explain_dynamic(registry, name)
+    _explain_dynamic(name)
 
 
-def _explain_kind(registry: Registry, kind: Any, name: str) -> bool:
-    listings = [each for each in registry.listings(kind) if name in (each.name, each.qualified, _short(each))]
+def _explain_kind(kind: Kind, name: str) -> bool:
+    listings = [each for each in plugins.listings(kind) if name in (each.name, each.qualified, _short(each))]
     if not listings:
         return False
     typer.secho(f"{kind} {name}", bold=True)
     for listing in listings:
         typer.echo(f"  {listing.qualified} {listing.version}  {listing.target}  {listing.status}")
-    typer.echo(f"  -> {_verdict(registry, kind, name, listings)}")
+    typer.echo(f"  -> {_verdict(kind, name, listings)}")
     return True
 
 
@@ -171,23 +163,28 @@ def _short(listing: Listing) -> str:
     return listing.qualified.rpartition("/")[2]
 
 
-def _verdict(registry: Registry, kind: Kind, name: str, listings: list[Listing]) -> str:
+def _verdict(kind: Kind, name: str, listings: list[Listing]) -> str:
     usable = [each for each in listings if not each.status.startswith("disabled")]
     if not usable:
         return f"nothing: {listings[0].status}"
     local = [each for each in usable if not each.distribution]
     if local and "/" not in name:
         return "the registration in this process: it precedes whatever is installed"
-    return _choice(name, registry.index.find(kind, name))
+    return _choice(name, _entries(GROUPS[kind], name))
 
 
 def _choice(name: str, candidates: list[Entry]) -> str:
-    decision = decide(name, candidates)
+    decision = plugins.decide(name, candidates)
     return f"{decision.winner.qualified if decision.winner else 'an error'}: {decision.reason}"
 
 
-def _explain_command(registry: Registry, name: str) -> bool:
-    candidates = [entry for entry in registry.index.entries[COMMANDS_GROUP] if name in (entry.name, entry.qualified)]
+def _entries(group: str, name: str) -> list[Entry]:
+    """The entries that a name, short or qualified, may mean."""
+    return [entry for entry in plugins.declared(group) if name in (entry.name, entry.qualified)]
+
+
+def _explain_command(name: str) -> bool:
+    candidates = _entries(COMMANDS_GROUP, name)
     if not candidates:
         return False
     typer.secho(f"command {name}", bold=True)
@@ -197,12 +194,12 @@ def _explain_command(registry: Registry, name: str) -> bool:
     return True
 
 
-def _explain_dynamic(registry: Registry, name: str) -> None:
+def _explain_dynamic(name: str) -> None:
     make_pydantic_usable()
     errors: dict[str, RegistryError] = {}
     for kind in GROUPS:
         try:
-            target = registry.get(kind, name)  # type: ignore[arg-type]  # the keys are the kinds
+            target = plugins.get(kind, name)
         except RegistryError as exc:
             errors[kind] = exc
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from limbeck._pipeline.run_folder import fresh_path
+from limbeck.runs import fresh_path
 
 from .exits import ExitCode, say
 from .run_folder import CommandFolder

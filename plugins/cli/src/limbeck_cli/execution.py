@@ -8,13 +8,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from limbeck._engine.options import check_options
-from limbeck._pipeline.config.build import build_pipeline, check_pipeline, sources_of
-from limbeck._pipeline.config.recipe import short_output
-from limbeck._pipeline.options import Options as RunnerOptions
-from limbeck._pipeline.run_folder import fresh_path
-from limbeck._pipeline.streaming import PipelineStream
-from limbeck._step import GeneratorStep, Sink
+from limbeck import GeneratorStep, Sink
 from limbeck.errors import (
     AuthenticationError,
     BudgetError,
@@ -23,6 +17,8 @@ from limbeck.errors import (
     LimbeckError,
     RunStoppedError,
 )
+from limbeck.recipes import build_pipeline, check_pipeline, sources_of
+from limbeck.runs import fresh_path, start
 
 from .exits import ExitCode, forget_stdout, say
 from .failures import Failures
@@ -34,8 +30,8 @@ from .run_folder import CommandFolder
 from .summary import Summary, is_stand_in
 
 if TYPE_CHECKING:
-    from limbeck._pipeline.config.recipe import Recipe
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck import Pipeline
+    from limbeck.recipes import Recipe
 
     from .options import Options
 
@@ -63,29 +59,14 @@ def prepare(recipe: Recipe, options: Options) -> Prepared:
     Raises:
         ConfigurationError: what is wrong, where it was written.
     """
-    recipe.run = options.run.over(recipe.run)
-    recipe.firm = options.run.limits()
-    if recipe.short("output") is None:
-        stdout = short_output("-", recipe.where)
-        stdout.optional = True
-        recipe.add(stdout)
+    recipe.override(options.run)
+    recipe.default_output("-")
     pipeline = build_pipeline(recipe)
     for step in pipeline.steps.values():
         if options.strict and isinstance(step, GeneratorStep):
             step.on_error = "raise"
-    _require_sources(pipeline, recipe)
     check_pipeline(pipeline, recipe)
     return Prepared(pipeline, recipe)
-
-
-def _require_sources(pipeline: Pipeline, recipe: Recipe) -> None:
-    for spec in recipe.steps:
-        step = pipeline.steps.get(spec.name)
-        if step is None or pipeline.before(spec.name) or isinstance(step, GeneratorStep) or hasattr(step, "seeds"):
-            continue
-        raise ConfigurationError(
-            f"{spec.where}: the run has no `input`, and the {spec.kind} {spec.name!r} makes no rows of its own."
-        )
 
 
 def execute(recipe: Recipe, options: Options) -> ExitCode:
@@ -138,7 +119,6 @@ class _Execution:
         """The run's directory, if it is to have one; nothing has been made yet."""
         settings, typed = self._settings, self._options.typed
         if settings.run_dir is not None:
-            check_options(run_dir=settings.run_dir)
             return CommandFolder(settings.run_dir, typed)
         if self._options.reparse:
             raise ConfigurationError("Answers are read anew from a run directory: name it with --run-dir.")
@@ -167,16 +147,18 @@ class _Execution:
         self, folder: CommandFolder | None, progress: Progress, failures: Failures
     ) -> tuple[ExitCode, BaseException | None]:
         """Have everything run and written; how it ended, and what ended it early."""
-        options = RunnerOptions(
-            run_dir=folder.path if folder is not None else None,
-            overwrite=self._options.overwrite,
-            observers=(progress, failures),
-            ask=not self._options.reparse,
-            reruns={} if self._options.retry is None else self._options.retry.plans(self._pipeline),
-            **self._settings.arguments(),
-        )
+        retry = self._options.retry
         with ExitStack() as stack:
-            stream = stack.enter_context(PipelineStream(self._pipeline, None, options, whole=True))
+            running = start(
+                self._pipeline,
+                run_dir=folder.path if folder is not None else None,
+                settings=self._settings,
+                overwrite=self._options.overwrite,
+                observers=(progress, failures),
+                ask=not self._options.reparse,
+                rerun=None if retry is None else retry.rerun(self._pipeline),
+            )
+            stream = stack.enter_context(running)
             interrupt = stack.enter_context(Interrupt(stream.stop))
             stack.enter_context(shown(progress, quiet=self._options.quiet, rows_on_screen=self._rows_on_screen()))
             try:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from limbeck._pipeline.rerunning import task_of
-from limbeck._step import GeneratorStep
-from limbeck.errors import ConfigurationError
+from limbeck.runs import Run
 
-from .jobs import pipeline_of_run, run_directory
+from .pydantic_guard import make_pydantic_usable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from limbeck._pipeline.graph import Pipeline
-    from limbeck.types import Row
 
 
 def explain_row(run_dir: str, row: str, *, step: str | None, settings: Sequence[str]) -> None:
@@ -29,25 +23,5 @@ def explain_row(run_dir: str, row: str, *, step: str | None, settings: Sequence[
     Raises:
         LimbeckError: there is no such run, task or row.
     """
-    run_dir = run_directory(run_dir)
-    pipeline = pipeline_of_run(run_dir, settings).pipeline
-    task = task_of(pipeline, step)
-    source = _source_before(pipeline, task.name)
-    if source is None:
-        typer.echo(str(task.explain(None, run_dir=run_dir, id=row)))
-    else:
-        typer.echo(str(task.explain(_row_of(source, row), run_dir=run_dir, id=row)))
-
-
-def _source_before(pipeline: Pipeline, name: str) -> Any:
-    """The one source whose rows go to the task as they are, or None."""
-    before = [pipeline.steps[each] for each in pipeline.before(name)]
-    return before[0] if len(before) == 1 and isinstance(before[0], GeneratorStep) else None
-
-
-def _row_of(source: GeneratorStep, row: str) -> Row:
-    rows = (each for lot in source.process() for each in lot)
-    found = next(islice(rows, int(row), None), None) if row.isdecimal() else None
-    if not isinstance(found, dict):
-        raise ConfigurationError(f"The source {source.name!r} has no row {row!r}; its rows are numbered from 0.")
-    return found
+    make_pydantic_usable()
+    typer.echo(str(Run.named(run_dir).explain(row, step=step, settings=settings)))

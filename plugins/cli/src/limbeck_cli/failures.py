@@ -11,8 +11,8 @@ from .exits import say_warning
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from limbeck._engine.observers import RunInfo
     from limbeck.errors import GenerationError
+    from limbeck.types import RunInfo
 
 _TOLD = 10
 

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from limbeck._registry.registry import default_registry
+from limbeck import plugins
 
 from .exits import say
 from .tables import show_table
 
 if TYPE_CHECKING:
-    from limbeck._registry.registry import Kind
+    from limbeck.plugins import Kind
 
 
 def show_names(kind: Kind, *, as_json: bool) -> None:
     """Every name of `kind`, who offers it and what state it is in."""
-    registry = default_registry()
-    listings = registry.listings(kind)
+    listings = plugins.listings(kind)
     if as_json:
         typer.echo(json.dumps([asdict(listing) for listing in listings], indent=2, ensure_ascii=False))
     elif listings:
@@ -30,6 +29,6 @@ def show_names(kind: Kind, *, as_json: bool) -> None:
         )
     else:
         say(f"No {kind} is installed.")
-    problems = registry.report.all()
+    problems = plugins.problems()
     if problems:
         say(f"{len(problems)} problem{'s' * (len(problems) > 1)} with installed plugins; see: limbeck plugins list")

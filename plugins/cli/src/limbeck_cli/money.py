@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck._pipeline.config.run_settings import RunSettings, amount_of
+from limbeck.recipes import RunSettings, amount_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from limbeck._pipeline.config.run_settings import RunSettings
+    from limbeck.recipes import RunSettings
 
     from .retry import Retry
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limbeck._pipeline.config.build import sources_of
-from limbeck._step import Sink
+from limbeck import Sink
 from limbeck.errors import ConfigurationError
+from limbeck.recipes import sources_of
 
 if TYPE_CHECKING:
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck import Pipeline
 
     from .run_folder import CommandFolder
 

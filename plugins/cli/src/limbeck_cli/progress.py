@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from limbeck import hookimpl
-from limbeck._engine.stats import RunStats
+from limbeck.types import RunStats
 
 from .exits import say
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from limbeck._engine.observers import RunInfo
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck import Pipeline
+    from limbeck.types import RunInfo
 
 _PLAIN_EVERY_SECONDS = 15.0
 _LIVE_PER_SECOND = 4.0

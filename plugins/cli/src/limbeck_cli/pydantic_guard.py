@@ -13,7 +13,7 @@ from .exits import say_warning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._registry.problems import Problem
+    from limbeck.plugins import Problem
 
 VARIABLE = "PYDANTIC_DISABLE_PLUGINS"
 
@@ -28,7 +28,7 @@ def make_pydantic_usable() -> None:
     try:
         create_model("Probe", field=(int, ...))
     except Exception:
-        from limbeck._registry.index import malformed_metadata
+        from limbeck.plugins import malformed_metadata
 
         problems = malformed_metadata()
         if not problems:

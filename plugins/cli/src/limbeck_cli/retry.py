@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import ConfigurationError
+from limbeck.runs import Rerun, Run, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +29,21 @@ class Retry:
     settings: Sequence[str]
     model: str | None
 
-    def plans(self, pipeline: Pipeline) -> dict[str, Any]:
-        """What the runner is told: under the task's name, the task that asks, and which answers are meant.
+    def rerun(self, pipeline: Pipeline) -> Rerun:
+        """What the run is told.
 
         Raises:
-            ConfigurationError: there is no such task, or the condition or a setting cannot be read.
+            ConfigurationError: there is no such task, or a setting cannot be read.
         """
-        from limbeck._pipeline.rerunning import plan_for
-
-        (name,) = plan_for(pipeline, self.step, where=self.where, llm=None, parameters={})
-        return plan_for(pipeline, name, where=self.where, llm=self._llm(name), parameters={})
+        name = task_of(pipeline, self.step).name
+        return Rerun(self.where, step=name, llm=self._llm(name))
 
     def _llm(self, name: str) -> Any:
         """The LLM that is asked: as the file's own `--set` would make it. None for the one that there was."""
-        from .jobs import pipeline_of_run
-
         changes = [f"steps.{name}.{_of_llm(each)}" for each in self.settings]
         if self.model is not None:
             changes.insert(0, f"steps.{name}.llm={self.model}")
-        return pipeline_of_run(self.run_dir, changes).pipeline.steps[name].llm if changes else None
+        return Run.named(self.run_dir).pipeline(changes).steps[name].llm if changes else None
 
 
 def _of_llm(setting: str) -> str:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from limbeck._engine.ledger import FAILED_FILE, release_ledger, shared_ledger
-from limbeck._engine.ledger_file import FILE
-from limbeck._pipeline.config.settings import is_secret
-from limbeck._pipeline.run_folder import OUTPUTS, RunFolder
-from limbeck._pipeline.run_state import NOTE, REPORT
 from limbeck.errors import ConfigurationError, LedgerError
+from limbeck.recipes import is_secret
+from limbeck.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from limbeck._pipeline.config.run_settings import RunSettings
+    from limbeck.recipes import RunSettings
 
-_OWN_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm", FAILED_FILE, "lock.sqlite", NOTE, REPORT, "run.new", "report.new")
 _LLM_SETTING = re.compile(r"(--set=)?((?:(?:tasks|steps)\..+\.)?llm\.[^=]+)=(.*)", re.DOTALL)
 
 
-class CommandFolder(RunFolder):
+class CommandFolder(Run):
     """Where a run of the command keeps its answers.
 
     Args:
@@ -52,12 +48,11 @@ class CommandFolder(RunFolder):
     @property
     def failed(self) -> Path | None:
         """The rows that failed in the last run here, or None if none did."""
-        path = self.path / FAILED_FILE
-        return path if path.is_file() else None
+        return self.failed_rows if self.failed_rows.is_file() else None
 
     def refuse_own_file(self, path: str, what: str) -> None:
         """Raise if `path` is the list of failed rows, which every run here writes anew."""
-        if Path(path).resolve() == (self.path / FAILED_FILE).resolve():
+        if Path(path).resolve() == self.failed_rows.resolve():
             raise ConfigurationError(
                 f"The {what} {path!r} belongs to the run directory, and is written anew by every run in it. "
                 "Take a copy of it, or another run directory."
@@ -65,31 +60,31 @@ class CommandFolder(RunFolder):
 
     def require_ledger(self) -> None:
         """Raise unless answers are kept here."""
-        if not (self.path / FILE).is_file():
+        if not self.ledger.is_file():
             raise LedgerError(f"There is no ledger in {str(self.path)!r}, so there are no answers to read anew.")
 
     @contextmanager
-    def held(self, run: RunSettings) -> Iterator[None]:
+    def held(self, settings: RunSettings) -> Iterator[None]:
         """Keep everybody else out for the block, and note the command.
 
         Raises:
             LedgerError: it cannot be used, or another process uses it.
         """
-        ledger = self._open(run)
-        try:
-            if self.command is not None and not self._resumed:
-                self.write(NOTE, {**self.noted(), "command": self.command})
-            yield
-        finally:
-            release_ledger(ledger)
-            if not self.used:
-                self._remove()
+        with ExitStack() as holding:
+            self._enter(holding, settings)
+            try:
+                if self.command is not None and not self._resumed:
+                    self.note_command(self.command)
+                yield
+            finally:
+                holding.close()  # before its files go
+                if not self.used:
+                    self._remove()
 
-    def _open(self, run: RunSettings) -> Any:
+    def _enter(self, holding: ExitStack, settings: RunSettings) -> None:
+        durability, requests = settings.durability or "normal", settings.ledger_requests or "full"
         try:
-            return shared_ledger(
-                self.path, durability=run.durability or "normal", requests=run.ledger_requests or "full"
-            )
+            holding.enter_context(self.hold(durability=durability, ledger_requests=requests))
         except LedgerError as exc:
             if not self.fresh:
                 raise
@@ -97,13 +92,9 @@ class CommandFolder(RunFolder):
 
     def _remove(self) -> None:
         """Leave no trace of a run that did nothing."""
-        with suppress(OSError):
-            for name in _OWN_FILES:
-                (self.path / name).unlink(missing_ok=True)
-            if (self.path / OUTPUTS).is_dir():
-                (self.path / OUTPUTS).rmdir()
-            self.path.rmdir()
-            if self._alone:
+        self.discard()
+        if self._alone:
+            with suppress(OSError):
                 self.path.parent.rmdir()
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from limbeck._pipeline.config.settings import alternatives, fields_of, split_setting
-from limbeck._registry.registry import default_registry
+from limbeck import plugins
 from limbeck.errors import ConfigurationError
 
 from .pydantic_guard import make_pydantic_usable
@@ -18,7 +17,7 @@ from .tables import show_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from limbeck._registry.registry import Kind
+    from limbeck.plugins import Kind
     from limbeck.types import Example
 
 
@@ -29,8 +28,7 @@ def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
         LimbeckError: there is no such name, or a setting does not fit.
     """
     make_pydantic_usable()
-    registry = default_registry()
-    cls = registry.get(kind, name)
+    cls = plugins.get(kind, name)
     _show_source(kind, name, cls)
     if kind == "llm":
         _show_fields(cls)
@@ -54,7 +52,7 @@ def _heading(text: str) -> None:
 def _show_source(kind: Kind, name: str, cls: Any) -> None:
     typer.secho(f"{kind} {name}", bold=True)
     target = f"{cls.__module__}:{cls.__qualname__}"
-    listing = next((each for each in default_registry().listings(kind) if name in (each.name, each.qualified)), None)
+    listing = next((each for each in plugins.listings(kind) if name in (each.name, each.qualified)), None)
     owner = f"{listing.distribution} {listing.version}, " if listing and listing.distribution else ""
     typer.echo(f"  {owner}{target}")
     doc = inspect.getdoc(cls) if cls.__doc__ else None
@@ -69,12 +67,11 @@ def _prose(doc: str) -> str:
 
 def _instance(kind: Kind, cls: type, name: str, settings: Sequence[str]) -> tuple[Any, str]:
     """An instance on the offline model; or None, and what it cannot be made without."""
-    from limbeck._pipeline.config.build import build_one
+    from limbeck.recipes import build_one
 
-    pairs = [split_setting(argument) for argument in settings]
     fields = {"llm": "offline"} if kind == "task" else {}
     try:
-        return build_one(cls, fields, pairs, subject=f"the {kind} {name!r}"), ""
+        return build_one(cls, fields, settings, subject=f"the {kind} {name!r}"), ""
     except ConfigurationError as exc:
         if settings:
             raise
@@ -93,42 +90,15 @@ def _show_columns(step: Any) -> None:
 
 
 def _show_fields(cls: type) -> None:
-    from limbeck._pipeline.config.docstrings import field_docs
+    from limbeck.recipes import describe_fields
 
-    annotations = fields_of(cls)
-    if not annotations:
-        return
-    inherited = {name for base in cls.__mro__[1:] for name in getattr(base, "model_fields", ())}
-    fields = sorted(annotations, key=lambda name: name in inherited)
-    _heading("Fields")
-    docs = field_docs(cls, fields)
-    infos = getattr(cls, "model_fields", {})
-    table = [[name, _type(annotations[name]), _default(infos.get(name)), docs.get(name, "")] for name in fields]
-    show_table(["field", "type", "default", "meaning"], table)
-
-
-def _type(annotation: Any) -> str:
-    """An annotation as one would write it, without modules and without the constraints of `Annotated`."""
-    choices = alternatives(annotation)
-    if len(choices) > 1:
-        return " | ".join(map(_type, choices))
-    (annotation,) = choices
-    arguments = get_args(annotation)
-    if annotation is type(None) or isinstance(annotation, str):
-        return annotation if isinstance(annotation, str) else "None"
-    name = getattr(annotation, "__name__", None) or str(annotation).rpartition(".")[2]
-    if get_origin(annotation) is Literal:
-        return f"Literal[{', '.join(map(repr, arguments))}]"
-    return f"{name}[{', '.join(map(_type, arguments))}]" if arguments else name
-
-
-def _default(info: Any) -> str:
-    if info is None:
-        return ""
-    if info.is_required():
-        return "(required)"
-    value = info.get_default(call_default_factory=True)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    fields = describe_fields(cls)
+    if fields:
+        _heading("Fields")
+        table = [
+            [each.name, each.type, "(required)" if each.required else each.default, each.meaning] for each in fields
+        ]
+        show_table(["field", "type", "default", "meaning"], table)
 
 
 def _show_capabilities(cls: type) -> None:

@@ -80,7 +80,7 @@ def write_schema(output: str) -> None:
         ConfigurationError: it cannot be written.
     """
     make_pydantic_usable()
-    from limbeck._pipeline.config.schema import file_schema
+    from limbeck.recipes import file_schema
 
     text = json.dumps(file_schema(), indent=2, ensure_ascii=False) + "\n"
     if output == "-":

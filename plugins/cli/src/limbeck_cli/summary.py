@@ -7,8 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck._llm.offline import OfflineLLM
-from limbeck._step import Sink
+from limbeck import Sink
 
 from .commands import show_failure
 from .exits import ExitCode, say
@@ -16,7 +15,7 @@ from .money import cost_of
 from .progress import duration
 
 if TYPE_CHECKING:
-    from limbeck._pipeline.graph import Pipeline
+    from limbeck import Pipeline
 
     from .failures import Failures
     from .progress import Progress
@@ -103,7 +102,7 @@ def _place(sink: Sink) -> str:
 
 def is_stand_in(step: Any) -> bool:
     """Whether the offline stand-in answers for this step: nothing is paid for."""
-    return isinstance(getattr(step, "llm", None), OfflineLLM)
+    return bool(getattr(getattr(step, "llm", None), "stand_in", False))
 
 
 _VERDICTS = {

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from limbeck._engine.tables import checked_names
-from limbeck._files import FileSink, FileSource
-from limbeck._files.places import opened, shown
 from limbeck.errors import ConfigurationError
+from limbeck.files import FileSink, FileSource, checked_names, opened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from limbeck._files.drafts import Draft
     from limbeck.errors import RowError
+    from limbeck.files import Draft
     from limbeck.types import Row
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from limbeck import Step
-from limbeck._files.json_rows import plain
+from limbeck.files import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import Step
-from limbeck._engine.copies import plain_value
-from limbeck._task.grouping import METADATA
 from limbeck.errors import ConfigurationError
+from limbeck.files import plain_value
+from limbeck.types import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MappingView
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
 from pydantic.json_schema import SkipJsonSchema
 
 from limbeck import Step
-from limbeck._pipeline.expressions import columns_of, compiled
+from limbeck.recipes import compile_expression, expression_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,8 @@ class FilterRows(Step):
     _needs: dict[str, bool] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
-        self._test = compiled(self.condition, where="`condition`")
-        self._needs = columns_of(self.condition)
+        self._test = compile_expression(self.condition, where="`condition`")
+        self._needs = expression_columns(self.condition)
         super().model_post_init(context)
 
     @property
@@ -58,8 +58,8 @@ class MapRows(Step):
 
     def model_post_init(self, context: Any, /) -> None:
         for column, expression in self.columns.items():
-            self._values[column] = compiled(expression, where=f"The column {column!r}")
-            for name, required in columns_of(expression).items():
+            self._values[column] = compile_expression(expression, where=f"The column {column!r}")
+            for name, required in expression_columns(expression).items():
                 self._needs[name] = required or self._needs.get(name, False)
         super().model_post_init(context)
 
@@ -81,10 +81,15 @@ def _value(column: str, value: Any) -> Any:
     """What an expression gave, as a row can hold it."""
     from jinja2 import Undefined
 
-    if isinstance(value, Undefined):
-        raise ValueError(  # noqa: TRY004 - it is the row that is wrong
-            f"the expression for the column {column!r} gives nothing: it uses what the row does not have"
+    if hasattr(value, "__next__") or isinstance(value, MappingView):  # Jinja's filters `map` and `select` are lazy
+        value = list(value)
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, Undefined):
+            raise ValueError(  # noqa: TRY004 - it is the row that is wrong
+                f"the expression for the column {column!r} gives nothing: it uses what the row does not have"
+            )
+    if callable(value):
+        raise ValueError(  # noqa: TRY004 - as above
+            f"the expression for the column {column!r} gives a function, not a value"
         )
-    if hasattr(value, "__next__"):  # Jinja's filters `map` and `select` are lazy
-        return list(value)
-    return value
+    return str(value) if isinstance(value, str) else value  # some filters mark their text as HTML

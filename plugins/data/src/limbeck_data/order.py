@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import GlobalStep
-from limbeck._engine.copies import plain_value
+from limbeck.files import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

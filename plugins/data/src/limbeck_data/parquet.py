@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from limbeck._engine.tables import checked_names
-from limbeck._files import FileSink, FileSource
-from limbeck._files.places import is_plain_file, opened, shown
 from limbeck.errors import ConfigurationError
+from limbeck.files import FileSink, FileSource, checked_names, is_plain_file, opened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from limbeck._files.drafts import Draft
     from limbeck.errors import RowError
+    from limbeck.files import Draft
     from limbeck.types import Row
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from limbeck._files.drafts import Draft
+    from limbeck.files import Draft
     from limbeck.types import Row
 
 _LOT = 1_000  # rows that are converted together

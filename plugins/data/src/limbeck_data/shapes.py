@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck._engine.copies import plain_value
-from limbeck._files.json_rows import plain
+from limbeck.files import plain, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck._engine.tables import arrow_values
-from limbeck._files.json_rows import as_json
-from limbeck._task.grouping import METADATA
+from limbeck.files import arrow_values, as_json
+from limbeck.types import METADATA
 
 from .shapes import Misfit, Shape, joined, shape_of, storable
 

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from pydantic import Field, field_validator
 
-from limbeck._files import FileSource
-from limbeck._files.places import is_url
-from limbeck._files.texts import check_encoding
 from limbeck.errors import RowError
+from limbeck.files import FileSource, check_encoding, expanded, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +52,6 @@ class LoadDataFromTextFiles(FileSource):
         return found or self._named(path + "/*.txt")
 
     def _named(self, path: str) -> list[str]:
-        from limbeck._files.places import expanded
-
         return expanded([path])
 
     def columns_of(self, place: str) -> list[str]:  # noqa: ARG002 - the same of each

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 
 from limbeck import Step
-from limbeck._engine.copies import plain_row
 from limbeck.errors import ConfigurationError
+from limbeck.files import plain_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,38 +8,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import chat_usage, events_in, messages_in, reasoning_in, text_in
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
-
-from ._failures import redacted
 
 if TYPE_CHECKING:
     from limbeck.types import Quota
 
 
-def read_chat(body: Any, *, quota: Quota | None, secret: str | None) -> GenerationResponse:
+def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
     """The answer of a chat-completions API.
 
     Args:
         body: the JSON value that came.
         quota: what its headers say.
-        secret: the key in use, taken out of what the server says instead of an answer.
 
     Raises:
         TransientError: there is no answer in it.
         ContentFilteredError: the answer was withheld.
             Both have the tokens that the server counted all the same.
     """
-    choice = _first_choice(body, secret)
-    message, usage, model = choice.get("message"), _usage(body.get("usage")), _model(body.get("model"))
-    if not isinstance(message, dict):
-        raise TransientError("The server's answer has a choice without a message.", usage=usage, model=model)
-    text = _text(message.get("content"))
+    fields = body if isinstance(body, dict) else {}
+    usage, model = chat_usage(fields.get("usage")), _model(fields.get("model"))
+    messages = messages_in(fields)
+    if not messages:
+        raise TransientError("The server's answer has no choices with a message.", usage=usage, model=model)
+    choice, message = messages[0]
+    content = message.get("content")
+    text = text_in(content)
     finish_reason = choice.get("finish_reason")
     if not text and (finish_reason == "content_filter" or message.get("refusal")):
         said = f"The model's answer was withheld: {message.get('refusal') or finish_reason}."
         raise ContentFilteredError(said, usage=usage, model=model)
-    reasoning = message.get("reasoning") or message.get("reasoning_content") or None
+    reasoning = reasoning_in(message.get("reasoning"), message.get("reasoning_content"), content=content)
     tool_calls = message.get("tool_calls") or None
     if text is None and tool_calls is None and reasoning is None:
         said = f"The server's answer has no content; finish_reason is {finish_reason!r}."
@@ -54,39 +55,20 @@ def read_chat(body: Any, *, quota: Quota | None, secret: str | None) -> Generati
     return GenerationResponse(generations=[generation], usage=usage, model=model, quota=quota)
 
 
-def _first_choice(body: Any, secret: str | None) -> dict[str, Any]:
-    fields = body if isinstance(body, dict) else {}
-    choices = fields.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        return choices[0]
-    said = redacted(str(fields.get("error") or "")[:300], secret)
-    raise TransientError(f"The server's answer has no choices{f': {said}' if said else ''}.")
-
-
-def _text(content: Any) -> str | None:
-    if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else None
-
-
 def _model(model: Any) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _usage(usage: Any) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    return Usage(
-        input_tokens=_count(usage, "prompt_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
-        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=_count(usage.get("completion_tokens_details"), "reasoning_tokens"),
-    )
+def text_of_events(content: bytes) -> Any:
+    """The answer that the events of TGI's text generation build, in the form of one that came whole.
 
-
-def _count(values: Any, key: str) -> int:
-    value = values.get(key) if isinstance(values, dict) else None
-    return value if isinstance(value, int) else 0
+    Raises:
+        TransientError: the events end before the answer does.
+    """
+    for event in events_in(content):
+        if isinstance(event, dict) and (event.get("error") or event.get("generated_text") is not None):
+            return event
+    raise TransientError("The server's stream ended before the answer did.")
 
 
 def read_text(body: Any, *, quota: Quota | None, input_tokens: int, keep_tokens: bool) -> GenerationResponse:
@@ -101,8 +83,8 @@ def read_text(body: Any, *, quota: Quota | None, input_tokens: int, keep_tokens:
     Raises:
         TransientError: there is no text in it.
     """
-    text = body.get("generated_text") if isinstance(body, dict) else None
-    if not isinstance(text, str):
+    text = text_in(body.get("generated_text")) if isinstance(body, dict) else None
+    if text is None:
         raise TransientError("The server's answer has no generated text.")
     details = body.get("details")
     if not isinstance(details, dict):
@@ -112,5 +94,5 @@ def read_text(body: Any, *, quota: Quota | None, input_tokens: int, keep_tokens:
         text=text, finish_reason=details.get("finish_reason"), logprobs=(logprobs or None) if keep_tokens else None
     )
     generated = details.get("generated_tokens")
-    usage = Usage(input_tokens=input_tokens, output_tokens=generated) if isinstance(generated, int) else None
+    usage = None if generated is None else Usage(input_tokens=input_tokens, output_tokens=generated)
     return GenerationResponse(generations=[generation], usage=usage, quota=quota)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import Secrets, decoded, fault_of, quota_of, read_refusal, seconds_to_wait
 from limbeck.errors import (
     AuthenticationError,
     BadRequestError,
     ContentFilteredError,
     ContextLengthError,
     RateLimitError,
-    TransientError,
 )
-from limbeck.types import Quota
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +20,6 @@ if TYPE_CHECKING:
     from limbeck.errors import GenerationError
 
 _LONGEST_DETAIL = 800
-
-# A Hugging Face token wherever it stands: a server may echo one that is not ours.
-_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9_]{8,}")
 
 # TGI, vLLM, SGLang, llama.cpp and OpenAI's own words for a prompt that does not fit.
 _TOO_LONG = re.compile(
@@ -36,36 +29,39 @@ _TOO_LONG = re.compile(
 )
 _FILTERED = re.compile(r"content[_ ](?:filter|policy|management)|safety (?:system|filter)|flagged as", re.IGNORECASE)
 
+_NO_CREDIT = (
+    "The account has no credit left: add some (at Hugging Face: https://huggingface.co/settings/billing, or `bill_to`)."
+)
+
 # 424 is TGI's "the model server failed on this request"; 409 and 425 ask for another attempt too.
 _AGAIN = frozenset({408, 409, 424, 425})
 
 
-def redacted(text: str, secret: str | None) -> str:
-    """`text` without `secret` and without anything that looks like a Hugging Face token."""
-    if secret:
-        text = text.replace(secret, "***")
-    return _TOKEN.sub("***", text)
-
-
-def failure(status: int, headers: Mapping[str, str], body: str, *, subject: str, secret: str | None) -> GenerationError:
+def failure(
+    status: int, headers: Mapping[str, str], content: bytes, *, subject: str, secrets: Secrets
+) -> GenerationError:
     """The error that an HTTP answer of 400 and above stands for.
 
     Args:
-        status, headers, body: the answer; `headers` finds names whatever their case.
+        status, headers, content: the answer; 200 for an error that came in place of one.
         subject: who was asked, for the message.
-        secret: the key in use, taken out of the message.
+        secrets: what no message may show.
     """
-    detail = redacted(_detail(body), secret)
+    body = decoded(content)
+    refusal = read_refusal(status, body, headers)
+    status, detail = refusal.status, _shortened(secrets.redact(_said(body)))
     message = f"{subject} answered {status}{f': {detail}' if detail else ''}."
+    if refusal.no_credit:
+        return AuthenticationError(f"{message} {_NO_CREDIT}")
     if status == 429:
-        refusal = RateLimitError(message, retry_after=seconds_to_wait(headers))
-        refusal.quota = quota_of(headers)
-        return refusal
-    if status in {401, 402, 403}:
+        limited = RateLimitError(message, retry_after=seconds_to_wait(headers))
+        limited.quota = quota_of(headers)
+        return limited
+    if status in {401, 403}:
         return AuthenticationError(f"{message} {_credentials_remedy(status, headers, detail)}")
     if status in _AGAIN or status >= 500:
         asked = seconds_to_wait(headers)
-        return TransientError(message, retry_after=_estimated_time(body) if asked is None else asked)
+        return fault_of(status, message, retry_after=_estimated_time(body) if asked is None else asked)
     return _refusal(status, message, detail)
 
 
@@ -80,8 +76,6 @@ def _refusal(status: int, message: str, detail: str) -> BadRequestError:
 
 
 def _credentials_remedy(status: int, headers: Mapping[str, str], detail: str) -> str:
-    if status == 402:
-        return "The account has no credit left: add some at https://huggingface.co/settings/billing, or set `bill_to`."
     if status == 403 and ("gated" in detail.lower() or headers.get("x-error-code") == "GatedRepo"):
         return "The model is gated: accept its terms on its page at https://huggingface.co with the account of the key."
     if status == 403:
@@ -89,17 +83,13 @@ def _credentials_remedy(status: int, headers: Mapping[str, str], detail: str) ->
     return "Check the key in `api_key`, in HF_TOKEN or of `hf auth login`."
 
 
-def _detail(body: str) -> str:
-    """What the server says went wrong, out of the shapes that servers say it in."""
-    try:
-        text = _said(json.loads(body))
-    except ValueError:
-        text = "" if "<html" in body.lower() else body
-    text = " ".join(text.split()).rstrip(".")
+def _shortened(text: str) -> str:
+    text = "" if "<html" in text.lower() else " ".join(text.split()).rstrip(".")
     return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}…"
 
 
 def _said(value: Any) -> str:
+    """What the server says went wrong, out of the shapes that servers say it in."""
     if isinstance(value, dict):
         keys = ("error", "errors", "message", "detail", "error_description", "msg", "code")
         return "; ".join(text for key in keys if (text := _said(value.get(key))))
@@ -108,56 +98,7 @@ def _said(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _estimated_time(body: str) -> float | None:
+def _estimated_time(body: Any) -> float | None:
     """Seconds until a model that is being loaded is there; the serverless API puts it in the body of a 503."""
-    try:
-        estimate = json.loads(body)["estimated_time"]
-    except (ValueError, TypeError, KeyError):
-        return None
+    estimate = body.get("estimated_time") if isinstance(body, dict) else None
     return float(estimate) if isinstance(estimate, int | float) and not isinstance(estimate, bool) else None
-
-
-def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """What `retry-after-ms`, `retry-after` or the Hub's `ratelimit` ask for, in seconds, or None."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    asked = _retry_after(headers.get("retry-after"))
-    return _quota_reset(headers) if asked is None else asked
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
-
-
-def _retry_after(text: str | None) -> float | None:
-    seconds = _number(text)
-    if seconds is not None or not text:
-        return seconds
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if date.tzinfo is None:  # "-0000": the zone is not said, and HTTP knows only one
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
-
-
-def _quota_reset(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the Hub's quota is filled again, where it is used up."""
-    quota = quota_of(headers)
-    return quota.requests_reset if quota is not None and quota.requests_remaining == 0 else None
-
-
-def quota_of(headers: Mapping[str, str]) -> Quota | None:
-    """What is left of the caller's requests, from Hugging Face's `ratelimit: "api";r=0;t=55` (IETF draft 9)."""
-    if "ratelimit" not in headers:
-        return None
-    from huggingface_hub.utils._http import parse_ratelimit_headers
-
-    said = parse_ratelimit_headers(headers)
-    return Quota(requests_remaining=said.remaining, requests_reset=float(said.reset_in_seconds)) if said else None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import Secrets
 from limbeck.errors import BadRequestError, ConfigurationError, MissingDependencyError
-
-from ._failures import redacted
 
 if TYPE_CHECKING:
     from limbeck.types import ChatType
@@ -49,7 +48,7 @@ def load_tokenizer(source: str, *, chat_template: str | None = None, **options: 
 
 def first_line(exc: Exception) -> str:
     """The first line of an error's message; transformers' go on for paragraphs."""
-    return redacted(str(exc).strip().split("\n", 1)[0], None)
+    return Secrets().redact(str(exc).strip().split("\n", 1)[0])
 
 
 def render(tokenizer: Any, messages: ChatType) -> str:

@@ -15,10 +15,11 @@ from huggingface_hub import __version__ as hub_version
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.inference._providers import get_provider_helper
 
+from limbeck.backends import Secrets, ServerAddress, find_key
 from limbeck.errors import BadRequestError, ConfigurationError, MissingCredentialError, TransientError
 
 from . import __version__
-from ._failures import failure, redacted
+from ._failures import failure
 from ._prompts import Prompter, load_tokenizer, require
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Route:
         root: the URL of the server, where it is known; its `/info` says what it can do.
         prompter: what makes a prompt of a chat; None where the chat itself is sent.
         headers: sent with every request, in place of the SDK's of the same name; None takes one away.
+        query: sent with every request's URL; it may hold a secret.
     """
 
     helper: TaskProviderHelper
@@ -58,6 +60,12 @@ class Route:
     root: str | None
     prompter: Prompter | None
     headers: dict[str, Any]
+    query: str = field(default="", repr=False)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What no message may show."""
+        return Secrets(self.key or "", *ServerAddress("", self.query).secrets)
 
     def prepare(self, inputs: Any, parameters: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """URL, headers and body of one request."""
@@ -90,7 +98,7 @@ class RouteFinder:
     """Finds the route that a backend's fields describe; they are explained there.
 
     Attributes:
-        key: the key that was given, or None.
+        key: the key that was given, or None. query: of the URL of `base_url`.
         chat: whether chats are sent, or text.
     """
 
@@ -102,6 +110,7 @@ class RouteFinder:
     tokenizer_id: str | None
     provider: str
     key: str | None = field(repr=False)
+    query: str = field(repr=False)
     bill_to: str | None
     chat: bool
     timeout: float
@@ -134,14 +143,14 @@ class RouteFinder:
             GenerationError: Hugging Face could not be asked, or says that there is none.
             ConfigurationError: as `check` does, or the tokenizer cannot be loaded.
         """
+        if self.base_url is not None:
+            served = self.served_model_name or self.model_id
+            subject = f"The server at {self.base_url}"
+            return self._to_url(self.base_url, served, key=self._key_for(self.base_url), subject=subject)
         if self.model_id is not None:
             return self._to_provider(self.model_id)
-        if self.endpoint_name is not None:
-            return self._to_endpoint(self.endpoint_name)
-        assert self.base_url is not None
-        url = urlsplit(self.base_url)
-        subject = f"The server at {url.scheme}://{url.netloc}{url.path}"
-        return self._to_url(self.base_url, self.served_model_name, key=self._key_for(self.base_url), subject=subject)
+        assert self.endpoint_name is not None
+        return self._to_endpoint(self.endpoint_name)
 
     def _to_provider(self, model: str) -> Route:
         _check_online()
@@ -182,6 +191,7 @@ class RouteFinder:
             root=root,
             prompter=self._prompter(key),
             headers=_headers(key, **hold),
+            query=self.query,
         )
 
     def _helper(self, model: str) -> TaskProviderHelper:
@@ -206,7 +216,7 @@ class RouteFinder:
         key = _find_key(self.key)
         if key is None:
             raise MissingCredentialError(needed_by=self.needed_by, variable="HF_TOKEN")
-        if self.model_id and self.provider == "auto" and not key.startswith("hf_"):
+        if self.model_id and self.base_url is None and self.provider == "auto" and not key.startswith("hf_"):
             raise ConfigurationError(
                 "Hugging Face's router takes Hugging Face keys only, which begin with `hf_`. "
                 "With the key of a provider, name it in `provider`."
@@ -225,12 +235,7 @@ def _headers(key: str | None, **more: str) -> dict[str, Any]:
 
 
 def _find_key(given: str | None) -> str | None:
-    key = given or get_token()
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        raise ConfigurationError(
-            "The Hugging Face key holds spaces, line ends or other characters that no key has. Copy it again."
-        )
-    return key or None
+    return find_key(given, "HF_TOKEN") or find_key(get_token(), field="hf auth login")
 
 
 def _is_hugging_face(url: str) -> bool:
@@ -254,11 +259,18 @@ def _asking_the_hub(ask: Callable[[], _T], *, subject: str, key: str | None) -> 
         return ask()
     except HfHubHTTPError as exc:
         answer = exc.response
-        raise failure(answer.status_code, answer.headers, answer.text, subject=subject, secret=key) from None
+        refused = failure(
+            answer.status_code, answer.headers, answer.content, subject=subject, secrets=Secrets(key or "")
+        )
+        raise refused from None
     except httpx2.HTTPError as exc:
-        raise TransientError(f"{subject} could not be looked up at Hugging Face: {redacted(str(exc), key)}") from None
+        raise TransientError(f"{subject} could not be looked up at Hugging Face: {_redacted(exc, key)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise BadRequestError(f"{subject} cannot be used: {redacted(str(exc), key)}") from None
+        raise BadRequestError(f"{subject} cannot be used: {_redacted(exc, key)}") from None
+
+
+def _redacted(exc: Exception, key: str | None) -> str:
+    return Secrets(key or "").redact(str(exc))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ This module imports huggingface_hub; it is imported when a backend is first aske
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from huggingface_hub.utils import _http
 
-from limbeck.errors import BadRequestError, TransientError
+from limbeck.backends import (
+    chat_usage,
+    completion_in,
+    decoded,
+    guard,
+    is_error_body,
+    is_event_stream,
+    quota_of,
+    typed_cause,
+)
+from limbeck.errors import BadRequestError, TransientError, UnavailableError
 
-from ._failures import failure, quota_of, redacted
+from ._answers import text_of_events
+from ._failures import failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +39,8 @@ if TYPE_CHECKING:
 # httpcore2 looks at every connection of a pool when a request starts and when it ends. At 256 in flight one pool
 # costs 1.2 ms of CPU a request, eight pools of 32 cost 0.7 (benchmarks/huggingface_transport.py).
 _POOL_SIZE = 32
+_LONGEST_SHOWN = 200  # characters of a body
+_MOST_BYTES = 32 * 2**20  # of one response
 
 
 class Pool:
@@ -36,13 +50,15 @@ class Pool:
     clients are made here; a factory that the user has set (for a proxy, for certificates) is kept to, limits and all.
     """
 
-    def __init__(self, size: int, *, timeout: float) -> None:
+    def __init__(self, size: int, *, timeout: float, max_response_bytes: int = _MOST_BYTES, query: str = "") -> None:
         self._timeout = timeout
         if _http._GLOBAL_ASYNC_CLIENT_FACTORY is not _http.default_async_client_factory:  # noqa: SLF001 - no public way
-            self._clients = [_http.get_async_session()]
+            self._clients = [copy.copy(_http.get_async_session())]  # it may be one that the user has other uses for
         else:
             count = -(-size // _POOL_SIZE)
             self._clients = _clients(count, -(-size // count), timeout)
+        for client in self._clients:
+            guard(client, max_response_bytes=max_response_bytes, query=query)
         self._busy = [0] * len(self._clients)
 
     async def request(
@@ -96,12 +112,21 @@ class Wire:
         find_route: finds the route; it blocks.
         connections: requests in flight at most.
         timeout: seconds for a request.
+        max_response_bytes: of one response. query: of every request's URL.
     """
 
-    def __init__(self, find_route: Callable[[], Route], *, connections: int, timeout: float) -> None:
+    def __init__(
+        self,
+        find_route: Callable[[], Route],
+        *,
+        connections: int,
+        timeout: float,
+        max_response_bytes: int,
+        query: str,
+    ) -> None:
         self._find_route = find_route
         self._timeout = timeout
-        self._pool = Pool(connections, timeout=timeout)
+        self._pool = Pool(connections, timeout=timeout, max_response_bytes=max_response_bytes, query=query)
         self._lock = asyncio.Lock()
         self._route: Route | None = None
         self._server: Server | None = None
@@ -129,10 +154,8 @@ class Wire:
         )
         if response.status_code == 429 or response.status_code >= 500:
             raise _failure(route, response)
-        try:
-            limit = response.json()["max_total_tokens"]
-        except (ValueError, KeyError, TypeError):
-            return Server(max_total_tokens=None)
+        said = decoded(response.content)
+        limit = said.get("max_total_tokens") if isinstance(said, dict) else None
         return Server(max_total_tokens=limit if isinstance(limit, int) else None)
 
     async def post(
@@ -153,10 +176,7 @@ class Wire:
         response = await self._send(route, "POST", url, headers, _encoded({**payload, **body}))
         if response.status_code >= 300:
             raise _failure(route, response)
-        try:
-            return response.json(), quota_of(response.headers)
-        except ValueError as exc:
-            raise TransientError(f"{route.subject} sent an answer that is not JSON: {exc}") from None
+        return _answer(route, response), quota_of(response.headers.raw)
 
     async def _send(
         self, route: Route, method: str, url: str, headers: dict[str, Any], content: bytes | None = None
@@ -169,10 +189,12 @@ class Wire:
                 f"{route.subject} did not answer within {self._timeout:g} seconds; the field `timeout` sets them."
             ) from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as exc:
-            raise BadRequestError(f"{route.subject} cannot be asked: {redacted(str(exc), route.key)}") from None
+            raise BadRequestError(f"{route.subject} cannot be asked: {route.secrets.redact(str(exc))}") from None
         except httpx2.HTTPError as exc:
-            reason = redacted(str(exc), route.key) or type(exc).__name__
-            raise TransientError(f"{route.subject} could not be reached: {reason}") from None
+            if (typed := typed_cause(exc)) is not None:
+                raise typed from None
+            reason = route.secrets.redact(str(exc)) or type(exc).__name__
+            raise UnavailableError(f"{route.subject} could not be reached: {reason}") from None
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -186,5 +208,26 @@ def _encoded(payload: dict[str, Any]) -> bytes:
         raise BadRequestError(f"The request cannot be written as JSON: {exc}") from exc
 
 
-def _failure(route: Route, response: httpx2.Response) -> Exception:
-    return failure(response.status_code, response.headers, response.text, subject=route.subject, secret=route.key)
+def _answer(route: Route, response: httpx2.Response) -> Any:
+    """The answer in a body, whole or as the events that nobody asked for."""
+    chat = route.prompter is None
+    if not chat and is_event_stream(response.content):
+        answer = text_of_events(response.content)
+    else:
+        answer = completion_in(response.content)
+    if isinstance(answer, str):
+        start = route.secrets.redact(answer)[:_LONGEST_SHOWN]
+        raise TransientError(f"{route.subject} sent an answer that is not JSON: {start!r}")
+    if is_error_body(answer, answer="choices" if chat else "generated_text"):
+        raise _failure(route, response, answer)
+    return answer
+
+
+def _failure(route: Route, response: httpx2.Response, answer: Any = None) -> Exception:
+    """What a refusal means; `answer` is one that came with a good status."""
+    failed = failure(
+        response.status_code, response.headers, response.content, subject=route.subject, secrets=route.secrets
+    )
+    if isinstance(answer, dict):
+        failed.usage = chat_usage(answer.get("usage"))
+    return failed

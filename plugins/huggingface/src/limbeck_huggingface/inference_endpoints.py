@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
+from limbeck.backends import ClientPerLoop, ServerAddress, import_sdk, refuse_secrets
 from limbeck.errors import (
     BadRequestError,
     ConfigurationError,
     LimbeckWarning,
-    MissingDependencyError,
 )
 from limbeck.types import Capabilities
 
@@ -29,12 +27,16 @@ if TYPE_CHECKING:
     from limbeck.types import GenerationRequest, GenerationResponse, JSONSchema
 
     from ._route import Route, RouteFinder
-    from ._wire import Wire
+    from ._wire import Wire  # noqa: TC004 - pydantic leaves the type of a private attribute alone
 
 _NAME = "InferenceEndpointsLLM"
 
 # Tokens that text generation may write where the server's limit is not known; left to itself, it stops at 20 or 100.
 _MAX_NEW_TOKENS = 2048
+
+_FOR_SECRETS = (
+    "Use the field `api_key`; `url_query` is for a secret that belongs into the URL, as in `url_query='token=…'`."
+)
 
 _RESERVED = {
     "model": "name the model with `model_id`, or with `served_model_name` beside `base_url`",
@@ -49,24 +51,15 @@ _RESERVED_BY_CHAT = {
 _RESERVED_BY_TEXT = {**_RESERVED, "prompt": "it is the task's `format_input`, in the tokenizer's chat template"}
 
 
-class _Wires(dict[asyncio.AbstractEventLoop, "Wire"]):
-    """The ways to the server, one an event loop; they are not copied or pickled with their backend."""
-
-    def __deepcopy__(self, memo: Any) -> _Wires:
-        return _Wires()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_Wires, ())
-
-
 class InferenceEndpointsLLM(LLM):
     """A model behind one of Hugging Face's APIs, or behind a server that speaks one of them.
 
-    Exactly one of these says where it is:
+    One of these says where it is:
 
     - `model_id`: the Hub's Inference Providers, through Hugging Face's router;
     - `endpoint_name`: a dedicated Inference Endpoint, whose address is looked up at the first request;
-    - `base_url`: TGI, vLLM, llama.cpp or any server with a chat-completions API.
+    - `base_url`: TGI, vLLM, llama.cpp or any server with a chat-completions API; with `model_id` beside it, that
+      model at that address.
 
     Chats are sent as chats (`chat_completion`) and the server applies the model's template. With `tokenizer_id`
     beside `endpoint_name` or `base_url`, the prompt is rendered here with that tokenizer's chat template and sent as
@@ -81,18 +74,22 @@ class InferenceEndpointsLLM(LLM):
         endpoint_name: name of the dedicated endpoint.
         endpoint_namespace: user or organisation it belongs to; the key's own user if None.
         base_url: address of the server, with or without `/v1`.
-        served_model_name: what the server at `base_url` or the endpoint calls its model; vLLM refuses any other name.
+        served_model_name: what the server at `base_url` or the endpoint calls its model, where that is not `model_id`;
+            vLLM refuses any other name.
         tokenizer_id: hub id or local folder of a tokenizer with a chat template.
         use_chat_completion: True for chats, False for text; None decides as said above.
         inference_provider: whose servers answer for `model_id` ("novita", "together", …), or "auto" for the router's
             choice. Given as `provider`.
         api_key: the key.
+        url_query: the query of every request's URL to `base_url`, as in `"tenant=a&token=…"`; what stands behind the
+            `?` of `base_url` is put here. It is kept as a key is: neither shown nor stored.
+        max_response_bytes: bytes of one response at most, unpacked; a longer one fails its row.
         bill_to: organisation that pays for `model_id`'s requests.
         generation_kwargs: what `AsyncInferenceClient.chat_completion` takes, or `text_generation` for text.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True, logprobs=True)
-    transport_fields: ClassVar[frozenset[str]] = frozenset({"bill_to"})
+    transport_fields: ClassVar[frozenset[str]] = frozenset({"bill_to", "max_response_bytes"})
 
     model_id: str | None = None
     endpoint_name: str | None = None
@@ -105,10 +102,12 @@ class InferenceEndpointsLLM(LLM):
     inference_provider: str = Field(default="auto", alias="provider")
     api_key: SecretStr | None = None
     bill_to: str | None = None
+    url_query: SecretStr | None = None
+    max_response_bytes: PositiveInt = 32 * 2**20
 
     model_config = ConfigDict(populate_by_name=True)
 
-    _wires: _Wires = PrivateAttr(default_factory=_Wires)
+    _wires: ClientPerLoop[Wire] = PrivateAttr(default_factory=ClientPerLoop)
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the fields against each other."""
@@ -119,22 +118,29 @@ class InferenceEndpointsLLM(LLM):
     def _check_place(self) -> None:
         places = {"model_id": self.model_id, "endpoint_name": self.endpoint_name, "base_url": self.base_url}
         given = [f"`{name}`" for name, value in places.items() if value]
-        if len(given) != 1:
+        if len(given) != 1 and given != ["`model_id`", "`base_url`"]:
             raise ConfigurationError(
-                f"`{_NAME}` needs exactly one of `model_id`, `endpoint_name` and `base_url`; "
-                f"it has {' and '.join(given) or 'none'}."
+                f"`{_NAME}` needs exactly one of `model_id`, `endpoint_name` and `base_url`, or a `model_id` at a "
+                f"`base_url`; it has {' and '.join(given) or 'none'}."
             )
         if self.base_url:
-            _check_url(self.base_url)
+            address = ServerAddress.of(self.base_url, name="`base_url`", example="http://localhost:8080")
+            self.base_url = address.url
+            if address.query:
+                self.url_query = address.query_beside(self.url_query, name="`base_url`")
+        through_hub = bool(self.model_id and not self.base_url)
         needs = {
             "endpoint_namespace": ("endpoint_name", self.endpoint_namespace and not self.endpoint_name),
-            "served_model_name": ("base_url` or `endpoint_name", self.served_model_name and self.model_id),
-            "bill_to": ("model_id", self.bill_to and not self.model_id),
-            "provider": ("model_id", self.inference_provider != "auto" and not self.model_id),
+            "served_model_name": ("base_url` or `endpoint_name", self.served_model_name and through_hub),
+            "bill_to": ("model_id", self.bill_to and not through_hub),
+            "provider": ("model_id", self.inference_provider != "auto" and not through_hub),
+            "url_query": ("base_url", self.url_query and not self.base_url),
         }
         for name, (place, is_alone) in needs.items():
             if is_alone:
-                raise ConfigurationError(f"`{_NAME}` can have `{name}` only beside `{place}`, and it has {given[0]}.")
+                raise ConfigurationError(
+                    f"`{_NAME}` can have `{name}` only beside `{place}`, and it has {' and '.join(given)}."
+                )
 
     def _check_form(self) -> None:
         if self.use_chat_completion and self.tokenizer_id:
@@ -159,7 +165,7 @@ class InferenceEndpointsLLM(LLM):
     @property
     def _speaks_chat(self) -> bool:
         if self.use_chat_completion is None:
-            return self.tokenizer_id is None or self.model_id is not None
+            return self.tokenizer_id is None or (self.model_id is not None and self.base_url is None)
         return self.use_chat_completion
 
     @property
@@ -172,6 +178,16 @@ class InferenceEndpointsLLM(LLM):
     def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
         """Compare the names with the SDK's method; `extra_body` takes what a chat server has beyond them."""
         _check_names(tuple(generation_kwargs), chat=self._speaks_chat)
+        refuse_secrets(generation_kwargs, owner=_NAME, remedy=_FOR_SECRETS)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As of every LLM, with a digest of what is no secret in the URL's query."""
+        return {**super().identity, **ServerAddress("", self._query).identity}
+
+    @property
+    def _query(self) -> str:
+        return ServerAddress("").with_query(self.url_query).query
 
     def load(self) -> None:
         """Check that the SDK, the tokenizer's package and a key are there. No network.
@@ -196,25 +212,24 @@ class InferenceEndpointsLLM(LLM):
             tokenizer_id=self.tokenizer_id,
             provider=self.inference_provider,
             key=self.api_key.get_secret_value() if self.api_key else None,
+            query=self._query,
             bill_to=self.bill_to,
             chat=self._speaks_chat,
             timeout=self.timeout,
             needed_by=f"`{_NAME}`",
         )
 
-    def _wire(self) -> Wire:
-        """The way to the server on the running loop; those of loops that have ended are forgotten."""
-        loop = asyncio.get_running_loop()
-        wire = self._wires.get(loop)
-        if wire is None:
-            finder = self._route_finder()
-            from ._wire import Wire
+    def _connect(self) -> Wire:
+        finder = self._route_finder()
+        from ._wire import Wire
 
-            wire = Wire(finder.find, connections=self.max_concurrency, timeout=self.timeout)
-            for ended in [other for other in self._wires if other.is_closed()]:
-                del self._wires[ended]
-            self._wires[loop] = wire
-        return wire
+        return Wire(
+            finder.find,
+            connections=self.max_concurrency,
+            timeout=self.timeout,
+            max_response_bytes=self.max_response_bytes,
+            query=self._query,
+        )
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request."""
@@ -223,7 +238,7 @@ class InferenceEndpointsLLM(LLM):
             _check_names(tuple(parameters), chat=self._speaks_chat)
         except ConfigurationError as exc:
             raise BadRequestError(str(exc)) from None
-        wire = self._wire()
+        wire = await self._wires.get(self._connect)
         route = await wire.route()
         ask = self._chat if self._speaks_chat else self._text
         return await ask(wire, route, request, parameters)
@@ -243,7 +258,7 @@ class InferenceEndpointsLLM(LLM):
             # The SDK puts TGI's form into every request to a URL, and other servers then constrain nothing, silently.
             body["response_format"] = _for_tgi(form) if (await wire.server(route)).is_tgi else form
         answer, quota = await wire.post(route, request.messages, parameters, **body)
-        return read_chat(answer, quota=quota, secret=route.key)
+        return read_chat(answer, quota=quota)
 
     async def _text(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
@@ -270,32 +285,17 @@ class InferenceEndpointsLLM(LLM):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        wire = self._wires.pop(asyncio.get_running_loop(), None)
-        if wire is not None:
-            await wire.aclose()
+        await self._wires.aclose()
 
     def __copy__(self) -> Self:
         """A copy with connections of its own: its fields may be changed."""
         copied = super().__copy__()
-        copied._wires = _Wires()  # noqa: SLF001 - its own class
+        copied._wires = ClientPerLoop()  # noqa: SLF001 - its own class
         return copied
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(f"`base_url` must begin with http:// or https:// and name a host; it is {url!r}.")
-    if parts.username or parts.password:
-        raise ConfigurationError("`base_url` must not hold a user name or a password; pass a key as `api_key`.")
-
-
 def _require_sdk() -> None:
-    try:
-        import huggingface_hub  # noqa: F401 - only whether it can be imported
-    except ImportError as exc:
-        raise MissingDependencyError(
-            "huggingface_hub", needed_by=f"`{_NAME}`", requirement="limbeck-huggingface"
-        ) from exc
+    import_sdk("huggingface_hub", defines="get_token", needed_by=f"`{_NAME}`", requirement="limbeck-huggingface")
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,12 +9,22 @@ import aiohttp
 import httpx2
 import openai
 
-from limbeck.errors import BadRequestError, GenerationError, TransientError
+from limbeck.backends import (
+    Secrets,
+    ServerAddress,
+    chat_usage,
+    completion_in,
+    decoded,
+    guard,
+    is_error_body,
+    quota_of,
+    read_refusal,
+    typed_cause,
+)
+from limbeck.errors import BadRequestError, GenerationError, TransientError, UnavailableError
 
-from ._failures import failure_of, refusal_of
-from ._quota import quota_of
-from ._response import model_in, read_completion, usage_in
-from ._secrets import Secrets
+from ._failures import failure_of
+from ._response import model_in, read_completion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -38,10 +47,15 @@ _FAILURES = (
 T = TypeVar("T")
 
 
-def http_client(*, connections: int, timeout: float) -> httpx2.AsyncClient:
+def http_client(
+    address: ServerAddress, *, connections: int, timeout: float, max_response_bytes: int
+) -> httpx2.AsyncClient:
     """The SDK's aiohttp client: half the CPU of its default one; with a pool of `connections`, all kept alive."""
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return openai.DefaultAioHttpClient(limits=limits, timeout=timeouts(timeout))
+    client = openai.DefaultAioHttpClient(limits=limits, timeout=timeouts(timeout))
+    # The results of batches are read line by line, from `files/…/content`.
+    guard(client, max_response_bytes=max_response_bytes, query=address.query, streamed=["/content"])
+    return client
 
 
 def timeouts(timeout: float) -> httpx2.Timeout:
@@ -73,7 +87,7 @@ class Chat:
             GenerationError: one of the types of `limbeck.errors`, without the key in it or in its cause.
         """
         response = await self.guarded(self._post(query), model=query.model)
-        payload = _decoded(response)
+        payload = completion_in(response.content)
         return self.read(payload, asked=query.asked, model=query.model, headers=response.headers)
 
     async def guarded(self, call: Awaitable[T], *, model: str, missing: str | None = None) -> T:
@@ -117,48 +131,43 @@ class Chat:
         if isinstance(payload, str):
             shown = self._secrets.redact(payload)[:_LONGEST_BODY_SHOWN]
             raise TransientError(f"{self._server} answered with something that is not a completion: {shown!r}")
-        if isinstance(payload, dict) and payload.get("error"):  # gateways that have sent their 200 before they fail
-            failure = self.refused(_status_in(payload["error"]), payload, model=model, headers=headers)
-            failure.usage, failure.model = usage_in(payload), model_in(payload)
+        if is_error_body(payload, answer="choices"):  # gateways that have sent their 200 before they fail
+            failure = self.refused(200, payload, model=model, headers=headers)
+            if isinstance(payload, dict):
+                failure.usage, failure.model = chat_usage(payload.get("usage")), model_in(payload)
             raise failure
         quota = quota_of(headers.raw) if headers is not None else None
         return read_completion(payload, asked=asked, server=self._server, quota=quota)
 
     def failure(self, exc: Exception, *, model: str, missing: str | None = None) -> GenerationError:
         """What an exception of the SDK, or of what is below it, means."""
+        if (typed := typed_cause(exc)) is not None:
+            return typed
         if isinstance(exc, openai.NotFoundError) and missing is not None:
             return BadRequestError(f"{self._server} answered 404: {missing}")
         if isinstance(exc, openai.APIStatusError):
-            return self.refused(exc.status_code, _decoded(exc.response), model=model, headers=exc.response.headers)
-        reason = self._secrets.redact(_innermost(exc))
+            return self.refused(
+                exc.status_code, decoded(exc.response.content), model=model, headers=exc.response.headers
+            )
+        cause = _innermost(exc)
+        reason = self._secrets.redact(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
         if isinstance(exc, (openai.APIConnectionError, aiohttp.ClientError, httpx2.TransportError, OSError)):
-            return TransientError(f"No answer from {self._server}: {reason}")
+            late = isinstance(cause, (TimeoutError, httpx2.TimeoutException))
+            error = TransientError if late else UnavailableError
+            return error(f"No answer from {self._server}: {reason}")
         return BadRequestError(f"The request to {self._server} could not be written: {reason}")
 
     def refused(self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None) -> GenerationError:
         """What a refusal means: of a request, or of the entry of a batch, which has no headers."""
-        refusal = refusal_of(status, headers or {}, body)
-        failure = failure_of(replace(refusal, message=self.redacted(refusal.message)), server=self._server, model=model)
+        refusal = read_refusal(status, body, headers or {})
+        said = replace(refusal, message=self.redacted(refusal.message))
+        failure = failure_of(said, headers or {}, server=self._server, model=model)
         failure.quota = quota_of(headers.raw) if headers is not None else None
         return failure
 
 
-def _decoded(response: httpx2.Response) -> Any:
-    """The JSON in a body, else its text."""
-    try:
-        return json.loads(response.content)
-    except ValueError:
-        return response.text.strip()
-
-
-def _status_in(error: Any) -> int:
-    """The HTTP status that the error of a successful response claims, else that of a broken gateway."""
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else 502
-
-
-def _innermost(exc: BaseException) -> str:
-    # Not the SDK's words, which are "Request timed out." for a refused connection too.
+def _innermost(exc: BaseException) -> BaseException:
+    # Not the SDK's own, which is a time-out for a refused connection too.
     while exc.__cause__ is not None:
         exc = exc.__cause__
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    return exc

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from limbeck.errors import BadRequestError, ConfigurationError, MissingDependencyError, did_you_mean
+from limbeck.backends import check_headers, refuse_secrets
+from limbeck.errors import BadRequestError, ConfigurationError, did_you_mean
 
+from ._sdk import import_sdk
 from ._strict import response_format
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ _SET_BY_LIMBECK = {
 # The SDK's own way to send what its signature lacks: our name, its name.
 _TRANSPORT = {"extra_body": "extra_json", "extra_headers": "headers", "extra_query": "params"}
 COMPLETIONS: Final = "/v1/chat/completions"  # as batches call it, whatever the server's own path
-_AUTHENTICATING = {"authorization", "api-key", "x-api-key"}
+_FOR_SECRETS = (
+    "Use the field `api_key`; `url_query` is for a secret that belongs into the URL, as in `url_query='token=…'`."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,8 @@ def check_parameters(generation_kwargs: Mapping[str, Any], *, owner: str) -> Non
                 f"A parameter that only your server knows goes into `extra_body={{{name!r}: …}}`."
             )
         _check_value(name, value, owner)
+    check_headers(generation_kwargs.get("extra_headers"), owner=owner)
+    refuse_secrets(generation_kwargs, owner=owner, remedy=_FOR_SECRETS)
 
 
 def _refuse_what_is_set(name: str, owner: str) -> None:
@@ -122,11 +128,10 @@ def _check_value(name: str, value: Any, owner: str) -> None:
             f"`generation_kwargs` of `{owner}` holds a JSON Schema in `response_format`. "
             "Use the task's `output_schema`, which is checked against the answers too."
         )
-    if name == "extra_body":
+    if name in _TRANSPORT:
         for key in _keys(value, name, owner):
-            _refuse_what_is_set(key, owner)
-    if name == "extra_headers":
-        _refuse_credentials(_keys(value, name, owner), owner)
+            if name == "extra_body":
+                _refuse_what_is_set(key, owner)
 
 
 def _keys(value: Any, name: str, owner: str) -> Iterable[str]:
@@ -137,23 +142,12 @@ def _keys(value: Any, name: str, owner: str) -> Iterable[str]:
     return map(str, value)
 
 
-def _refuse_credentials(headers: Iterable[str], owner: str) -> None:
-    # Parameters are stored with a run, in clear.
-    for header in headers:
-        if header.lower() in _AUTHENTICATING:
-            raise ConfigurationError(
-                f"`generation_kwargs` of `{owner}` holds the header {header!r}, and parameters are stored with a run. "
-                "Use the field `api_key`."
-            )
-
-
 @lru_cache(maxsize=1)
 def sdk_parameters() -> frozenset[str]:
     """The keyword arguments of the installed SDK's `chat.completions.create`."""
     import inspect
 
-    try:
-        from openai.resources.chat.completions import AsyncCompletions
-    except ImportError as exc:
-        raise MissingDependencyError("openai", needed_by="limbeck-openai", requirement="limbeck-openai") from exc
+    import_sdk()
+    from openai.resources.chat.completions import AsyncCompletions
+
     return frozenset(inspect.signature(AsyncCompletions.create).parameters) - {"self"}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from limbeck.backends import chat_usage, messages_in, reasoning_in, text_in
 from limbeck.errors import ContentFilteredError, TransientError
-from limbeck.types import Generation, GenerationResponse, Usage
+from limbeck.types import Generation, GenerationResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,24 +33,23 @@ def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | Non
             Both have the tokens that the server counted all the same.
     """
     fields = payload if isinstance(payload, dict) else {}
-    choices, usage, model = fields.get("choices"), usage_in(fields), model_in(fields)
-    if not isinstance(choices, list) or not choices:
+    choices, usage, model = fields.get("choices"), chat_usage(fields.get("usage")), model_in(fields)
+    if not choices:
         raise TransientError(f"{server} answered without any choices.", usage=usage, model=model)
-    messages = [(choice, choice["message"]) for choice in choices if _is_readable(choice)]
+    messages = [(choice, message) for choice, message in messages_in(fields) if not _is_broken_off(choice)]
     if not messages:
         raise TransientError(f"{server} answered with choices that hold no message.", usage=usage, model=model)
     generations = [_generation(choice, message) for choice, message in messages if not _is_refused(choice, message)]
     if not generations:
         choice, message = messages[0]
         said = _refusal_text(choice, message, server)
-        raise ContentFilteredError(said, raw=message.get("refusal"), usage=usage, model=model)
+        raise ContentFilteredError(said, raw=text_in(message.get("refusal")), usage=usage, model=model)
     return GenerationResponse(generations=generations[:asked], usage=usage, model=model, quota=quota)
 
 
-def _is_readable(choice: Any) -> bool:
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        return False
-    return choice.get("finish_reason") not in _BROKEN_OFF
+def _is_broken_off(choice: Mapping[str, Any]) -> bool:
+    reason = choice.get("finish_reason")
+    return isinstance(reason, str) and reason in _BROKEN_OFF
 
 
 def _is_refused(choice: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
@@ -64,36 +64,22 @@ def _refusal_text(choice: Mapping[str, Any], message: Mapping[str, Any], server:
 
 
 def _generation(choice: Mapping[str, Any], message: Mapping[str, Any]) -> Generation:
-    text, thoughts = _text_and_thoughts(message.get("content"))
+    content = message.get("content")
     return Generation(
-        text=text,
+        text=text_in(content),
         finish_reason=choice.get("finish_reason"),
         # vLLM and DeepSeek, then OpenRouter and newer vLLM, then content in parts.
-        reasoning=message.get("reasoning_content") or message.get("reasoning") or thoughts,
+        reasoning=reasoning_in(message.get("reasoning_content"), message.get("reasoning"), content=content),
         tool_calls=_tool_calls(message),
         logprobs=choice.get("logprobs"),
     )
 
 
-def _text_and_thoughts(content: Any) -> tuple[str | None, str | None]:
-    """Content is a string, null, or parts (Mistral): text, and `thinking` that is made of parts itself."""
-    if not isinstance(content, list):
-        return content, None
-    parts = [part for part in content if isinstance(part, dict)]
-    text = "".join(part.get("text") or "" for part in parts)
-    thoughts = "".join(
-        inner.get("text") or ""
-        for part in parts
-        if isinstance(part.get("thinking"), list)
-        for inner in part["thinking"]
-    )
-    return text, thoughts or None
-
-
-def _tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def _tool_calls(message: Mapping[str, Any]) -> Any:
+    """The calls as they came, odd ones too: the engine leaves those out, and says so."""
     calls = message.get("tool_calls")
     if calls:
-        return list(calls)
+        return calls
     function = message.get("function_call")  # the form before tools
     return [{"type": "function", "function": function}] if function else None
 
@@ -102,18 +88,3 @@ def model_in(payload: Mapping[str, Any]) -> str | None:
     """What the server calls itself."""
     model = payload.get("model")
     return model if isinstance(model, str) else None
-
-
-def usage_in(payload: Mapping[str, Any]) -> Usage | None:
-    """The tokens that a body counts, or None where it does not."""
-    usage = payload.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    return Usage(
-        input_tokens=usage.get("prompt_tokens") or 0,
-        output_tokens=usage.get("completion_tokens") or 0,
-        cached_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
-        reasoning_tokens=completion.get("reasoning_tokens") or usage.get("reasoning_tokens") or 0,
-    )

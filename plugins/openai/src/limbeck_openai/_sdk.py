@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from limbeck.backends import import_sdk as imported_sdk
 from limbeck.errors import MissingDependencyError
+
+NEEDED_BY = "limbeck-openai"
 
 
 def import_sdk() -> None:
@@ -10,9 +13,11 @@ def import_sdk() -> None:
 
     Raises:
         MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
+        ConfigurationError: something else by the SDK's name hides it.
     """
+    imported_sdk("openai", defines="AsyncOpenAI", needed_by=NEEDED_BY, requirement=NEEDED_BY)
     try:
         from . import _chat  # noqa: F401
     except ImportError as exc:
         package = (exc.name or "openai").partition(".")[0]
-        raise MissingDependencyError(package, needed_by="limbeck-openai", requirement="limbeck-openai") from exc
+        raise MissingDependencyError(package, needed_by=NEEDED_BY, requirement=NEEDED_BY) from exc

@@ -6,23 +6,23 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
+from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
+from limbeck.backends import ClientPerLoop, ServerAddress, find_key
 from limbeck.errors import ConfigurationError, MissingCredentialError
 from limbeck.types import Capabilities
 
-from ._connections import Connections
 from ._request import chat_query, check_parameters
 from ._sdk import import_sdk
-from ._url import checked_url
+from ._url import checked_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from limbeck.types import GenerationRequest, GenerationResponse
 
-    from ._chat import Chat
+    from ._chat import Chat  # noqa: TC004 - pydantic leaves the type of a private attribute alone
 
 
 class AzureOpenAILLM(LLM):
@@ -45,12 +45,17 @@ class AzureOpenAILLM(LLM):
         azure_ad_token: a Microsoft Entra token, instead of a key; by default the environment
             variable `AZURE_OPENAI_AD_TOKEN`, which goes before that of the key.
         max_choices: answers asked for in one request at most; the engine asks for the rest.
+        url_query: the query of every request's URL beside the version; what stands behind the `?` of
+            `azure_endpoint` is put here. It is kept as a key is: neither shown nor stored.
+        max_response_bytes: bytes of one response at most, unpacked; a longer one fails its row.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True
     )
-    transport_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "azure_ad_token", "max_choices"})
+    transport_fields: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "azure_ad_token", "max_choices", "max_response_bytes"}
+    )
 
     model: str = Field(min_length=1)
     azure_deployment: str | None = None
@@ -59,17 +64,19 @@ class AzureOpenAILLM(LLM):
     api_key: SecretStr | None = None
     azure_ad_token: SecretStr | None = None
     max_choices: PositiveInt = 128
-    _connections: Connections = PrivateAttr(default_factory=Connections)
+    url_query: SecretStr | None = None
+    max_response_bytes: PositiveInt = 32 * 2**20
+    _connections: ClientPerLoop[Chat] = PrivateAttr(default_factory=ClientPerLoop)
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
         if self.api_key and self.azure_ad_token:
             raise ConfigurationError("`AzureOpenAILLM` takes either `api_key` or `azure_ad_token`, not both.")
-
-    @field_validator("azure_endpoint")
-    @classmethod
-    def _check_endpoint(cls, azure_endpoint: str | None) -> str | None:
-        return None if azure_endpoint is None else checked_url(azure_endpoint, name="`azure_endpoint`")
+        if self.azure_endpoint is not None:
+            address = checked_address(self.azure_endpoint, name="`azure_endpoint`")
+            self.azure_endpoint = address.url
+            if address.query:
+                self.url_query = address.query_beside(self.url_query, name="`azure_endpoint`")
 
     @property
     def model_name(self) -> str:
@@ -77,13 +84,14 @@ class AzureOpenAILLM(LLM):
 
     @property
     def identity(self) -> dict[str, Any]:
+        address = self._address()
         deployed = {
-            "azure_endpoint": self._endpoint(),
+            "azure_endpoint": address.url,
             "azure_deployment": self._deployment,
             "api_version": self._version(),
         }
-        base_url = f"{self._endpoint()}/openai/deployments/{quote(self._deployment, safe='')}"
-        return {**super().identity, **deployed, "base_url": base_url}
+        base_url = f"{address.url}/openai/deployments/{quote(self._deployment, safe='')}"
+        return {**super().identity, **deployed, "base_url": base_url, **address.identity}
 
     def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` for a parameter that the installed SDK's chat completions do not take."""
@@ -98,7 +106,7 @@ class AzureOpenAILLM(LLM):
             ConfigurationError: the endpoint or the version is missing.
         """
         import_sdk()
-        self._endpoint()
+        self._address()
         self._version()
         self._credentials()
 
@@ -121,26 +129,33 @@ class AzureOpenAILLM(LLM):
 
         from ._chat import Chat, http_client, timeouts
 
-        credentials = self._credentials()
+        address, credentials = self._address(), self._credentials()
         client = openai.AsyncAzureOpenAI(
-            azure_endpoint=self._endpoint(),
+            azure_endpoint=address.url,
             api_version=self._version(),
             max_retries=0,
             timeout=timeouts(self.timeout),
-            http_client=http_client(connections=self.max_concurrency, timeout=self.timeout),
+            http_client=http_client(
+                address,
+                connections=self.max_concurrency,
+                timeout=self.timeout,
+                max_response_bytes=self.max_response_bytes,
+            ),
             api_key=credentials.get("api_key"),
             azure_ad_token=credentials.get("azure_ad_token"),
         )
-        return Chat(client, server=urlsplit(self._endpoint()).netloc, secrets=list(credentials.values()))
+        secrets = [*address.secrets, *credentials.values()]
+        return Chat(client, server=urlsplit(address.url).netloc, secrets=secrets)
 
     @property
     def _deployment(self) -> str:
         return self.azure_deployment or self.model
 
-    def _endpoint(self) -> str:
-        if self.azure_endpoint:
-            return self.azure_endpoint
-        return checked_url(_setting("AZURE_OPENAI_ENDPOINT", field="azure_endpoint"), name="`AZURE_OPENAI_ENDPOINT`")
+    def _address(self) -> ServerAddress:
+        """Where the resource is, with the query in effect."""
+        given = self.azure_endpoint or _setting("AZURE_OPENAI_ENDPOINT", field="azure_endpoint")
+        address = checked_address(given, name="`AZURE_OPENAI_ENDPOINT`")
+        return address.with_query(self.url_query)
 
     def _version(self) -> str:
         return self.api_version or _setting("OPENAI_API_VERSION", field="api_version")
@@ -148,10 +163,10 @@ class AzureOpenAILLM(LLM):
     def _credentials(self) -> dict[str, str]:
         """The one credential, under the SDK's name for it, found in the SDK's order."""
         for name, given in (("api_key", self.api_key), ("azure_ad_token", self.azure_ad_token)):
-            if given and (secret := given.get_secret_value().strip()):
+            if given and (secret := find_key(given.get_secret_value(), field=name)):
                 return {name: secret}
         for name, variable in (("azure_ad_token", "AZURE_OPENAI_AD_TOKEN"), ("api_key", "AZURE_OPENAI_API_KEY")):
-            if secret := os.environ.get(variable, "").strip():
+            if secret := find_key(None, variable):
                 return {name: secret}
         raise MissingCredentialError(needed_by="`AzureOpenAILLM`", variable="AZURE_OPENAI_API_KEY")
 

@@ -6,16 +6,16 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, PrivateAttr, SecretStr, field_validator
+from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
+from limbeck.backends import ClientPerLoop, ServerAddress, find_key
 from limbeck.errors import MissingCredentialError
 from limbeck.types import BatchLimits, Capabilities
 
-from ._connections import Connections
 from ._request import batch_entry, chat_query, check_parameters
 from ._sdk import import_sdk
-from ._url import checked_url
+from ._url import checked_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from limbeck.types import BatchIntent, BatchSearch, BatchStatus, GenerationRequest, GenerationResponse
 
     from ._batches import Batches
-    from ._chat import Chat
+    from ._chat import Chat  # noqa: TC004 - pydantic leaves the type of a private attribute alone
     from ._request import ChatQuery
 
 _OPENAI = "https://api.openai.com/v1"
@@ -54,13 +54,18 @@ class OpenAILLM(LLM):
         project: by default the environment variable `OPENAI_PROJECT_ID`.
         max_choices: answers asked for in one request at most; the engine asks for the rest.
             1 is for servers that refuse `n`.
+        url_query: the query of every request's URL, as in `"tenant=a&token=…"`; what stands behind the `?` of
+            `base_url` is put here. It is kept as a key is: neither shown nor stored.
+        max_response_bytes: bytes of one response at most, unpacked; a longer one fails its row.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True, batches=True
     )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000, price_share=0.5)
-    transport_fields: ClassVar[frozenset[str]] = frozenset({"api_key", "organization", "project", "max_choices"})
+    transport_fields: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "organization", "project", "max_choices", "max_response_bytes"}
+    )
 
     model: str = Field(min_length=1)
     base_url: str | None = None
@@ -68,12 +73,17 @@ class OpenAILLM(LLM):
     organization: str | None = None
     project: str | None = None
     max_choices: PositiveInt = 128
-    _connections: Connections = PrivateAttr(default_factory=Connections)
+    url_query: SecretStr | None = None
+    max_response_bytes: PositiveInt = 32 * 2**20
+    _connections: ClientPerLoop[Chat] = PrivateAttr(default_factory=ClientPerLoop)
 
-    @field_validator("base_url")
-    @classmethod
-    def _check_base_url(cls, base_url: str | None) -> str | None:
-        return None if base_url is None else checked_url(base_url, name="`base_url`")
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        if self.base_url is not None:
+            address = checked_address(self.base_url, name="`base_url`")
+            self.base_url = address.url
+            if address.query:
+                self.url_query = address.query_beside(self.url_query, name="`base_url`")
 
     @property
     def model_name(self) -> str:
@@ -81,7 +91,8 @@ class OpenAILLM(LLM):
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {**super().identity, "base_url": self._server_url()}
+        address = self._address()
+        return {**super().identity, "base_url": address.url, **address.identity}
 
     def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` for a parameter that the installed SDK's chat completions do not take."""
@@ -96,6 +107,7 @@ class OpenAILLM(LLM):
         """
         import_sdk()
         self._key()
+        self._account()
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
@@ -153,29 +165,45 @@ class OpenAILLM(LLM):
 
         from ._chat import Chat, http_client, timeouts
 
-        url, key = self._server_url(), self._key()
+        address, key = self._address(), self._key()
+        organization, project = self._account()
         client = openai.AsyncOpenAI(
             api_key=key,
-            base_url=url,
-            organization=self.organization,
-            project=self.project,
+            base_url=address.url,
+            organization=organization,
+            project=project,
             max_retries=0,
             timeout=timeouts(self.timeout),
-            http_client=http_client(connections=self.max_concurrency, timeout=self.timeout),
+            http_client=http_client(
+                address,
+                connections=self.max_concurrency,
+                timeout=self.timeout,
+                max_response_bytes=self.max_response_bytes,
+            ),
         )
-        return Chat(client, server=urlsplit(url).netloc, secrets=[] if key == _NO_KEY else [key])
+        secrets = [*address.secrets, *([] if key == _NO_KEY else [key])]
+        return Chat(client, server=urlsplit(address.url).netloc, secrets=secrets)
 
-    def _server_url(self) -> str:
-        if self.base_url is not None:
-            return self.base_url
+    def _address(self) -> ServerAddress:
+        """Where the server is, with the query in effect."""
         from_environment = os.environ.get("OPENAI_BASE_URL", "").strip()
-        return checked_url(from_environment, name="`OPENAI_BASE_URL`") if from_environment else _OPENAI
+        if self.base_url is not None or not from_environment:
+            address = ServerAddress(self.base_url or _OPENAI)
+        else:
+            address = checked_address(from_environment, name="`OPENAI_BASE_URL`")
+        return address.with_query(self.url_query)
+
+    def _account(self) -> tuple[str | None, str | None]:
+        """The organization and the project, which travel as headers."""
+        return (
+            find_key(self.organization, "OPENAI_ORG_ID", field="organization"),
+            find_key(self.project, "OPENAI_PROJECT_ID", field="project"),
+        )
 
     def _key(self) -> str:
-        given = self.api_key.get_secret_value() if self.api_key else os.environ.get("OPENAI_API_KEY", "")
-        if key := given.strip():
+        if key := find_key(self.api_key.get_secret_value() if self.api_key else None, "OPENAI_API_KEY"):
             return key
-        if _is_openai(self._server_url()):
+        if _is_openai(self._address().url):
             raise MissingCredentialError(needed_by=f"`{type(self).__name__}`", variable="OPENAI_API_KEY")
         return _NO_KEY
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from array import array
 
-    from limbeck._pipeline.run_state import State
+    from limbeck.runs import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from limbeck._pipeline.run_state import ended_at
-
 from .figures import StepFigures
 
 _COUNTS = (
@@ -40,11 +38,13 @@ class Noted:
         steps = document.get("steps")
         if not isinstance(steps, list):
             return None
+        started, seconds = text_in(document.get("started")), number_in(document.get("seconds"))
+        began = moment_in(started)
         return cls(
             pipeline=text_in(document.get("pipeline")),
-            started=text_in(document.get("started")),
-            seconds=number_in(document.get("seconds")),
-            ended_at=ended_at(document),
+            started=started,
+            seconds=seconds,
+            ended_at=None if began is None else began + (seconds or 0.0),
             finished=document.get("finished") is True,
             error=text_in(document.get("error")),
             steps=[_step(each) for each in steps if isinstance(each, dict)],

@@ -16,10 +16,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import ConfigurationError
+from limbeck.runs import find_run
 
 from . import plots, wording
 from .records import open_records
-from .run import figures_of, find_run, stretches
+from .run import figures_of, stretches
 from .samples import draw_samples
 from .text import verdict
 
@@ -55,7 +56,7 @@ def write_page(run: str, path: Path, *, count: int, seed: int) -> None:
         LedgerError: the ledger cannot be read.
     """
     refuse_foreign(path)
-    with open_records(find_run(run)) as records:
+    with open_records(find_run(run).path) as records:
         figures = figures_of(records)
         samples = draw_samples(records, figures.calls, [step.name for step in figures.steps], count=count, seed=seed)
     publish(path, render(figures, samples, seed=seed))

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import LedgerError
+from limbeck.runs import Run
 
 from .figures import Calls, Reason, Spending
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-LEDGER = "ledger.sqlite"
-FAILED = "failed.jsonl"
 _ERROR_COLUMN = "limbeck_error"
 _MESSAGE_LENGTH = 2_000
 _NEEDED = frozenset(
@@ -43,10 +42,11 @@ class Records:
     """The calls and the failures of one run directory.
 
     Attributes:
-        folder: the run directory. broken_lines: lines of `failed.jsonl` that could not be read.
+        run: the run. folder: its directory. broken_lines: lines of `failed.jsonl` that could not be read.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.run = Run(folder)
         self.folder = folder
         self.broken_lines = 0
         self._sql = connection
@@ -92,7 +92,7 @@ class Records:
 
     def _failed_rows(self) -> Iterator[tuple[Any, ...]]:
         """Each failed sample of `failed.jsonl`, with the place of its line."""
-        path = self.folder / FAILED
+        path = self.run.failed_rows
         if not path.is_file():
             return
         with path.open("rb") as file:
@@ -116,7 +116,7 @@ class Records:
     def failed_record(self, place: int) -> FailedRecord | None:
         """The line of `failed.jsonl` at a place, or None where it is gone: another run has begun."""
         try:
-            with (self.folder / FAILED).open("rb") as file:
+            with self.run.failed_rows.open("rb") as file:
                 file.seek(place)
                 return _failed_record(file.readline())
         except OSError:
@@ -250,7 +250,7 @@ def open_records(folder: Path) -> Iterator[Records]:
 
 
 def _connect(folder: Path) -> sqlite3.Connection:
-    path = folder / LEDGER
+    path = Run(folder).ledger
     if not path.is_file():
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.executescript(_NO_CALLS)

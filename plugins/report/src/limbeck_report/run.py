@@ -10,43 +10,24 @@ import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck._pipeline.run_state import NOTE, REPORT, document_in, state_of
-from limbeck.errors import ConfigurationError
+from limbeck.runs import find_run
 
 from .figures import Calls, Reason, RunFigures, Spending, Spread, StepFigures, Timing
 from .noted import Noted, moment_in, text_in
-from .records import FAILED, LEDGER, Records, open_records
+from .records import Records, open_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from limbeck._pipeline.run_state import RunState
+    from limbeck.runs import RunState
 
-PARENT = "runs"
 PAUSE_SECONDS = 600.0
 """Calls further apart than this belong to different stretches of the run."""
 
 _LIVE_SECONDS = 15.0  # a run that goes on notes its figures every five
-
-
-def find_run(run: str) -> Path:
-    """The directory that `run` names: a path, or a name in `runs/`.
-
-    Raises:
-        ConfigurationError: there is no such directory, or no run in it.
-    """
-    folder = next((each for each in (Path(run), Path(PARENT) / run) if each.is_dir()), None)
-    if folder is None:
-        raise ConfigurationError(f"There is no run directory {run!r}, and none of that name in {PARENT!r}.")
-    if not any((folder / name).is_file() for name in (LEDGER, REPORT, FAILED, NOTE)):
-        raise ConfigurationError(
-            f"There is no run in {run!r}: it has neither {LEDGER!r} nor {REPORT!r}. Name the directory that a run was "
-            "given with --run-dir, or that it printed."
-        )
-    return folder
 
 
 def read_run(run: str | Path) -> RunFigures:
@@ -58,17 +39,16 @@ def read_run(run: str | Path) -> RunFigures:
     Raises:
         ConfigurationError: there is no run. LedgerError: its ledger cannot be read.
     """
-    folder = find_run(str(run))
-    with open_records(folder) as records:
+    with open_records(find_run(run).path) as records:
         return figures_of(records)
 
 
 def figures_of(records: Records) -> RunFigures:
     """The figures of the run whose records these are."""
-    folder = records.folder
-    note, noted = document_in(folder / NOTE), Noted.of(document_in(folder / REPORT))
+    run, folder = records.run, records.folder
+    note, noted = run.note(), Noted.of(run.report())
     calls = records.calls()
-    stands = state_of(folder)
+    stands = run.state()
     told = noted if noted is not None and _is_current(noted, calls, stands) else None
     steps, reasons = noted.steps if noted else [], records.reasons()
     if told is None:
@@ -256,12 +236,12 @@ def _notes(records: Records, noted: Noted | None, told: Noted | None) -> list[st
     if told is not None and not told.over:
         notes.append("The steps' figures are the last that the run noted, some seconds before its last answer.")
     if told is None:
-        old = f" ({REPORT} is of an earlier moment)" if noted else ""
+        old = " (report.json is of an earlier moment)" if noted else ""
         notes.append(
             f"Counted from the ledger{old}: rows are those that a model was asked about or that failed, and tokens are "
             "of every run in this directory."
         )
     if records.broken_lines:
         some = "A line" if records.broken_lines == 1 else f"{records.broken_lines:,} lines"
-        notes.append(f"{some} of {FAILED} could not be read.")
+        notes.append(f"{some} of {records.run.failed_rows.name} could not be read.")
     return notes

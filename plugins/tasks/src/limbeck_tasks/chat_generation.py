@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from limbeck import Task
 from limbeck.types import Example
 
+from .nulls import without_nulls
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,7 +25,7 @@ class ChatGeneration(Task):
     user's or a tool's. Output columns: `generation`, the model's text as it came; `model_name`.
 
     Conversations that are malformed fail their row before anything is sent. Keys that are
-    null, which Arrow tables put in where messages differ, are left out.
+    null, which Arrow tables put in where messages differ, are left out at any depth.
     """
 
     @property
@@ -59,7 +61,7 @@ class ChatGeneration(Task):
 
 
 def _checked(message: Any, place: str) -> dict[str, Any]:
-    """The message without its null keys."""
+    """The message without its null keys, at any depth."""
     if not isinstance(message, dict):
         raise TypeError(f"{place} must be a dict with `role` and `content`, not {_kind(message)}.")
     role = message.get("role")
@@ -75,16 +77,12 @@ def _checked(message: Any, place: str) -> dict[str, Any]:
 
 
 def _sendable(message: dict[str, Any], place: str) -> dict[str, Any]:
-    sendable = {key: value for key, value in message.items() if value is not None or key == "content"}
-    if isinstance(message.get("content"), list):
-        sendable["content"] = [_part(part, place) for part in message["content"]]
-    return sendable
-
-
-def _part(part: Any, place: str) -> dict[str, Any]:
-    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-        raise TypeError(f"Each part of the `content` of {place} must be a dict with a `type`, not {part!r:.80}.")
-    return {key: value for key, value in part.items() if value is not None}
+    content = message.get("content")
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise TypeError(f"Each part of the `content` of {place} must be a dict with a `type`, not {part!r:.80}.")
+    sendable = without_nulls(message)
+    return {key: sendable.get(key) for key in message if key in sendable or key == "content"}
 
 
 def _kind(value: Any) -> str:

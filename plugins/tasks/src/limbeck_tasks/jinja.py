@@ -1,4 +1,4 @@
-"""Jinja for prompts: sandboxed, strict about what is undefined and about what is null.
+"""Jinja for prompts: the core's sandbox, strict about what is undefined and about what is null.
 
 Importing this module imports jinja2.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, Undefined, UndefinedError, meta, nodes
+from jinja2 import Environment, StrictUndefined, Undefined, UndefinedError, meta, nodes
 from jinja2.exceptions import TemplateSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from limbeck.errors import ConfigurationError
+from limbeck.sandbox import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,19 +36,17 @@ def _is_null(value: object) -> bool:
     return value is None or isinstance(value, _Null)
 
 
-def _refuse_null(value: Any) -> Any:
+def _printable(value: Any) -> Any:
     if value is None:
         raise UndefinedError("an expression in the template is null; give it a fallback, `{{ … or '' }}`")
+    if callable(value) and not isinstance(value, Undefined):
+        raise UndefinedError(f"an expression in the template is a function, not a value: {value!r:.80}")
     return value
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined,
-        finalize=_refuse_null,
-        autoescape=False,  # a prompt is not HTML
-    )
-    environment.tests["none"] = _is_null
+def _environment() -> Environment:
+    environment = sandbox().overlay(undefined=StrictUndefined, finalize=_printable)
+    environment.tests = {**environment.tests, "none": _is_null}
     return environment
 
 

@@ -13,6 +13,7 @@ from limbeck.errors import ConfigurationError
 from limbeck.structured import json_schema_of
 from limbeck.types import Example
 
+from .nulls import schema_without_nulls
 from .prompts import chat, null_column, system_prompt_for, text_column
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class StructuredGeneration(Task):
         output_schema: a pydantic model, a JSON Schema, or the JSON text of one, for all rows. A
             saved configuration holds a model's JSON Schema, without validators written in Python.
         schema_column: where each row has its own schema, a JSON Schema or the JSON text of
-            one; read only without `output_schema`.
+            one; read only without `output_schema`. Keys that are null, which Arrow tables put in
+            where schemas differ, are left out.
         system_prompt: for every row that has none of its own.
         schema_in_prompt: write the schema into the system prompt as well. By default only
             for a backend that does not declare `native_json_schema`.
@@ -89,7 +91,7 @@ class StructuredGeneration(Task):
         if schema is None:
             raise null_column(self.schema_column)
         try:
-            return json_schema_of(schema)
+            return json_schema_of(schema_without_nulls(schema))
         except ConfigurationError as exc:
             raise ValueError(f"The schema in the column `{self.schema_column}` cannot be used. {exc}") from exc
 

@@ -149,7 +149,7 @@ def test_what_is_no_path_of_a_folder_stays_as_it_is(tmp_path: Path, path: str) -
 
 
 def test_without_pyyaml_a_yaml_file_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from limbeck._pipeline.config import yaml_text
+    from limbeck._pipeline.config.text import yaml_text
 
     yaml_text._loader.cache_clear()
     monkeypatch.setitem(sys.modules, "yaml", None)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from limbeck import Pipeline, hookimpl
-from limbeck._engine.observers import RunInfo
 from limbeck.errors import ConfigurationError, FailureLimitError, GenerationError
+from limbeck.types import RunInfo
 
 TEXT = """
 name: asked
@@ -72,6 +72,18 @@ def test_a_pipeline_made_in_python_leaves_no_configuration(folder: Path) -> None
     from .conftest import Ask
 
     Pipeline([{"question": "a"}], Ask(llm="paid/m")).run(run_dir="kept")
+    assert json.loads((folder / "kept" / "run.json").read_text())["config"] is None
+
+
+def test_a_pipeline_of_a_file_leaves_its_configuration_as_it_would_be_written(folder: Path) -> None:
+    pipeline = Pipeline.from_yaml(TEXT)
+    pipeline.run()
+    assert json.loads((folder / "kept" / "run.json").read_text())["config"] == pipeline.to_dict()
+
+
+def test_a_pipeline_of_a_file_that_is_given_rows_leaves_none(folder: Path) -> None:
+    pipeline = Pipeline.from_dict({"steps": [{"task": "ask", "llm": "paid/m"}]})
+    pipeline.run([{"question": "a"}], run_dir="kept")
     assert json.loads((folder / "kept" / "run.json").read_text())["config"] is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,24 @@ class Inner(BaseModel):
     size: int
 
 
+class Marker:
+    """Is known to nobody but its author."""
+
+
 class Nested(Step):
     """Holds a model."""
 
     parts: list[Inner]
+
+    def process(self, inputs: Any) -> Any:
+        yield inputs
+
+
+class Odd(Step):
+    """Takes what has no form in JSON."""
+
+    key: Callable[[Any], Any] | None = None
+    marker: Marker | None = None
 
     def process(self, inputs: Any) -> Any:
         yield inputs
@@ -103,6 +118,14 @@ class Plain:
 
     def process(self, inputs: Any) -> Any:
         yield inputs
+
+
+@pytest.mark.parametrize("value", [None, 3, "operator.itemgetter", {"a": [1]}, [[]]])
+@pytest.mark.parametrize("field", ["key", "marker"])
+def test_what_has_no_form_in_json_may_be_anything_there(field: str, value: Any) -> None:
+    register_step("odd", Odd)
+    assert faults({"steps": [{"step": "odd", field: value}]}) == []
+    assert faults({"steps": [{"step": "odd", f"{field}s": value}]}) != []
 
 
 def test_models_inside_of_fields_are_checked_too() -> None:

@@ -1,4 +1,4 @@
-"""A recipe to a pipeline, with every mistake told by where it was written."""
+"""A recipe's steps and edges, with every mistake told by where it was written."""
 
 from __future__ import annotations
 
@@ -14,42 +14,57 @@ from ..._llm.llm import resolve_llm
 from ..._registry.registry import default_registry, get_llm
 from ..._step import GeneratorStep, Sink, open_pipeline
 from ...errors import ConfigurationError, LimbeckError, MissingColumnError, UnknownNameError, did_you_mean
-from ..graph import Pipeline
 from .endpoints import FirstRows
-from .interpolation import refers
 from .recipe import ticked
-from .settings import Setting, fields_of, is_secret, path_fields, placed, put, refuse_unknown, typed_value
-from .written import Written, snapshot
+from .settings import (
+    Setting,
+    fields_of,
+    is_secret,
+    path_fields,
+    placed,
+    put,
+    refuse_unknown,
+    split_setting,
+    typed_value,
+)
+from .text.interpolation import refers
+from .written import Written, WrittenFile, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..._registry.registry import Kind
-    from .interpolation import Environment
+    from ..._registry.index import Kind
+    from ..graph.graph import Graph
     from .recipe import Recipe, StepSpec
+    from .text.interpolation import Environment
 
 
-def build_pipeline(recipe: Recipe) -> Pipeline:
-    """The pipeline; equal `llm`s are one object, and so share one window.
+def build(recipe: Recipe, graph: Graph) -> WrittenFile:
+    """Put the steps and edges of a recipe into an empty graph; gives how they were written.
+
+    Equal `llm`s are one object, and so share one window.
 
     Raises:
         ConfigurationError: what is wrong, where it was written, and what is close to it.
     """
     token = open_pipeline.set(None)  # what is made here belongs to this pipeline only
     try:
-        return _Builder(recipe).pipeline()
+        return _Builder(recipe, graph).written()
     finally:
         open_pipeline.reset(token)
 
 
-def build_one(cls: type, fields: dict[str, Any], settings: Sequence[tuple[str, str]], *, subject: str) -> Any:
-    """One instance of `cls` with these fields, and those that `--set KEY=VALUE` gives.
+def build_one(cls: type, fields: dict[str, Any], settings: Sequence[str] = (), *, subject: str) -> Any:
+    """One instance of `cls`.
+
+    Args:
+        fields: by name. settings: `--set` arguments on top of them, `FIELD=VALUE`. subject: what messages call it.
 
     Raises:
         ConfigurationError: a field is unknown, wrong or missing.
     """
     annotations = fields_of(cls)
-    for key, text in settings:
+    for key, text in map(split_setting, settings):
         setting = Setting(f"--set {key}", tuple(key.removeprefix("task.").split(".")), text)
         refuse_unknown(setting.keys[0], annotations, what=subject, where=setting.flag)
         put(fields, setting, setting.keys, annotations)
@@ -59,27 +74,27 @@ def build_one(cls: type, fields: dict[str, Any], settings: Sequence[tuple[str, s
 class _Builder:
     """Builds one pipeline."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, graph: Graph) -> None:
         self._recipe = recipe
+        self._graph = graph
         self._llms: dict[str, Any] = {}
 
-    def pipeline(self) -> Pipeline:
-        recipe = self._recipe
-        pipeline = Pipeline(name=recipe.name)
-        pipeline.run_settings, pipeline.environment = recipe.run, recipe.environment
+    def written(self) -> WrittenFile:
+        recipe, graph = self._recipe, self._graph
+        written: dict[str, Written] = {}
         built = {spec.name: _StepBuilder(spec, recipe, self._llms).step() for spec in recipe.steps}
         steps = {name: self._limited(step) for name, (step, _) in built.items()}
         edges = self._edges(steps)
         for spec in recipe.steps:
             if spec.optional and not any(after is spec for _, after in edges):
                 continue
-            _located(spec.where, recipe.environment, partial(pipeline.add, steps[spec.name]))
-            pipeline.written[spec.name] = replace(built[spec.name][1], step=steps[spec.name])
+            _located(spec.where, recipe.environment, partial(graph.add, steps[spec.name]))
+            written[spec.name] = replace(built[spec.name][1], step=steps[spec.name])
         for before, spec in edges:
-            connect = partial(pipeline.connect, steps[before], steps[spec.name])
+            connect = partial(graph.connect, steps[before], steps[spec.name])
             _located(spec.after_where or spec.where, recipe.environment, connect)
-        _located(recipe.where, recipe.environment, lambda: pipeline.steps)  # a circle
-        return pipeline
+        _located(recipe.where, recipe.environment, lambda: graph.steps)  # a circle
+        return WrittenFile(recipe.run, recipe.environment, written)
 
     def _limited(self, step: Any) -> Any:
         limit = self._recipe.run.limit
@@ -88,7 +103,7 @@ class _Builder:
         return FirstRows(name=step.name, on_error=step.on_error, source=step, limit=limit)
 
     def _edges(self, steps: Mapping[str, Any]) -> list[tuple[str, StepSpec]]:
-        """Which step leads to which, in the order of the file."""
+        """The edges, as the step upstream and the entry downstream, in the order of the file."""
         edges: list[tuple[str, StepSpec]] = []
         before: StepSpec | None = None
         for spec in self._recipe.steps:
@@ -279,7 +294,7 @@ def _class_of(spec: StepSpec) -> Any:
 
 
 def _read_scalar(text: str) -> Any:
-    from .scalars import scalar
+    from .text.scalars import scalar
 
     return scalar(text)
 
@@ -310,34 +325,46 @@ def _set_on_llm(config: dict[str, Any], setting: Setting, annotations: Any, prov
     put(config, setting, ("generation_kwargs", *keys), annotations)
 
 
-def sources_of(pipeline: Pipeline) -> list[Any]:
+def sources_of(graph: Graph) -> list[Any]:
     """The sources, without the limits that were set on them."""
-    sources = [step for step in pipeline.steps.values() if isinstance(step, GeneratorStep)]
+    sources = [step for step in graph.steps.values() if isinstance(step, GeneratorStep)]
     return [step.source if isinstance(step, FirstRows) else step for step in sources]
 
 
-def check_pipeline(pipeline: Pipeline, recipe: Recipe) -> None:
+def check_pipeline(graph: Graph, recipe: Recipe) -> None:
     """Raise for all that is wrong and can be seen before a row has moved.
 
     Raises:
-        ConfigurationError: what `Pipeline.check` finds, with its place; a source cannot be read.
+        ConfigurationError: what `Pipeline.check` finds, with its place; a source cannot be read; no rows are
+            given to the first step.
     """
+    _require_sources(graph, recipe)
     specs = {spec.name: spec for spec in recipe.steps}
-    for name, step in pipeline.steps.items():
+    for name, step in graph.steps.items():
         if isinstance(step, GeneratorStep):
             spec = specs[name]
             where = next(iter(spec.origins.values())) if spec.short else spec.where
             _located(where, recipe.environment, lambda step=step: step.outputs)  # type: ignore[misc]
     try:
-        pipeline.check()
+        graph.check()
     except MissingColumnError as exc:
         raise ConfigurationError(f"{specs[exc.task].where}: {recipe.environment.hidden(str(exc))}") from exc
     except LimbeckError as exc:
         raise ConfigurationError(f"{recipe.where}: {recipe.environment.hidden(str(exc))}") from exc
 
 
+def _require_sources(graph: Graph, recipe: Recipe) -> None:
+    for spec in recipe.steps:
+        step = graph.steps.get(spec.name)
+        if step is None or graph.before(spec.name) or isinstance(step, GeneratorStep) or hasattr(step, "seeds"):
+            continue
+        raise ConfigurationError(
+            f"{spec.where}: the run has no `input`, and the {spec.kind} {spec.name!r} makes no rows of its own."
+        )
+
+
 def _located(where: str, environment: Environment, make: Callable[[], Any], *, hide: bool = False) -> Any:
-    """What `make` makes; its errors say where. With `hide`, values are not shown."""
+    """Call `make`, and have its errors say where. With `hide`, values are not shown."""
     try:
         return make()
     except ValidationError as exc:

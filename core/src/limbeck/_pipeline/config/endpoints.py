@@ -1,4 +1,4 @@
-"""What `input` and `output` are short for, and rows that are not read to their end."""
+"""The steps that `input` and `output` are short for, and rows that are not read to their end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def output_step(value: str) -> tuple[str, dict[str, Any]]:
 
 
 def _is_special(path: str) -> bool:
-    """Whether it is a device or a named pipe, whose name says nothing of what goes through it."""
+    """Tell whether it is a device or a named pipe, whose name says nothing of what goes through it."""
     place = Path(path)
     return place.exists() and not place.is_file() and not place.is_dir()
 
@@ -52,15 +52,15 @@ class FirstRows(GeneratorStep):
         self.source.unload()
 
     def count(self) -> int | None:
-        """How many rows there are, or None where that is not known."""
+        """The number of rows, or None where that is not known."""
         count = getattr(self.source, "count", None)
         known = count() if callable(count) else None
         return None if known is None else min(known, self.limit)
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:  # noqa: ARG002 - a source takes none
         left = self.limit
-        for lot in self.source.process():
-            yield lot[:left]
-            left -= len(lot)
+        for chunk in self.source.process():
+            yield chunk[:left]
+            left -= len(chunk)
             if left <= 0:
                 return

@@ -1,4 +1,4 @@
-"""Files and dicts to pipelines, and back to a file."""
+"""Files and dicts to documents, and data back to a file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from .document import TEXT, Document
-from .toml_text import read_toml
-from .yaml_text import read_yaml, write_yaml
+from .text.document import TEXT, Document
+from .text.toml_text import read_toml
+from .text.yaml_text import read_yaml, write_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..graph import Pipeline
+    from .recipe import Recipe
 
 _TOML = (".toml",)
 
@@ -42,21 +42,27 @@ def of_dict(data: Any) -> Document:
     return Document("", data)
 
 
-def pipeline_of(document: Document, settings: Sequence[str] = ()) -> Pipeline:
-    """The pipeline that a document describes, with `--set` arguments on top.
+def recipe_of_file(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """What a YAML or TOML file says of a pipeline, with `--set` arguments on top.
 
     Raises:
         ConfigurationError: file, line, key, what was expected there, and what is close.
     """
-    from .build import build_pipeline
     from .recipe import read_recipe
 
-    return build_pipeline(read_recipe(document, settings))
+    return read_recipe(read_document(str(path)), settings)
 
 
-def write_file(pipeline: Pipeline, path: str | Path | None) -> str:
-    """See `Pipeline.to_yaml`."""
-    text = write_yaml(pipeline.to_dict())
+def recipe_of_dict(data: Any, settings: Sequence[str] = ()) -> Recipe:
+    """As `recipe_of_file`, of a dict in the form of a file. Paths in it are meant from the working directory."""
+    from .recipe import read_recipe
+
+    return read_recipe(of_dict(data), settings)
+
+
+def write_file(data: dict[str, Any], path: str | Path | None) -> str:
+    """Write the text of a YAML file; see `Pipeline.to_yaml`."""
+    text = write_yaml(data)
     if path is not None:
         try:
             Path(path).write_text(text, encoding="utf-8")

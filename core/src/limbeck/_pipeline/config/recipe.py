@@ -1,4 +1,4 @@
-"""What a file says of a pipeline, before any class is known.
+"""The reading of a file's keys and entries, before any class is known.
 
 name: preference
 input: rows.jsonl               # a path beside the file, `-`, or a list of rows: short for a source
@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...errors import ConfigurationError, did_you_mean
-from .document import kind_of, spelt
 from .endpoints import input_step, output_step
-from .interpolation import Environment, refers
 from .run_keys import RUN_KEYS, read_run_settings
 from .run_settings import RunSettings
 from .settings import Setting, split_setting
-from .yaml_text import read_value
+from .text.document import kind_of, spelt
+from .text.interpolation import Environment, refers
+from .text.yaml_text import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ...types import Row
-    from .document import Document, Keys
+    from .text.document import Document, Keys
 
 Short: TypeAlias = Literal["input", "output"]
 
@@ -46,7 +46,7 @@ WORDS = ("task", "step", "router", "join")
 
 @dataclass(slots=True)
 class StepSpec:
-    """A step as it was asked for.
+    """The entry of a step, as it was asked for.
 
     Attributes:
         kind: whether its name is among the tasks or the steps. registered: that name.
@@ -73,16 +73,16 @@ class StepSpec:
 
     @property
     def default_name(self) -> str:
-        """What it is called unless it is given a name, or another has it."""
+        """The name of the step unless it is given one, or another has it."""
         return self.short or self.registered.rpartition("/")[2]
 
     @property
     def subject(self) -> str:
-        """What messages call it."""
+        """The step, as messages call it."""
         return f"the {self.kind} {self.registered!r}"
 
     def origin(self, name: str) -> str:
-        """Where the field `name` was given, else where the step was."""
+        """The place where the field `name` was given, else where the step was."""
         return self.origins.get(name, self.where)
 
 
@@ -114,18 +114,35 @@ class Recipe:
         self.steps.append(spec)
         name_steps(self.steps)
 
-    def replace_short(self, which: Short, value: Any, where: str) -> None:
-        """Let the rows come from, or go to, somewhere else. A path is meant from the working directory."""
-        self.steps = [spec for spec in self.steps if spec.short != which]
-        if which == "input":
-            self.steps.insert(0, short_input(value, where))
-        else:
-            self.steps.append(short_output(value, where))
+    def read_from(self, rows: str | list[Row], where: str) -> None:
+        """Let the rows come from elsewhere.
+
+        Args:
+            rows: themselves; a path, which is meant from the working directory; or `-` for stdin.
+            where: what errors call the place of this, such as the option that said it.
+        """
+        self.steps = [short_input(rows, where), *(spec for spec in self.steps if spec.short != "input")]
         name_steps(self.steps)
+
+    def write_to(self, path: str, where: str) -> None:
+        """Let the rows go elsewhere; as `read_from`, with `-` for stdout."""
+        self.steps = [*(spec for spec in self.steps if spec.short != "output"), short_output(path, where)]
+        name_steps(self.steps)
+
+    def default_output(self, path: str) -> None:
+        """Let rows that no sink takes go there, unless the recipe says where they go."""
+        if self.short("output") is None:
+            output = short_output(path, self.where)
+            output.optional = True
+            self.add(output)
+
+    def override(self, settings: RunSettings) -> None:
+        """Run it with these settings where they say something: their limits go before those of an LLM's own fields."""
+        self.run, self.firm = settings.over(self.run), settings.limits()
 
 
 def read_recipe(document: Document, settings: Sequence[str] = ()) -> Recipe:
-    """What a document says, with the `--set` arguments on top.
+    """Read a document, with the `--set` arguments on top.
 
     Raises:
         ConfigurationError: file, line, key, what was expected there, and what is close.
@@ -136,6 +153,33 @@ def read_recipe(document: Document, settings: Sequence[str] = ()) -> Recipe:
         _set(recipe, argument)
     name_steps(recipe.steps)
     return recipe
+
+
+def recipe_of_task(entry: Mapping[str, tuple[Any, str]], settings: Sequence[str] = (), *, where: str) -> Recipe:
+    """The recipe of one task, which has neither input nor output yet.
+
+    Args:
+        entry: as a file has it, with the keys `task`, `llm` and other fields; each value with its place, for errors.
+        settings: `task.FIELD=VALUE`, and `llm.NAME=VALUE` for a field of the LLM or a parameter of the provider.
+        where: what errors call the place of the whole.
+
+    Raises:
+        ConfigurationError: a setting is of neither form.
+    """
+    (named, place), fields = entry["task"], {name: each for name, each in entry.items() if name != "task"}
+    values = {name: value for name, (value, _) in fields.items()}
+    spec = StepSpec("task", named, place, values, {name: origin for name, (_, origin) in fields.items()})
+    spec.settings.extend(map(_setting_of_task, settings))
+    name_steps([spec])
+    return Recipe(named, [spec], Environment(), where)
+
+
+def _setting_of_task(argument: str) -> Setting:
+    key, text = split_setting(argument)
+    owner, *rest = key.split(".")
+    if owner not in ("task", "llm") or not all(rest) or not rest:
+        raise ConfigurationError(f"--set {key}: expected `task.FIELD` or `llm.NAME`.")
+    return Setting(f"--set {key}", tuple(rest if owner == "task" else [owner, *rest]), text)
 
 
 def short_input(value: Any, where: str, *, folder: Path = Path()) -> StepSpec:
@@ -241,7 +285,7 @@ class _Reader:
         return spec
 
     def _what(self, keys: Keys, item: dict[str, Any]) -> tuple[Literal["task", "step"], str, str, dict[str, Any]]:
-        """Which class an entry asks for, and its fields."""
+        """Read which class an entry asks for, and its fields."""
         words = [word for word in WORDS if word in item]
         if len(words) > 1:
             raise ConfigurationError(
@@ -326,10 +370,10 @@ def _set(recipe: Recipe, argument: str) -> None:
     elif key == "name":
         recipe.name = text
     elif key == "output":
-        recipe.replace_short("output", text, flag)
+        recipe.write_to(text, flag)
     elif key == "input":
         value = read_value(text)
-        recipe.replace_short("input", value if isinstance(value, list) else text, flag)
+        recipe.read_from(value if isinstance(value, list) else text, flag)
     elif key in RUN_KEYS:
         raise ConfigurationError(f"{flag}: this has an option of its own, `--{key.replace('_', '-')}`.")
     else:

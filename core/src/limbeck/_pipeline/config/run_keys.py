@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
-from .interpolation import refers
 from .run_settings import RunSettings, amount_of, count_of, max_failed_of
+from .text.interpolation import refers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .document import Document
-    from .interpolation import Environment
+    from .text.document import Document
+    from .text.interpolation import Environment
 
 
 def _text(value: Any) -> str:
@@ -65,7 +65,7 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
 
 
 def read_run_settings(document: Document, environment: Environment) -> RunSettings:
-    """What a file says of how it is run.
+    """Read the keys of a file that say how it is run.
 
     Raises:
         ConfigurationError: file, line and key, and what was expected there.

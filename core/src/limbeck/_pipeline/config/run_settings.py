@@ -1,4 +1,4 @@
-"""How rows are run: what a pipeline's file, the command line and `Pipeline.run` have in common."""
+"""The settings of a run that a pipeline's file, the command line and `Pipeline.run` have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMITS = ("max_concurrency", "rpm", "tpm", "mode")
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How rows are run; None where nothing was said.
+    """The settings of a run; None where nothing was said.
 
     Attributes:
         run_dir: where every answer is kept. no_ledger: keep none.
@@ -47,21 +47,21 @@ class RunSettings:
     cache: Sequence[str] | None = None
 
     def over(self, other: RunSettings) -> RunSettings:
-        """These, and where they say nothing those of `other`."""
+        """Lay these settings over those of `other`, which hold where these say nothing."""
         if self.run_dir is not None or self.no_ledger is not None:  # one choice in two words
             other = replace(other, run_dir=None, no_ledger=None)
         return replace(other, **self.said())
 
     def said(self) -> dict[str, Any]:
-        """What was said, by name."""
+        """The settings that are not None, by name."""
         return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
 
     def limits(self) -> dict[str, Any]:
-        """What was said for every LLM alike: its limits, and its mode."""
+        """The settings of every LLM alike: its limits, and its mode."""
         return {name: value for name in LIMITS if (value := getattr(self, name)) is not None}
 
     def arguments(self) -> dict[str, Any]:
-        """What running is to be told of it, beside the directory."""
+        """The arguments of a run that they stand for, beside the directory."""
         said = {name: getattr(self, name) for name in ("max_failed", "durability", "ledger_requests")}
         said["ordered"] = None if self.unordered is None else not self.unordered
         return {name: value for name, value in {**said, **self.money()}.items() if value is not None}
@@ -74,8 +74,8 @@ class RunSettings:
         """
         if not {"max_cost", "max_tokens", "max_requests", "prices", "cache"} & self.said().keys():
             return {}
-        from ..._engine.budget import budget_of
-        from ..._engine.prices import price_table
+        from ..._engine.money.budget import budget_of
+        from ..._engine.money.prices import price_table
 
         budget = budget_of(
             None,
@@ -110,7 +110,7 @@ def count_of(value: Any) -> int:
 
 
 def max_failed_of(given: Any) -> float:
-    """How many rows may fail: of `20`, `0.05` or `"5%"`.
+    """Read the number of rows that may fail: of `20`, `0.05` or `"5%"`.
 
     Raises:
         ValueError: it is neither a count nor a fraction.

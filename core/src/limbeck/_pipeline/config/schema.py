@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pydantic.json_schema import JsonSchemaValue
 
-    from ..._registry.registry import Kind
+    from ..._registry.index import Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -98,7 +98,7 @@ def _names(kind: Kind) -> list[str]:
 
 
 def _entry() -> dict[str, Any]:
-    """One of the list `steps`."""
+    """The schema of an entry of the list `steps`."""
     words: dict[str, Any] = {
         "task": {"enum": _names("task"), "description": "The name of a task."},
         "step": {"enum": _names("step"), "description": "The name of a step."},
@@ -190,7 +190,7 @@ def _described(cls: type, name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """What has no JSON form (a function, an object) may be anything here."""
+    """The generator of schemas in which a value without a JSON form (a function, an object) may be anything."""
 
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012 - as its base class has it
 
@@ -199,12 +199,12 @@ class _Generator(GenerateJsonSchema):
 
 
 def _model_schema(cls: type[BaseModel], key: str) -> dict[str, Any]:
-    """Its models inside are referred to as definitions of the whole file, under names of their own."""
+    """The schema of a model; its models inside are definitions of the whole file, under names of their own."""
     return cls.model_json_schema(schema_generator=_Generator, ref_template=f"#/$defs/{key}.{{model}}")
 
 
 def _signature_schema(cls: type) -> dict[str, Any]:
-    """Of a class that is no model: the names of what its constructor takes."""
+    """The schema of a class that is no model: the names of what its constructor takes."""
     parameters = inspect.signature(cls).parameters.values()
     required = [
         each.name

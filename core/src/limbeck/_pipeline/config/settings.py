@@ -9,8 +9,9 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
+from ..._elsewhere import field_elsewhere
 from ...errors import ConfigurationError, did_you_mean
-from .yaml_text import read_value
+from .text.yaml_text import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +51,7 @@ def split_setting(argument: str) -> tuple[str, str]:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field or setting of this name may hold a secret, which is then not repeated anywhere."""
+    """Tell whether a field or setting of this name may hold a secret, which is then not repeated anywhere."""
     return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower()))
 
 
@@ -121,6 +122,5 @@ def refuse_unknown(name: str, known: Iterable[str], *, what: str, where: str) ->
     """Raise unless `name` is among `known`, with what is close to it."""
     names = sorted(known)
     if name not in names:
-        raise ConfigurationError(
-            f"{where}: {what} has no field {name!r}.{did_you_mean(name, names)} Its fields are {', '.join(names)}."
-        )
+        near = field_elsewhere(what.split()[1].lower(), name) or did_you_mean(name, names)
+        raise ConfigurationError(f"{where}: {what} has no field {name!r}.{near} Its fields are {', '.join(names)}.")

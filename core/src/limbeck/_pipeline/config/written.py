@@ -14,20 +14,22 @@ from ..._configured import Configured
 from ..._registry.registry import default_registry
 from ..._step import GeneratorStep, Sink
 from ...errors import ConfigurationError, LimbeckError
-from ..rows import Rows
+from ..steps.rows import Rows
 from .endpoints import FirstRows
-from .interpolation import escaped, refers
 from .settings import is_secret, path_fields, placed
+from .text.interpolation import escaped, refers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from ..graph import Pipeline
+    from ..graph.graph import Graph
+    from .run_settings import RunSettings
+    from .text.interpolation import Environment
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How a step was written in a file.
+    """One step as it was written in a file.
 
     Attributes:
         kind, registered: the name of its class. fields: as they were written, references to the
@@ -44,7 +46,7 @@ class Written:
 
 
 class _Unstorable:
-    """In place of a value that is no data."""
+    """The stand-in for a value that is no data."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -71,28 +73,55 @@ def secret_fields(cls: type) -> set[str]:
     return {name for name, info in fields.items() if SecretStr in (info.annotation, *get_args(info.annotation))}
 
 
-def to_dict(pipeline: Pipeline) -> dict[str, Any]:
-    """See `Pipeline.to_dict`."""
-    return _Writer(pipeline).data()
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A pipeline's file as it was written: its steps, its settings, and what it took from the environment.
+
+    Attributes:
+        run: what the file says of how it is run. environment: what was taken from there, and so is not shown.
+        steps: how each was written, by name.
+    """
+
+    run: RunSettings
+    environment: Environment
+    steps: Mapping[str, Written]
+
+    @property
+    def limit(self) -> int | None:
+        """Rows of each source to read at most."""
+        return self.run.limit
+
+    def hidden(self, text: str) -> str:
+        """A text without what the file took from the environment."""
+        return self.environment.hidden(text)
+
+    def config(self, graph: Graph) -> dict[str, Any]:
+        """The graph as the file would have it now; see `to_dict`."""
+        return to_dict(graph, self)
+
+
+def to_dict(graph: Graph, file: WrittenFile | None) -> dict[str, Any]:
+    """A graph as plain data; `file` is what it was read from. See `Pipeline.to_dict`."""
+    return _Writer(graph, file).data()
 
 
 class _Writer:
     """Writes one pipeline down."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._steps = pipeline.steps
-        self._entries = {name: _Entry(pipeline, name, step) for name, step in self._steps.items()}
+    def __init__(self, graph: Graph, file: WrittenFile | None) -> None:
+        self._graph = graph
+        self._run = file.run if file is not None else None
+        self._steps = graph.steps
+        written = file.steps if file is not None else {}
+        self._entries = {name: _Entry(name, step, written.get(name)) for name, step in self._steps.items()}
 
     def data(self) -> dict[str, Any]:
-        pipeline = self._pipeline
         first, last = self._short_input(), self._short_output()
-        data: dict[str, Any] = {"name": escaped(pipeline.name)}
+        data: dict[str, Any] = {"name": escaped(self._graph.name)}
         for key, name in (("input", first), ("output", last)):
             if name is not None:
                 (data[key],) = self._entries[name].fields.values()
-        settings = pipeline.run_settings
-        data |= settings.said() if settings is not None else {}
+        data |= self._run.said() if self._run is not None else {}
         if "run_dir" in data:
             data["run_dir"] = placed(data["run_dir"], Path.cwd())
         inner = [name for name in self._steps if name not in (first, last)]
@@ -101,13 +130,13 @@ class _Writer:
 
     def _entry(self, name: str, before: str | None) -> dict[str, Any]:
         entry = self._entries[name].data()
-        actual = self._pipeline.before(name)
+        actual = self._graph.before(name)
         if actual != self._default(name, before) or (before is not None and isinstance(self._steps[before], Sink)):
             entry["after"] = actual[0] if len(actual) == 1 else actual
         return entry
 
     def _default(self, name: str, before: str | None) -> list[str]:
-        """What leads to a step for which the file does not say it."""
+        """The steps upstream of one for which the file does not name them."""
         return [] if before is None or isinstance(self._steps[name], GeneratorStep) else [before]
 
     def _short_input(self) -> str | None:
@@ -122,16 +151,15 @@ class _Writer:
         ends = [
             each
             for each, step in self._steps.items()
-            if each != name and not isinstance(step, Sink) and set(self._pipeline.after(each)) <= {name}
+            if each != name and not isinstance(step, Sink) and set(self._graph.after(each)) <= {name}
         ]
-        return name if self._pipeline.before(name) == ends else None
+        return name if self._graph.before(name) == ends else None
 
 
 class _Entry:
     """One step of a file."""
 
-    def __init__(self, pipeline: Pipeline, name: str, step: Any) -> None:
-        written = pipeline.written.get(name)
+    def __init__(self, name: str, step: Any, written: Written | None) -> None:
         self._written = written if written is not None and written.step is step else None
         self._name = name
         self._step = step = step.source if isinstance(step, FirstRows) else step
@@ -140,7 +168,7 @@ class _Entry:
         self.fields = self._fields()
 
     def is_short(self, which: Literal["input", "output"]) -> bool:
-        """Whether one key of the file said, and still says, all of it."""
+        """Tell whether one key of the file said, and still says, all of it."""
         written = self._written
         return (
             written is not None and written.short == which and self._name == which

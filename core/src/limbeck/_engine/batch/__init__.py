@@ -1,0 +1,1 @@
+"""Provider batches: requests gathered, submitted together, and waited for."""

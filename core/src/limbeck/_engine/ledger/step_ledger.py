@@ -1,0 +1,293 @@
+"""One step's part of the ledger: its stored answers, the calls that it adds, and their cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import warnings
+from contextlib import closing
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from ...errors import LimbeckWarning
+from ...types import Usage
+from ..calls.changes import config_text
+from .batch_records import BatchRecords
+from .file import INDEXES, UNREADABLE
+from .makers import Maker, Makers, stored_makers
+from .stored_calls import (
+    ANSWER_COLUMNS,
+    ANSWER_WIDTH,
+    INSERT_CALL,
+    ROW_ORDER,
+    TOKENS,
+    DamagedCallError,
+    StoredCall,
+    answer_records,
+    failure_records,
+    fetch_all,
+    request_text,
+    stored_answer,
+)
+from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPRICED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from ...types import FailedCall, GenerationRequest, PaidAnswer, RunStats, StoredAnswer
+    from .ledger import Ledger
+
+
+class StepLedger:
+    """One step's calls, for the duration of one run. Used on the portal's loop.
+
+    Only what was there when the run began is given out: what it buys itself answers one row each.
+    """
+
+    def __init__(self, ledger: Ledger, name: str) -> None:
+        self._ledger = ledger
+        self._name = name
+        self._makers: Makers | None = None
+        self._stored_makers: dict[str, dict[int | None, Maker]] = {}
+        self._passing = False  # whether a row has taken another's answer yet
+        reader = ledger.reader
+        self._resuming = reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
+        self._last = reader.execute("SELECT max(id) FROM calls").fetchone()[0]
+        self._noted = False  # whether the directory says that a run is at work, or that it has ended
+        for table in ("claimed", "passed"):  # an earlier run of the step may have left its own
+            reader.execute(f"DELETE FROM {table} WHERE step = ?", (name,))
+        if self._resuming:
+            for index in INDEXES:
+                ledger.submit(index)
+            ledger.flush()
+
+    def find(self, row: str, key: bytes, samples: int) -> list[StoredAnswer | None]:
+        """The stored answer to each sample of a row whose request has `key`; what it returns is claimed.
+
+        An answer of the row itself comes first, else an unclaimed one with the same key, in row order:
+        the row may have moved. Equal prompts in different rows stay different samples.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        found: list[StoredAnswer | None] = [None] * samples
+        if not self._resuming:
+            return found
+        try:
+            of_the_key = self._find_own(row, key, found)
+            while of_the_key and None in found:
+                taken = list(self._moved(key, found.count(None)))
+                for answer in filter(None, taken):
+                    found[found.index(None)] = answer
+                of_the_key = bool(taken)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+        return found
+
+    def _find_own(self, row: str, key: bytes, found: list[StoredAnswer | None]) -> bool:
+        """Fill in the answers of the row itself; whether there are any with its key.
+
+        Both in one query: it is made for every row, and each lets go of the interpreter.
+        """
+        parameters = (self._name, row, self._last, self._name, key, self._last)
+        *own, mark = fetch_all(self._ledger.reader, _OWN_AND_MARK, parameters)
+        for record in sorted(own, key=itemgetter(0), reverse=True):  # the latest first
+            if None not in found:
+                break
+            answer, sample = self._intact(record), record[1]
+            if answer is None:
+                self._claim(record[0])  # no row that has moved comes upon it again
+            elif record[2] == key and sample < len(found) and found[sample] is None and self._claim(record[0]):
+                found[sample] = answer
+        return bool(mark[0])
+
+    def _intact(self, record: tuple[Any, ...]) -> StoredAnswer | None:
+        """The answer in a record of `ANSWER_COLUMNS`; None where it is damaged, which is told."""
+        try:
+            return stored_answer(record)
+        except DamagedCallError as exc:
+            self._tell_damage(exc)
+            return None
+
+    def _tell_damage(self, damage: DamagedCallError) -> None:
+        warnings.warn(
+            f"The stored answer to row {damage.row} of step {self._name!r} in {str(self._ledger.folder)!r} is not "
+            f"used, and the row is asked again: {damage}. Look after the disk.",
+            LimbeckWarning,
+            stacklevel=2,
+        )
+
+    def _moved(self, key: bytes, wanted: int) -> Iterator[StoredAnswer | None]:
+        """At most `wanted` answers with this key that no row has claimed, in row order; None for one that is damaged.
+
+        An answer that was passed, here or before, is claimed: each is looked at once, however many
+        rows have the same prompt.
+        """
+        ids = []
+        last = None
+        with closing(self._after_passed(key)) as rest:
+            for last in rest:
+                if self._claim(last[2]):
+                    ids.append(last[2])
+                    if len(ids) == wanted:
+                        break
+        if last is not None:
+            self._passing = True
+            self._ledger.reader.execute(
+                "INSERT OR REPLACE INTO passed VALUES (?, ?, ?, ?, ?)", (self._name, key, *last)
+            )
+        for id in ids:
+            answer = f"SELECT {ANSWER_COLUMNS} FROM calls WHERE id = ?"
+            yield self._intact(fetch_all(self._ledger.reader, answer, (id,))[0])
+
+    def _after_passed(self, key: bytes) -> Generator[tuple[int, int, int], None, None]:
+        """Row number, sample and id of each answer with this key behind those that were passed, in row order."""
+        reader, step = self._ledger.reader, self._name
+        passed = None
+        if self._passing:
+            select = "SELECT place, sample, id FROM passed WHERE step = ? AND key = ?"
+            passed = reader.execute(select, (step, key)).fetchone()
+        place, sample, id = passed or (_BEFORE_ALL, 0, 0)
+        common = (step, key, self._last, place)
+        if passed is not None:
+            yield from reader.execute(_LATER_CALLS, (*common, sample, id))
+            yield from reader.execute(_LATER_SAMPLES, (*common, sample))
+        yield from reader.execute(_LATER_ROWS, common)
+
+    def _claim(self, call: int) -> bool:
+        claim = "INSERT OR IGNORE INTO claimed VALUES (?, ?) RETURNING 1"  # a count of changes is the connection's
+        return self._ledger.reader.execute(claim, (self._name, call)).fetchone() is not None
+
+    def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
+        """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
+        self._note_begun()
+        body, maker = self._asked(answer.request)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
+        self._ledger.submit(INSERT_CALL, records, done)
+        return done
+
+    def keep_failure(self, failure: FailedCall) -> None:
+        """Hand a call that brought no answer to the writer; nobody waits for it."""
+        self._note_begun()
+        body, maker = self._asked(failure.request)
+        self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
+
+    def _asked(self, request: GenerationRequest | None) -> tuple[str | None, int | None]:
+        """A request's text, where prompts are stored, and what its answers are made by."""
+        if request is None:
+            return None, None
+        body = request_text(request) if self._ledger.stores_requests else None
+        return body, None if self._makers is None else self._makers.id_of(request)
+
+    def batches(self, endpoint: str) -> BatchRecords:
+        """The step's provider batches at one server."""
+        return BatchRecords(self._ledger, self._name, endpoint)
+
+    # Money and lineage
+
+    @property
+    def resuming(self) -> bool:
+        """True where the step had calls when the run began."""
+        return self._resuming
+
+    def history(self, row: str, *, step: str | None = None) -> list[StoredCall]:
+        """Every call of a row that was there when the run began, the latest first; of another step, where one is named.
+
+        Those that are damaged are left out, which is told.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        select = (
+            f"SELECT {ANSWER_COLUMNS}, error, message, maker FROM calls"
+            " WHERE step = ? AND row = ? AND id <= ? ORDER BY id DESC"
+        )
+        try:
+            calls = [
+                StoredCall(*record)
+                for record in fetch_all(self._ledger.reader, select, (step or self._name, row, self._last))
+            ]
+        except sqlite3.Error as exc:
+            raise self._ledger.unreadable(exc) from exc
+        return [call for call in calls if self._intact(call.answer) is not None]
+
+    def answer_of(self, call: StoredCall) -> StoredAnswer:
+        """The answer of a call of the history.
+
+        Raises:
+            LedgerError: it is damaged.
+        """
+        try:
+            return stored_answer(call.answer)
+        except sqlite3.Error as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def makers(self, *, step: str | None = None) -> dict[int | None, Maker]:
+        """The makers of the step's answers when they were first asked for, by id; or another step's."""
+        name = step or self._name
+        if name not in self._stored_makers:
+            try:
+                self._stored_makers[name] = stored_makers(self._ledger.reader, name)
+            except UNREADABLE as exc:
+                raise self._ledger.unreadable(exc) from exc
+        return self._stored_makers[name]
+
+    def identify(self, identity: dict[str, Any], config: Mapping[str, Any]) -> None:
+        """Say who answers, and with which configuration, so that each answer's maker is noted."""
+        ledger, text = self._ledger, config_text(config)
+        try:
+            self._makers = Makers(ledger.reader, ledger.submit, step=self._name, identity=identity, config=text)
+        except sqlite3.Error as exc:
+            raise ledger.unreadable(exc) from exc
+
+    def spent(self, price: Callable[[Usage], float | None]) -> tuple[float, int, int]:
+        """Dollars, tokens and requests that earlier runs of the step spent; `price` is for answers that have none."""
+        reader = self._ledger.reader
+        try:
+            cost, tokens, requests = reader.execute(SPENT, (self._name,)).fetchone()
+            for record in reader.execute(UNPRICED, (self._name,)):
+                cost += price(Usage(**dict(zip(TOKENS, record, strict=True)))) or 0.0
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+        return cost, int(tokens), requests
+
+    def _note_begun(self) -> None:
+        """Note that a run is at work, with its first call."""
+        if not self._noted:
+            self._noted = True
+            self._ledger.submit(OPEN_RUN, [(self._name, self._last or 0)])
+
+    def note_run(self, stats: RunStats, started: float, error: BaseException | None) -> None:
+        """Keep a run's counters, at its end. Calls that come after it open no other."""
+        self._noted = True
+        counts = (stats.rows_in, stats.rows_done, stats.rows_out, stats.rows_failed)
+        sent = (stats.requests, stats.reused, stats.retries, stats.rate_limited)
+        why = None if error is None else type(error).__name__
+        self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why)])
+        failures = [(self._name, started, name, count) for name, count in stats.failures.items()]
+        self._ledger.submit(INSERT_FAILURES, failures)
+        self._ledger.submit(CLOSE_RUN, [(self._name,)])
+
+    def close(self) -> None:
+        """The run of the step is over."""
+        self._ledger.release(self._name)
+
+
+# What is stored for a row, and last whether anything is stored under its key.
+_OWN_AND_MARK = f"""
+    SELECT {ANSWER_COLUMNS} FROM calls WHERE step = ? AND row = ? AND id <= ? AND error IS NULL
+    UNION ALL
+    SELECT EXISTS (SELECT 1 FROM calls WHERE step = ? AND key = ? AND id <= ? AND error IS NULL)
+        {", NULL" * (ANSWER_WIDTH - 1)}
+"""
+# The answers with one key behind a place, a sample and an id, in row order: three stretches of the index, none sorted.
+_BEFORE_ALL = -(2**63)
+_OF_KEY = (
+    "SELECT CAST(row AS INTEGER), sample, id FROM calls"
+    " WHERE step = ? AND key = ? AND error IS NULL AND id <= ? AND CAST(row AS INTEGER)"
+)
+_LATER_CALLS = f"{_OF_KEY} = ? AND sample = ? AND id > ? ORDER BY id"
+_LATER_SAMPLES = f"{_OF_KEY} = ? AND sample > ? ORDER BY sample, id"
+_LATER_ROWS = f"{_OF_KEY} > ? ORDER BY {ROW_ORDER}"

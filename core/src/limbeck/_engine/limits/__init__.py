@@ -1,0 +1,1 @@
+"""How fast and how wide an endpoint may be asked."""

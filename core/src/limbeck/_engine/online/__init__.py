@@ -1,0 +1,1 @@
+"""The sliding window, and the backends that it asks."""

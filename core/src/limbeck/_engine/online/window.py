@@ -1,0 +1,363 @@
+"""The sliding window of one endpoint: requests in flight up to its limits, whichever streams they come from.
+
+Everything but `serve` runs on the portal's loop, so little is locked. A worker is a permit: it
+sends one request after another and ends when there is none to send, or no room. A request
+that must wait before its next attempt leaves its worker and waits in a heap, so no permit is
+held across a pause. A worker takes the next request only when the answer of the last one is
+committed, where there is a ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+import weakref
+from dataclasses import replace
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING
+
+from ...errors import GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
+from ...types import GenerationResponse
+from ..calls.log import log
+from ..ledger.batch_records import refusal_of_online
+from ..limits.allowances import quota_of
+from ..limits.controller import Controller
+from ..limits.cycle import Cycle
+from ..limits.outage import Outage
+
+if TYPE_CHECKING:
+    from contextvars import Context
+
+    from ...types import GenerationRequest
+    from ..calls.jobs import Unit
+    from ..calls.parties import Requester, Result
+    from ..threads.portal import Portal
+    from .backend import Backend
+
+_PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the request itself is given up
+
+
+class Window:
+    """Sends the requests of its streams to one endpoint, in turn.
+
+    Args:
+        home: where it runs.
+    """
+
+    def __init__(self, home: Portal) -> None:
+        self.home = home
+        self.controller = Controller(ceiling=1)
+        self._outage = Outage()
+        self._backends: weakref.WeakSet[Backend] = weakref.WeakSet()
+        self._serving = threading.Lock()  # backends are made in any thread
+        self._loop = home.loop
+        self._streams: list[Requester] = []
+        self._turn = 0
+        self._workers = 0
+        self._cycle = Cycle(home.loop)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._later: list[tuple[float, int, Unit]] = []
+        self._sequence = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Admission
+
+    def serve(self, backend: Backend) -> None:
+        """Take a backend in. Where several say how much one endpoint bears, the least of it counts."""
+        with self._serving:
+            first = not self._backends
+            self._backends.add(backend)
+        self._configure(fresh=first)
+
+    def _configure(self, *, fresh: bool = False) -> None:
+        with self._serving:
+            backends = list(self._backends)
+        ceiling = min(backend.max_concurrency for backend in backends)
+        if fresh:
+            self.controller = Controller(ceiling=ceiling)
+        self.controller.configure(
+            ceiling=ceiling,
+            rpm=min((backend.rpm for backend in backends if backend.rpm is not None), default=None),
+            tpm=min((backend.tpm for backend in backends if backend.tpm is not None), default=None),
+        )
+
+    def attach(self, stream: Requester) -> None:
+        """Take the requests of `stream` too, in turn with those of the others."""
+        if (refusal := refusal_of_online(stream)) is not None:
+            stream.stop(refusal)
+            return
+        self._streams.append(stream)
+        self._configure()  # a backend may have gone
+        stream.attached(self.wake)
+        if self._outage.away:
+            self._tell_away(self._loop.time())
+        self.wake()
+
+    def take(self, unit: Unit) -> None:
+        """Send `unit` too, which a provider batch left unanswered."""
+        self._send_later(unit, 0.0)
+
+    def wake(self) -> None:
+        """Something may be there to send: a row came, or there is room again."""
+        while self._has_room and self._cycle.takes_beginners:
+            units = self._next()
+            if not units:
+                return
+            self._workers += 1
+            self._cycle.begun()
+            self._begin(units)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more worker may begin; a probe may, whoever still waits for a server that is away."""
+        return self._outage.away or self._workers < self.controller.limit
+
+    def _begin(self, units: list[Unit]) -> None:
+        """A worker, in the context of whoever's requests it sends."""
+        context = units[0].stream.context
+        task = self._loop.create_task(self._work(units, context), context=context.copy())
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+
+    def _next(self) -> list[Unit]:
+        """The next units to send together: one, or up to a batch for a backend that takes batches."""
+        if self.home.closing:
+            return []
+        now = self._loop.time()
+        ready = max(self.controller.ready_at(now), self._outage.ready_at())
+        if ready > now:
+            if ready < inf:
+                self._wake_at(ready)
+            return []
+        unit = self._next_unit(now)
+        if unit is None:
+            return []
+        units = [unit]
+        if self._outage.away:
+            self._outage.probe = unit
+        self.controller.sent(now)
+        self._cycle.sent(now, self.wake)
+        size = unit.stream.backend.batch_size
+        while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
+            units.append(unit)
+        for unit in units:
+            unit.sent_at = now  # the controller's word for it: a task begins a little later
+        return units
+
+    def _next_unit(self, now: float) -> Unit | None:
+        if self._later:
+            unit = self._due(now)
+            if unit is not None and unit.stream.reserve(unit):
+                return unit
+        for _ in range(len(self._streams)):
+            self._turn = (self._turn + 1) % len(self._streams)
+            stream = self._streams[self._turn]
+            unit = stream.next_unit()
+            if unit is not None:
+                return unit
+            if stream.ended:
+                self._streams = [other for other in self._streams if not other.ended]
+                return self._next_unit(now)
+        return None
+
+    def _due(self, now: float) -> Unit | None:
+        while self._later:
+            due, _, unit = self._later[0]
+            if unit.stream.ended:
+                heapq.heappop(self._later)
+            elif due <= now:
+                heapq.heappop(self._later)
+                unit.stream.waits(unit, for_it=False)
+                return unit
+            else:
+                self._wake_at(due)
+                return None
+        return None
+
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None and not self._timer.cancelled() and self._loop.time() < self._timer.when() <= when:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self.wake)
+
+    # Sending
+
+    async def _work(self, units: list[Unit], context: Context) -> None:
+        try:
+            while units and units[0].stream.context is context:
+                if not units[0].stream.ended:  # it may have been stopped since they were taken
+                    await self._send(units)
+                self._outage.lost(units[0])  # if nothing was heard of it
+                await self._cycle.wait()
+                units = self._next() if self._outage.away or self._workers <= self.controller.limit else []
+        except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
+            for unit in units:
+                unit.stream.stop(exc)
+            units = []
+        finally:
+            self._workers -= 1
+        if units:  # another caller's: another worker takes this one's place
+            self._workers += 1
+            self._begin(units)
+        elif self._has_room:
+            self.wake()
+
+    async def _send(self, units: list[Unit]) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine on a loop has one
+        stream, now = units[0].stream, self._loop.time()
+        for unit in units:
+            if unit.deadline is None:
+                unit.deadline = now + stream.backend.deadline
+            stream.started(unit)
+        stream.running.add(task)
+        try:
+            results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
+            latency = self._loop.time() - now
+            if stream.ledger is not None:
+                results = await _kept(units, results, latency)
+        except asyncio.CancelledError:
+            for unit in units:
+                stream.withdrawn(unit)
+            if not stream.ended:
+                raise
+            task.uncancel()  # the stream was stopped, not the worker
+            return
+        finally:
+            stream.running.discard(task)
+        for unit, result in zip(units, results, strict=True):
+            self._ended(unit, result, latency)
+
+    # Taking in the result
+
+    def _ended(self, unit: Unit, result: Result, latency: float) -> None:
+        if isinstance(result, GenerationResponse):
+            self._answered(unit, result, latency)
+        elif isinstance(result, LedgerError):
+            unit.stream.withdrawn(unit)
+            unit.stream.stop(result)
+        else:
+            self._failed(unit, result)
+
+    def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
+        stream, usage = unit.stream, response.usage
+        self._heard(unit)
+        self.controller.answered(
+            self._loop.time(),
+            latency=latency,
+            sent_at=unit.sent_at,
+            in_flight=self._workers,
+            tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
+            quota=quota_of(response.quota, longest=stream.backend.deadline),
+        )
+        again = stream.answered(unit, response, latency)
+        if again is not None:
+            self._send_later(again, 0.0)
+        if self._workers < self.controller.limit:
+            self.wake()
+
+    def _failed(self, unit: Unit, error: GenerationError) -> None:
+        now = self._loop.time()
+        delay = unit.stream.failed(unit, error, now, spared=self._is_away(unit, error, now))
+        if isinstance(error, RateLimitError):
+            self._heed(error, unit, delay)
+        elif isinstance(error, TransientError):
+            self.controller.faulted()
+        if delay is not None:
+            log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
+            self._send_later(unit, delay)
+
+    def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
+        """Whether `error` says nothing of the request, since nobody is there to take it."""
+        if not isinstance(error, UnavailableError):
+            self._heard(unit)
+            return False
+        stream, outage, was_away = unit.stream, self._outage, self._outage.away
+        spared = outage.found_nobody(
+            unit,
+            now,
+            in_flight=self._workers,
+            patience=stream.backend.deadline,
+            answered_before=stream.info.stats.reused > 0,
+            retry_after=error.retry_after,
+        )
+        if outage.away:
+            self._tell_away(now)
+            if not was_away:
+                name = stream.info.model_name
+                log.warning("%s does not answer, and is asked again now and then: %s", name, error)
+        elif was_away:
+            self._tell_back("%s has not answered for as long as a row's requests may take.")
+        return spared
+
+    def _heard(self, unit: Unit) -> None:
+        if self._outage.heard(unit.sent_at):
+            self._tell_back("%s answers again.")
+
+    def _tell_away(self, now: float) -> None:
+        since = self._outage.since
+        assert since is not None  # it is away
+        clock = time.time() - now  # the loop's clock has another beginning
+        for stream in self._streams:
+            stream.away(since + clock, self._outage.next_try + clock)
+
+    def _tell_back(self, message: str) -> None:
+        for stream in self._streams:
+            stream.away(None, None)
+        for name in dict.fromkeys(stream.info.model_name for stream in self._streams):
+            log.warning(message, name)
+
+    def _heed(self, refusal: RateLimitError, unit: Unit, delay: float | None) -> None:
+        """Leave the server alone for as long as it asks, but nobody for longer than a row's requests may take."""
+        longest = unit.stream.backend.deadline
+        wait = min(refusal.retry_after or delay or _PAUSE_SECONDS, longest)
+        quota = quota_of(refusal.quota, longest=longest)
+        self.controller.refused(self._loop.time(), sent_at=unit.sent_at, wait=wait, quota=quota)
+        log.info(
+            "%s refused a request for rate; its pace is %s a second", unit.stream.info.model_name, self.controller.pace
+        )
+
+    def _send_later(self, unit: Unit, delay: float) -> None:
+        if not unit.stream.ended:
+            when = self._loop.time() + delay
+            unit.stream.waits(unit, for_it=True)
+            heapq.heappush(self._later, (when, next(self._sequence), unit))
+            self._wake_at(when)
+
+
+async def _kept(units: list[Unit], results: list[Result], latency: float) -> list[Result]:
+    """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
+    try:
+        commits = [
+            unit.stream.keep(unit, result, latency)
+            for unit, result in zip(units, results, strict=True)
+            if isinstance(result, GenerationResponse)
+        ]
+        if len(commits) == 1 and commits[0] is not None:
+            await commits[0]
+        else:
+            await asyncio.gather(*(commit for commit in commits if commit is not None))
+    except LedgerError as exc:
+        return [exc] * len(units)
+    return results
+
+
+def for_samples(unit: Unit) -> GenerationRequest:
+    """The request of `unit`, for as many generations as it has samples."""
+    wanted = len(unit.samples)
+    return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
+
+
+_windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()
+
+
+def window_at(endpoint: str, home: Portal) -> Window:
+    """The window of an endpoint, shared by every backend that reaches it."""
+    window = _windows.get(endpoint)
+    if window is None or window.home is not home:
+        window = _windows[endpoint] = Window(home)
+    return window

@@ -1,0 +1,1 @@
+"""One task's rows: admitted, asked, and released in order."""

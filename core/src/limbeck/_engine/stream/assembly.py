@@ -1,0 +1,102 @@
+"""The assembly of a stream: for a list of rows at once, for a task's run, and for a task of a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..answers.rerun import Rerun
+from ..ledger.stores import opened_step
+from ..money.budget import check_priced, open_account
+from ..money.prices import Pricing
+from .parts import Terms
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from ...protocols import StepLedgerProtocol
+    from ..answers.cache import ResponseCache
+    from ..answers.rerun import RerunPlan
+    from ..calls.policy import Policy
+    from ..ledger.stores import Store
+    from ..money.budget import Budget
+    from ..money.prices import PriceTable
+    from .parts import Asking, Receiver, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where a stream's answers are kept and looked for.
+
+    Attributes:
+        store: None for nowhere. config: the step's configuration, noted there.
+        cache: answers of other runs. rerun: which rows are asked about again.
+    """
+
+    store: Store | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    cache: ResponseCache | None = None
+    rerun: RerunPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a stream's answers cost, None where they are not billed, and what may be spent."""
+
+    pricing: Pricing | None = None
+    budget: Budget | None = None
+
+
+_NOWHERE, _UNCOUNTED = Storage(), Spending()
+
+
+def spending_of(asking: Asking, prices: PriceTable | None, budget: Budget | None) -> Spending:
+    """What a task may spend; to be asked before anything is opened.
+
+    Raises:
+        UnknownPriceError: the budget caps the cost, and there is no price.
+    """
+    if not asking.backend.billed:
+        return _UNCOUNTED
+    pricing = Pricing(asking.backend.llm, table=prices, registry=asking.registry)
+    check_priced(budget, pricing)
+    return Spending(pricing, budget)
+
+
+def assemble(
+    asking: Asking,
+    source: Source,
+    receiver: Receiver,
+    policy: Policy,
+    *,
+    storage: Storage = _NOWHERE,
+    spending: Spending = _UNCOUNTED,
+) -> Stream:
+    """A stream that a window can attach.
+
+    Raises:
+        LedgerError: the step is running in that store already, or what is there cannot be read.
+        ConfigurationError: there is no run to ask rows of again.
+    """
+    ledger = _step_of(asking, storage)
+    try:
+        return Stream(asking, source, receiver, policy, _terms(asking, storage, spending, ledger))
+    except BaseException:
+        if ledger is not None:
+            ledger.close()  # or the step would be taken for one that runs
+        raise
+
+
+def _step_of(asking: Asking, storage: Storage) -> StepLedgerProtocol | None:
+    if storage.store is None:
+        return None
+    noted = storage.config if storage.rerun is None else storage.rerun.config
+    return opened_step(storage.store, asking.work.name, noted, asking.backend.identity, storage.config)
+
+
+def _terms(asking: Asking, storage: Storage, spending: Spending, ledger: StepLedgerProtocol | None) -> Terms:
+    step, folder = asking.work.name, None if storage.store is None else storage.store.folder
+    account = None
+    if spending.pricing is not None:
+        account = open_account(spending.budget, spending.pricing, step=step, ledger=ledger, folder=folder)
+    rerun = None if storage.rerun is None else Rerun(storage.rerun, ledger, step=step)
+    return Terms(ledger, spending.pricing, account, storage.cache, rerun)

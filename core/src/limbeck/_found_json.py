@@ -1,0 +1,204 @@
+"""JSON in what a model says: behind its thinking, in fences, in the midst of prose."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A piece of JSON: its text, unaltered, and what it says."""
+
+    text: str
+    value: Any
+
+
+def found_json(said: str) -> list[Found]:
+    """The JSON in a text, in order: the whole of it; else each fenced block, and each object and list in prose.
+
+    Thinking is passed over, also such as was never closed.
+
+    Raises:
+        RecursionError: something in it is nested without end.
+    """
+    refuse_deep(said)
+    for text in (said.strip(), without_thinking(said).strip()):
+        whole = _decoded(text)
+        if whole is not None:
+            return [whole]
+    return [found for part, fenced in _parts(text) for found in _in_part(part, fenced=fenced)]
+
+
+_DEEPEST = 500
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def refuse_deep(text: str) -> None:
+    """Raise where JSON is nested beyond reason, as a model caught in a loop nests it.
+
+    The decoder would go down to the interpreter's limit. Garbage that is collected down there has
+    no room for its finalizers, of whatever part of the program: they fail and never run again.
+
+    Raises:
+        RecursionError: it is.
+    """
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return
+    depth = 0
+    for found in _NESTING.finditer(text):
+        depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0
+        if depth > _DEEPEST:
+            raise RecursionError(f"it is nested more than {_DEEPEST} levels deep")
+
+
+def why_none(said: str) -> str:
+    """Why a text holds no JSON, as the end of a sentence; empty where there is nothing to tell."""
+    text = without_thinking(said).strip()
+    if not text:
+        return " (it ends in the model's thinking)"
+    try:
+        _DECODER.decode(text)
+    except ValueError as exc:
+        return f" ({exc})" if _MEANT.match(text) else ""
+    return " (half a surrogate pair is no text)"
+
+
+# Thinking
+
+# A mark behind one backtick is spoken of. `[THINK]` is Mistral's, ◁think▷ Kimi's.
+_MARK = re.compile(r"(?<!(?<!`)`)(?:<(/?)(?i:(?:\w+:)?think(?:ing)?|thought|reasoning)>|\[(/?)THINK\]|◁(/?)think▷)")
+
+
+def without_thinking(said: str) -> str:
+    """`said` without its thinking, which may be nested, begin in the prompt, or never end."""
+    kept: list[str] = []
+    open_marks: list[str] = []
+    place = 0
+    for mark in _MARK.finditer(said):
+        name = mark[0].lower().replace("/", "")
+        if not open_marks:
+            kept.append(said[place : mark.start()])
+        if not any(mark.groups()):
+            open_marks.append(name)
+        elif name in open_marks:
+            while open_marks.pop() != name:
+                pass
+        elif not open_marks:
+            kept.clear()  # its beginning was in the prompt
+        place = mark.end()
+    if not open_marks:
+        kept.append(said[place:])
+    return "".join(kept)
+
+
+# Fences
+
+# It ends with its own sign at a line's beginning, or where the text does.
+_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """The text's parts in order, each with whether it is a fenced block's."""
+    place = 0
+    for fence in _FENCE.finditer(text):
+        yield text[place : fence.start()], False
+        yield fence[2], True
+        place = fence.end()
+    yield text[place:], False
+
+
+def _in_part(part: str, *, fenced: bool) -> Iterator[Found]:
+    whole = _decoded(part) if fenced else None  # which may be a number or a text, too
+    if whole is not None:
+        yield whole
+    else:
+        yield from _in_prose(part)
+
+
+# Objects and lists in prose
+
+_BRACKET = re.compile(r"[{\[]")
+# What is meant as an object or a list, if perhaps not written as JSON: not a set, a citation or a placeholder.
+_MEANT = re.compile(r"""\{\s*(?:["']|[\w$-]+\s*:)|\[\s*[\[{"']""")
+_BRACKET_OR_TEXT = re.compile(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]]')
+
+
+_PATIENCE = 10_000  # with brackets that begin no JSON; a text with more of them is of a model caught in a loop
+
+
+def _in_prose(text: str) -> Iterator[Found]:
+    place, patience = 0, _PATIENCE
+    while patience > 0 and (opened := _BRACKET.search(text, place)):
+        start = opened.start()
+        try:
+            value, place = _DECODER.raw_decode(text, start)
+            yield Found(_utf8(text[start:place], value), value)
+        except ValueError as exc:
+            end = _closed_at(text, start) if _MEANT.match(text, start) else start + 1
+            patience -= 1 if end else 1000  # it was looked for to the end of the text
+            place = max(place, end or _torn_at(text, start, exc))
+
+
+def _torn_at(text: str, start: int, fault: ValueError) -> int:
+    """Where to look on after an object or list that is never closed: nothing inside of it is the answer."""
+    if isinstance(fault, json.JSONDecodeError) and not fault.msg.startswith("Unterminated string"):
+        return max(fault.pos, start + 1)
+    return len(text)  # it was cut off
+
+
+def _closed_at(text: str, start: int) -> int | None:
+    """The end of what is opened at `start`, or None where it is never closed."""
+    depth = 0
+    for token in _BRACKET_OR_TEXT.finditer(text, start):
+        if token[0] in "{[":
+            depth += 1
+        elif token[0] in "}]":
+            depth -= 1
+            if not depth:
+                return token.end()
+    return None
+
+
+# What counts as JSON
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is too large for a number")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _decoded(text: str) -> Found | None:
+    """The text as JSON, or None where it is none."""
+    try:
+        value = _DECODER.decode(text)
+        return Found(_utf8(text.strip(), value), value)
+    except ValueError:
+        return None
+
+
+def _utf8(text: str, value: Any) -> str:
+    """`text`, unless there is half a surrogate pair in it, which is in no text that can be sent or stored.
+
+    Raises:
+        UnicodeEncodeError: a `ValueError`.
+    """
+    text.encode()
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return text

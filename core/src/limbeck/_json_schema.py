@@ -1,0 +1,204 @@
+"""JSON Schema, checked in bounded time whatever the schema says, and by the same rules as pydantic's models."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import uuid
+from copy import deepcopy
+from datetime import date, datetime, time, timedelta
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaError as PatternRefused
+from pydantic_core import SchemaValidator, core_schema
+
+from .errors import ConfigurationError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .types import JSONSchema
+
+_EXTRA = "limbeck-core[jsonschema]"
+_NEEDED_BY = "A JSON Schema as `output_schema`"
+
+_last_compiled: tuple[Any, Any, Any] = (None, None, None)
+
+
+def compiled(schema: JSONSchema | str) -> Any:
+    """The validator of a schema; a task's own is the same object for every row, and is not digested again.
+
+    Raises:
+        ConfigurationError: it is not a valid schema; the place is named.
+        MissingDependencyError: `jsonschema` is not installed.
+    """
+    if isinstance(schema, str):
+        return _validator(schema)
+    global _last_compiled  # noqa: PLW0603 - a cache of one; two threads at worst compile once more
+    last, as_it_was, validator = _last_compiled
+    if last is not schema or as_it_was != schema:
+        validator = _validator(json.dumps(schema, sort_keys=True))
+        _last_compiled = (schema, deepcopy(schema), validator)
+    return validator
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema_text: str) -> Any:
+    try:
+        from jsonschema import SchemaError as InvalidSchema
+        from jsonschema.validators import validator_for
+        from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # it ships no types
+    except ImportError as exc:
+        raise MissingDependencyError("jsonschema", needed_by=_NEEDED_BY, requirement=_EXTRA) from exc
+    schema = json.loads(schema_text)
+    cls: Any = validator_for(schema)
+    meta_formats, formats = _formats()
+    try:
+        cls.check_schema(schema, format_checker=meta_formats)
+    except InvalidSchema as exc:
+        place = "/".join(map(str, exc.absolute_path)) or "its root"
+        raise ConfigurationError(f"`output_schema` is not a valid JSON Schema: at {place}: {exc.message}.") from exc
+    if '"patternProperties"' in schema_text and '"unevaluatedProperties"' in schema_text:
+        raise ConfigurationError(
+            "`output_schema` has both `patternProperties` and `unevaluatedProperties`, which cannot be checked "
+            "together in bounded time. Say `additionalProperties` in place of the latter."
+        )
+    # Without a registry, a `$ref` would be fetched from elsewhere.
+    return _bounded(cls)(_without_dialects(schema), registry=REGISTRY, format_checker=formats)
+
+
+def _without_dialects(schema: Any) -> Any:
+    """The schema without `$schema`: where one stands inside, jsonschema goes on with a class of its own."""
+    if isinstance(schema, list):
+        return [_without_dialects(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: part if name in _DATA else _without_dialects(part)
+        for name, part in schema.items()
+        if not (name == "$schema" and isinstance(part, str))
+    }
+
+
+_DATA = ("const", "enum", "default", "examples")
+
+
+# Patterns
+
+
+@cache
+def _bounded(cls: Any) -> Any:
+    from jsonschema.validators import extend
+
+    return extend(cls, _keywords(cls.VALIDATORS))  # type: ignore[no-untyped-call]  # its stubs say nothing of it
+
+
+def _keywords(plain: Any) -> dict[str, Any]:
+    """The keywords with patterns, which jsonschema gives to a matcher that may backtrack for ever."""
+
+    def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - its form
+        from jsonschema import ValidationError as Broken
+
+        if isinstance(instance, str) and not matcher(pattern)(instance):
+            yield Broken(f"{instance!r} does not match {pattern!r}")
+
+    def pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+        for pattern, subschema in patterns.items() if isinstance(instance, dict) else ():
+            for name in filter(matcher(pattern), instance):
+                yield from validator.descend(instance[name], subschema, path=name, schema_path=pattern)
+
+    def additional_properties(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        patterns = schema.get("patternProperties")
+        if patterns and isinstance(instance, dict):
+            instance = {
+                name: value
+                for name, value in instance.items()
+                if not any(matcher(pattern)(name) for pattern in patterns)
+            }
+            schema = {"properties": schema.get("properties", {})}
+        yield from plain["additionalProperties"](validator, rule, instance, schema)
+
+    own = {
+        "pattern": pattern,
+        "patternProperties": pattern_properties,
+        "additionalProperties": additional_properties,
+    }
+    return {name: keyword for name, keyword in own.items() if name in plain}
+
+
+@lru_cache(maxsize=1024)
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a text holds what `pattern` says, in time linear in the text, or else bounded.
+
+    The engine is pydantic's own. It has no look-around and no back references: such patterns are
+    for `regex`, which stops after a second.
+
+    Raises:
+        ValueError: it is no regular expression.
+        MissingDependencyError: `regex` is needed and not installed.
+    """
+    try:
+        linear = SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except PatternRefused:
+        return _backtracking(pattern)
+    return linear.isinstance_python
+
+
+def _backtracking(pattern: str) -> Callable[[str], bool]:
+    try:
+        import regex  # type: ignore[import-untyped]  # it ships no types
+    except ImportError as exc:
+        needed_by = f"The pattern {pattern!r} in an `output_schema`"
+        raise MissingDependencyError("regex", needed_by=needed_by, requirement=_EXTRA) from exc
+    try:
+        search = regex.compile(pattern).search
+    except regex.error as exc:
+        raise ValueError(f"{pattern!r} is no regular expression: {exc}") from exc
+
+    def matches(text: str) -> bool:
+        try:
+            return search(text, timeout=1) is not None
+        except TimeoutError as exc:
+            raise ValueError(f"{text!r:.80} takes the pattern {pattern!r} more than a second") from exc
+
+    return matches
+
+
+# Formats
+
+_TYPES = {
+    "date": date,
+    "date-time": datetime,
+    "time": time,
+    "duration": timedelta,
+    "uuid": uuid.UUID,
+    "ipv4": ipaddress.IPv4Address,
+    "ipv6": ipaddress.IPv6Address,
+}
+
+
+@cache
+def _formats() -> tuple[Any, Any]:
+    """The checkers of the formats in a schema's own texts, and in the values it is for: those of pydantic's types."""
+    from jsonschema import FormatChecker
+
+    of_schemas, of_values = FormatChecker(formats=()), FormatChecker(formats=())
+    of_schemas.checks("regex", raises=ValueError)(_is_pattern)
+    for name, cls in _TYPES.items():
+        of_values.checks(name, raises=ValidationError)(_reads_as(cls))
+    return of_schemas, of_values
+
+
+def _is_pattern(text: Any) -> bool:
+    return not isinstance(text, str) or callable(matcher(text))
+
+
+def _reads_as(cls: Any) -> Callable[[Any], bool]:
+    adapter: TypeAdapter[Any] = TypeAdapter(cls)
+
+    def reads(value: Any) -> bool:
+        return not isinstance(value, str) or adapter.validate_strings(value, strict=True) is not None
+
+    return reads

@@ -1,0 +1,1 @@
+"""YAML and TOML texts to documents that know their lines."""

@@ -1,8 +1,0 @@
-"""What runs a step: takes the items that come to it, has them processed, and sends on what came of them.
-
-Everything here happens on the portal's loop, so nothing is locked; sources, plain steps and
-sinks have threads (or processes) of their own, and meet the loop in lots of rows.
-
-A node works while any of those that follow it is hungry, so that a slow branch does not starve
-a fast one. What a full one is given beyond its capacity spills to a file, up to a limit.
-"""

@@ -1,0 +1,1 @@
+"""Steps that the pipeline itself has: routers, joins, functions, rows in memory."""

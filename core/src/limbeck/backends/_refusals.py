@@ -1,0 +1,171 @@
+"""What an error body says, in whatever form a server puts it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TransientError, UnavailableError
+from ._waits import Headers, seconds_to_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MESSAGES = ("message", "msg", "detail", "error_description", "description", "title", "reason")
+_NESTED = ("error", "errors", "detail", "innererror", "details", "base_resp")
+_CODES = ("code", "type", "status", "error_code", "reason", "status_code")
+_DEEPEST = 5
+_LONGEST_SAID = 500  # of what is searched: a message may quote the whole prompt
+
+# Out of money is not a rate: waiting does not mend it, and every further call fails alike.
+_NO_CREDIT_CODES = frozenset(
+    {"insufficient_quota", "insufficient_balance", "insufficient_credits", "insufficient_funds", "out_of_credits"}
+    | {"quota_exhausted", "credits_exhausted", "payment_required", "arrearage", "accountoverdueerror"}
+    | {"billing_hard_limit_reached", "billing_limit_reached", "billing_not_active", "billing_error"}
+    | {"billing_disabled", "exceeded_current_quota_error", "spend_limit_reached", "enforced_spend_limit_reached"}
+    | {"contract_spend_limit_reached", "linked_organization_spend_limit_reached", "insufficient_user_quota"}
+)
+_NO_CREDIT_WORDS = re.compile(
+    r"insufficient[ _](?:\w+ )?(?:quota|balance|credits?|funds)|(?:balance|credits?|funds|quota) (?:is |are )?"
+    r"(?:too low|insufficient|not (?:enough|sufficient)|exhausted|used up|depleted)"
+    r"|(?:quota|credits?|balance)[ _](?:has been |have been |is |was )?(?:exhausted|exceeded|used up|depleted)"
+    r"|(?:exceeded|exhausted|used up|used all)(?: of)?(?: your| the| its)?(?: \w+){0,3} (?:quota|credits?)\b"
+    r"|out of (?:credits?|quota|funds)|(?:no|zero|negative) (?:remaining )?(?:credits?|balance)\b"
+    r"|(?:not|doesn't|don't) have (?:any |enough )credits?|requires? more credits|can only afford|not enough credits?"
+    r"|billing (?:hard )?limit|billing (?:is |account is )?(?:not active|disabled|inactive)"
+    r"|check your (?:\w+ and )?billing"
+    r"|plan and billing|payment required|spend(?:ing)? limit|account is (?:overdue|in arrears)|arrear"
+    r"|reached your specified (?:\w+ )?api usage limits|top[ -]?up your|recharge your"
+    r"|account is in good standing|余额不足|欠费",
+    re.IGNORECASE,
+)
+# What says that time mends it.
+_PASSING = re.compile(
+    r"per[ -]?(?:second|minute|min\b|hour|day)|rate[ _-]?limit|\b[rt]p[mds]\b"
+    r"|(?:re)?try (?:again )?(?:in|after) \d|too many requests",
+    re.IGNORECASE,
+)
+_STATUS_OF_CODE = {
+    **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated", "unauthorized"), 401),
+    **dict.fromkeys(("permission_error", "permission_denied", "forbidden"), 403),
+    **dict.fromkeys(("not_found", "not_found_error", "model_not_found"), 404),
+    **dict.fromkeys(("rate_limit_exceeded", "rate_limit_error", "resource_exhausted", "too_many_requests"), 429),
+    **dict.fromkeys(("context_length_exceeded", "content_filter", "invalid_request_error", "bad_request"), 400),
+    **dict.fromkeys(("overloaded_error", "unavailable", "service_unavailable"), 503),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A server's refusal, whichever form its body had.
+
+    Attributes:
+        status: the HTTP status; of an error inside of a successful answer the one that it claims, else 502.
+        message: the server's words, which may quote a key. codes: its codes and types, in lower case.
+        param: the request's parameter that it blames. no_credit: whether it says that the account cannot pay.
+    """
+
+    status: int
+    message: str
+    codes: frozenset[str] = frozenset()
+    param: str | None = None
+    no_credit: bool = False
+
+
+def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
+    """Read an error body: an object, one in a list or under `error` or `detail`, or plain text.
+
+    Args:
+        status: the HTTP status. body: the JSON value, or the text where it was none.
+        headers: one that asks to wait means that time mends it.
+    """
+    codes = frozenset(code.lower() for code in _codes(body))
+    message = _message(body) or "no message"
+    claimed = status if status >= 300 else _claimed(codes)
+    return Refusal(
+        status=claimed,
+        message=message,
+        codes=codes,
+        param=_param(body),
+        no_credit=_says_no_credit(claimed, codes, message, headers),
+    )
+
+
+def is_error_body(body: Any, *, answer: str) -> bool:
+    """Whether the body of a successful response is an error: gateways have sent their 200 before they fail.
+
+    Args:
+        body: its JSON value. answer: the name under which an answer would stand.
+    """
+    if isinstance(body, list):
+        return any(isinstance(item, dict) and bool(item.get("error")) for item in body)
+    if not isinstance(body, dict):
+        return False
+    names = () if body.get(answer) else ("message", "detail", "msg", "errors", "code")
+    return any(body.get(name) for name in ("error", *names))
+
+
+def _message(value: Any, depth: int = 0) -> str:
+    if isinstance(value, str):
+        return value
+    if depth > _DEEPEST:
+        return ""
+    if isinstance(value, list):
+        return "; ".join(text for item in value[:3] if (text := _message(item, depth + 1)))
+    if not isinstance(value, dict):
+        return ""
+    errors = ("error", "errors")
+    keys = (*errors, *_MESSAGES) if isinstance(value.get("error"), dict | list) else (*_MESSAGES, *errors)
+    said = next((text for key in keys if (text := _message(value.get(key), depth + 1))), "")
+    return said or (str(value) if value and not depth else "")
+
+
+def _codes(value: Any, depth: int = 0) -> Iterator[str]:
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, list):
+        for item in value[:3]:
+            yield from _codes(item, depth + 1)
+    if not isinstance(value, dict):
+        return
+    for key in _CODES:
+        code = value.get(key)
+        if isinstance(code, str | int) and not isinstance(code, bool) and code:
+            yield str(code)
+    for key in _NESTED:
+        inner = value.get(key)
+        if isinstance(inner, str) and inner and " " not in inner:
+            yield inner
+        yield from _codes(inner, depth + 1)
+
+
+def _param(body: Any) -> str | None:
+    error = body.get("error", body) if isinstance(body, dict) else None
+    param = error.get("param") if isinstance(error, dict) else None
+    return param if isinstance(param, str) else None
+
+
+def _claimed(codes: frozenset[str]) -> int:
+    """The status that the error of a successful response claims, else that of a broken gateway."""
+    numbers = sorted(int(code) for code in codes if code.isdecimal() and len(code) == 3 and code[0] in "45")
+    named = sorted(_STATUS_OF_CODE[code] for code in codes & _STATUS_OF_CODE.keys())
+    return (numbers or named or [502])[0]
+
+
+def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers) -> bool:
+    if status == 402 or codes & _NO_CREDIT_CODES:
+        return True
+    said = message[:_LONGEST_SAID]
+    if (status >= 500 and status != 502) or not _NO_CREDIT_WORDS.search(said):
+        return False
+    return not _PASSING.search(said) and seconds_to_wait(headers) is None
+
+
+_AWAY = frozenset({502, 503, 529})  # said by what stands before the server, or by one that is overloaded as a whole
+
+
+def fault_of(status: int, message: str, *, retry_after: float | None = None) -> TransientError:
+    """The error that a status of 500 and above, or one that passes, stands for."""
+    error = UnavailableError if status in _AWAY else TransientError
+    return error(message, retry_after=retry_after)

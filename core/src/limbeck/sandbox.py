@@ -1,0 +1,100 @@
+"""The Jinja sandbox that every template and expression runs in: prompts, filters, routes, computed columns.
+
+Importing this module imports jinja2.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Undefined, nodes, pass_environment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from ._files.json_rows import as_json
+
+__all__ = ["Sandbox", "sandbox"]
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja for values out of rows: `order.items` is the key of a dict, never a method of Python's.
+
+    A method can be called (`order.items()`, `name.upper()`), and that is all: what is looked up
+    and is no key and no item is undefined. `tojson` gives JSON as it is, not as HTML.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(autoescape=False, **options)  # a prompt is not HTML
+        self.filters["tojson"] = _tojson
+        self.filters["attr"] = _attr
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Mapping):
+            return self._item(obj, attribute)
+        value = super().getattr(obj, attribute)
+        if _is_pythons(obj, attribute, value):
+            return self._item(obj, attribute)
+        return value
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping):
+            return self._item(obj, argument)
+        value = super().getitem(obj, argument)
+        if isinstance(argument, str) and _is_pythons(obj, argument, value):
+            return self._item(obj, argument)
+        return value
+
+    def method(self, obj: Any, name: str) -> Any:
+        """What `obj.name(…)` calls: here a method comes before a key."""
+        return super().getattr(obj, name)
+
+    def _item(self, obj: Any, key: Any) -> Any:
+        try:
+            return obj[key]
+        except (TypeError, LookupError):
+            pass
+        if isinstance(key, str) and hasattr(obj, key):
+            how = f"; to call its method, write `.{key}()`" if callable(getattr(obj, key)) else ""
+            return self.undefined(hint=f"a `{type(obj).__name__}` has no key {key!r}{how}", obj=obj, name=key)
+        return self.undefined(obj=obj, name=key)
+
+    def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
+        return super()._generate(_MethodCalls().visit(source), *args, **options)
+
+
+class _MethodCalls(NodeTransformer):
+    """Has `value.name(…)` look up a method, by `Sandbox.method`, where `value.name` alone is a key."""
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - Jinja's name for it
+        self.generic_visit(node)
+        called = node.node
+        if isinstance(called, nodes.Getattr):
+            named = [called.node, nodes.Const(called.attr)]
+            method = nodes.EnvironmentAttribute("method")
+            node.node = nodes.Call(method, named, [], None, None, lineno=node.lineno)
+        return node
+
+
+def _is_pythons(obj: Any, name: str, value: Any) -> bool:
+    """Whether `value` is what Python's own type has under that name, rather than what the row says."""
+    if isinstance(obj, Undefined) or isinstance(value, Undefined):
+        return False
+    return hasattr(obj, name) and (type(obj).__module__ == "builtins" or inspect.isroutine(value))
+
+
+@pass_environment
+def _attr(environment: Sandbox, obj: Any, name: str) -> Any:
+    return environment.getattr(obj, name)
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    return as_json(list(value) if hasattr(value, "__next__") else value, indent=indent)  # `map` and `select` are lazy
+
+
+@cache
+def sandbox() -> Sandbox:
+    """The one sandbox; who needs other settings takes an `overlay` of it."""
+    return Sandbox()

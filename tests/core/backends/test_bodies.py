@@ -1,0 +1,143 @@
+"""Bodies and their parts, in the shapes that servers give them. (The plugins' tests try them through real servers.)"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from limbeck.backends import (
+    chat_usage,
+    completion_in,
+    decoded,
+    events_in,
+    is_error_body,
+    is_event_stream,
+    legible,
+    messages_in,
+    read_refusal,
+    reasoning_in,
+    text_in,
+    tokens_in,
+    typed_cause,
+)
+from limbeck.errors import BadRequestError, TransientError
+from limbeck.types import Generation, GenerationResponse, Usage
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"a": "one\ntwo"}', {"a": "one\ntwo"}),
+        (b'{"a": "\xff"}', {"a": "\ufffd"}),
+        (b'{"a": ' + b"9" * 5000 + b"}", {"a": float("inf")}),
+        (b" no JSON ", "no JSON"),
+        (b"", ""),
+    ],
+    ids=["JSON", "a mark before it", "a line end in a text", "no UTF-8", "a long number", "a text", "nothing"],
+)
+def test_a_body_is_its_json_or_else_its_text(content: bytes, value: Any) -> None:
+    assert decoded(content) == value
+
+
+def test_events_are_read_whatever_ends_their_lines() -> None:
+    content = b': hello\r\nevent: x\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:[DONE]\n\nid: 5\n\ndata: {"last": 1}'
+    assert is_event_stream(content)
+    assert list(events_in(content)) == [{"a": 1}, "[DONE]", {"last": 1}]
+
+
+@pytest.mark.parametrize("content", [b'{"data:": 1}', b"", b"[1]", b"<html>data: </html>"])
+def test_what_is_no_stream_is_not_taken_for_one(content: bytes) -> None:
+    assert not is_event_stream(content)
+
+
+def test_tool_calls_without_an_index_begin_with_their_ids() -> None:
+    pieces = [{"id": "a", "function": {"name": "f", "arguments": "{"}}, {"function": {"arguments": "}"}}, {"id": "b"}]
+    chunks = [{"choices": [{"delta": {"tool_calls": [piece]}}]} for piece in pieces]
+    whole = completion_in(
+        b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+    )
+    calls = whole["choices"][0]["message"]["tool_calls"]
+    assert [(call["id"], call["function"].get("arguments")) for call in calls] == [("a", "{}"), ("b", None)]
+
+
+def test_a_stream_that_ends_early_is_transient() -> None:
+    with pytest.raises(TransientError, match="before the answer did"):
+        completion_in(b'data: {"choices": [{"delta": {"content": "pa"}}]}\n\n')
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [(5, 5), (5.0, 5), ("5", 5), ("5.0", 5), (0, 0), (-1, None), (1.5, None), (True, None), ("x", None), (2**63, None)],
+)
+def test_a_count_of_tokens_is_a_whole_number(value: Any, count: int | None) -> None:
+    assert tokens_in(value) == count
+
+
+def test_text_reasoning_and_messages_are_found_where_they_stand() -> None:
+    parts = [{"type": "thinking", "thinking": [{"text": "so"}]}, "pa", {"type": "text", "text": "id"}]
+    assert (text_in(parts), reasoning_in(content=parts)) == ("paid", "so")
+    assert reasoning_in(None, "", {"summary": "so"}) == "so"
+    assert reasoning_in({"odd": 1}) == {"odd": 1}
+    assert messages_in({"choices": [{"message": "paid"}, 5]}) == [({"message": "paid"}, {"content": "paid"})]
+    assert chat_usage({"prompt_tokens": 5}) == Usage(input_tokens=5)
+
+
+def test_a_response_that_is_in_order_is_left_as_it_is() -> None:
+    response = GenerationResponse(generations=[Generation(text="paid")], usage=Usage(input_tokens=5), model="m")
+    assert legible(response) == (response, [])
+    assert legible(response)[0] is response
+
+
+def test_what_was_left_out_of_a_response_is_named() -> None:
+    odd: Any = Generation(text="paid", finish_reason=1, tool_calls=[{"id": "a"}, 5])  # type: ignore[arg-type, list-item]
+    read, left_out = legible(GenerationResponse(generations=[odd], model=5))  # type: ignore[arg-type]
+    assert read == GenerationResponse(generations=[Generation(text="paid", tool_calls=[{"id": "a"}])])
+    assert [word.partition(",")[0] for word in left_out] == ["`tool_calls`", "`finish_reason`", "`model`"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "no"}}, "no"),
+        ({"error": "no"}, "no"),
+        ({"object": "error", "message": "no"}, "no"),
+        ([{"error": {"message": "no"}}], "no"),
+        ({"detail": [{"loc": ["body"], "msg": "no", "input": "the prompt"}]}, "no"),
+        ("no", "no"),
+        ({}, "no message"),
+    ],
+    ids=repr,
+)
+def test_the_words_of_a_refusal_are_found_in_every_form(body: Any, message: str) -> None:
+    assert read_refusal(400, body).message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"error": {"code": 401}}, 401),
+        ({"error": {"code": "429"}}, 429),
+        ({"error": {"type": "authentication_error"}}, 401),
+        ({"error": {"message": "died"}}, 502),
+    ],
+    ids=repr,
+)
+def test_an_error_in_a_successful_response_claims_a_status(body: Any, status: int) -> None:
+    assert is_error_body(body, answer="choices")
+    assert read_refusal(200, body).status == status
+
+
+def test_an_answer_is_no_error() -> None:
+    assert not is_error_body({"choices": [1], "message": "thanks", "error": None}, answer="choices")
+
+
+def test_the_typed_cause_of_an_error_is_not_what_was_handled_before() -> None:
+    typed = BadRequestError("no")
+    wrapped, unrelated = RuntimeError("wrapped"), RuntimeError("later")
+    wrapped.__cause__, unrelated.__context__ = typed, typed
+    assert typed_cause(wrapped) is typed
+    assert typed_cause(unrelated) is None

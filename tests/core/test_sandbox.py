@@ -1,0 +1,76 @@
+"""The sandbox that templates and expressions share: keys before methods, methods only when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import Undefined
+
+from limbeck import router
+from limbeck.sandbox import sandbox
+
+
+def value_of(expression: str, **row: Any) -> Any:
+    return sandbox().compile_expression(expression, undefined_to_none=False)(row)
+
+
+class Record(Mapping[str, Any]):
+    """A mapping that is no dict."""
+
+    def __init__(self, **values: Any) -> None:
+        self._values = values
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+PLAIN = ["text", 5, 1.5, True, [1], (1,), {"a": 1}, {1}, b"x", None, Record(a=1), date(2024, 1, 1)]
+
+
+@given(st.sampled_from(PLAIN), st.data())
+def test_no_method_of_any_plain_value_is_ever_given(value: Any, data: st.DataObject) -> None:
+    methods = [name for name in dir(value) if callable(getattr(value, name)) and not name.startswith("_")]
+    name = data.draw(st.sampled_from(methods or ["missing"]))
+    for expression in (f"x.{name}", f"x['{name}']", f"x | attr('{name}')", f"[x] | map(attribute='{name}') | first"):
+        assert isinstance(value_of(expression, x=value), Undefined)
+
+
+@pytest.mark.parametrize("record", [{"items": 0, "get": "x"}, Record(items=0, get="x")], ids=["dict", "mapping"])
+def test_a_key_is_given_whatever_its_name(record: Any) -> None:
+    assert (value_of("x.items", x=record), value_of("x['get']", x=record)) == (0, "x")
+
+
+def test_what_a_type_of_the_library_knows_of_itself_is_given() -> None:
+    assert value_of("x.year", x=date(2024, 1, 1)) == 2024
+
+
+def test_methods_can_be_called() -> None:
+    assert value_of("x.isoformat()", x=date(2024, 1, 1)) == "2024-01-01"
+    assert value_of("x.split(',') | map('upper') | list", x="a,b") == ["A", "B"]
+    assert value_of("x.get('b', 7)", x={"get": 1}) == 7
+
+
+def test_jinjas_own_objects_keep_their_attributes_and_methods() -> None:
+    source = (
+        "{% for x in xs %}{{ loop.index }}{{ loop.cycle('a', 'b') }}{% endfor %}{% set n = namespace(i=3) %}{{ n.i }}"
+    )
+    assert sandbox().from_string(source).render(xs=[1, 2]) == "1a2b3"
+
+
+@pytest.mark.parametrize("key", ["items", "values", "keys"])
+def test_a_route_looks_at_the_key(key: str) -> None:
+    step = router(full=f"order.{key}", rest=None)
+    assert step.destinations({"order": {key: []}}) == ["rest"]
+    assert step.destinations({"order": {key: [1]}}) == ["full"]
+    assert step.destinations({"order": {}}) == ["rest"]

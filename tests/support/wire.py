@@ -1,0 +1,281 @@
+"""Servers that answer anything at all, and good answers that are spoiled: what providers are tried with.
+
+with wire_server(Raw(body=b"{nope")) as server:
+    OpenAILLM(model="m", base_url=server.url)
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import math
+import random
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from limbeck import Pipeline
+from limbeck._llm.llm import config_of
+from limbeck.errors import GenerationError
+from support.loopback import serving
+from support.questions import METADATA, Ask, questions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import pytest
+
+ODD_COUNTS = [-35, 1.5, math.nan, math.inf, 10**400, "many", [7], {"n": 7}, True]
+ODD_VALUES: list[Any] = [
+    *(None, True, False, -1, 0, 1.5, 10**30, math.nan, math.inf),
+    *(
+        "",
+        "odd",
+        "7",
+        "\ud800",
+        [],
+        [1],
+        [None],
+        [[]],
+        ["odd"],
+        {},
+        {"a": [1]},
+        {"text": 5},
+        {"type": "odd"},
+        [{"text": "odd"}],
+    ),
+]
+_FREE = 3  # of ten mutations add a field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """An answer as it goes onto the wire."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request as it came."""
+
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class WireServer:
+    """What a test scripts and looks at; the last answer is given again and again."""
+
+    answers: list[Raw]
+    root: str = ""
+    requests: list[Asked] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"{self.root}/v1"
+
+    async def handle(self, request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = Asked(path=request.path, query=request.query_string, headers=headers, body=await request.read())
+        if request.path.endswith("/info"):  # asked by a backend for TGI
+            return web.Response(status=404)
+        self.requests.append(asked)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return web.Response(
+            body=answer.body, status=answer.status, headers={"content-type": answer.content_type, **answer.headers}
+        )
+
+
+@contextmanager
+def wire_server(*answers: Raw) -> Iterator[WireServer]:
+    """Give the answers in turn, whatever is asked."""
+    server = WireServer(list(answers))
+    app = web.Application(client_max_size=64 * 2**20)
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    with serving(app) as server.root:
+        yield server
+
+
+def raw_json(body: Any, **more: Any) -> Raw:
+    """A body as JSON, of whatever Python can write."""
+    return Raw(body=json.dumps(body).encode(), **more)
+
+
+def events(*data: Any) -> bytes:
+    """Server-sent events."""
+    return b"".join(
+        f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode("utf-8", "replace") for each in data
+    )
+
+
+# Spoiled answers
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """An answer, and what was done to it.
+
+    Attributes:
+        keeps_text: whether the text and all that leads to it are as they were.
+    """
+
+    raw: Raw
+    what: str
+    keeps_text: bool
+
+
+def spoiled_answers(good: Any, text_at: Sequence[str | int], *, seed: int, number: int) -> list[Spoiled]:
+    """Mutations of a good answer: odd values, missing and further fields, broken bytes.
+
+    Args:
+        good: its JSON value. text_at: where the text stands in it.
+    """
+    rng = random.Random(seed)
+    makers: list[Callable[[], Spoiled]] = [
+        *[lambda: _odd_value(good, tuple(text_at), rng)] * 8,
+        lambda: _broken_bytes(good, rng),
+        lambda: _cut(good, rng),
+    ]
+    return [rng.choice(makers)() for _ in range(number)]
+
+
+REFUSAL = {
+    "error": {"message": "bad", "type": "x", "code": "y", "param": None, "innererror": {"code": "z"}, "details": {}},
+    "detail": [{"loc": ["body"], "msg": "bad"}],
+    "estimated_time": 3,
+}
+
+
+def spoiled_refusals(*, seed: int, number: int) -> list[Spoiled]:
+    """Error bodies with odd values in them, of statuses that stop no run."""
+    rng = random.Random(seed)
+    spoiled = [
+        (_odd_value(REFUSAL, (), rng), rng.choice([200, 400, 404, 413, 422, 500, 503, 529])) for _ in range(number)
+    ]
+    return [Spoiled(Raw(body=one.raw.body, status=status), f"{one.what}, {status}", False) for one, status in spoiled]
+
+
+def spoiled_streams(good: Sequence[Any], *, seed: int, number: int) -> list[Spoiled]:
+    """Server-sent events with odd values in them, or one missing."""
+    rng = random.Random(seed)
+    spoiled = [_odd_value([*good, "[DONE]"], (), rng) for _ in range(number)]
+    return [Spoiled(Raw(body=events(*json.loads(one.raw.body))), one.what, False) for one in spoiled]
+
+
+def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) -> Spoiled:
+    body = copy.deepcopy(good)
+    place = rng.choice([place for place in _places(good) if place != text_at])
+    parent = body
+    for step in place[:-1]:
+        parent = parent[step]
+    value = copy.deepcopy(rng.choice(ODD_VALUES))
+    what = f"{'.'.join(map(str, place))} = {value!r}"
+    if rng.randrange(10) < _FREE and isinstance(parent, dict):
+        if rng.random() < 0.5:
+            parent["a_field_of_no_standard"] = value
+            return Spoiled(raw_json(body), f"a further field, {value!r}", keeps_text=True)
+        del parent[place[-1]]
+        what = f"no {'.'.join(map(str, place))}"
+    else:
+        parent[place[-1]] = value
+    return Spoiled(raw_json(body), what, keeps_text=text_at[: len(place)] != place)
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, part in inner:
+        yield (*path, step)
+        yield from _places(part, (*path, step))
+
+
+def _broken_bytes(good: Any, rng: random.Random) -> Spoiled:
+    body = bytearray(json.dumps(good).encode())
+    for _ in range(rng.randint(1, 4)):
+        body[rng.randrange(len(body))] = rng.randrange(256)
+    return Spoiled(Raw(body=bytes(body)), f"bytes {bytes(body)!r}", keeps_text=False)
+
+
+def _cut(good: Any, rng: random.Random) -> Spoiled:
+    body = json.dumps(good).encode()
+    end = rng.randrange(len(body))
+    return Spoiled(Raw(body=body[:end]), f"cut at {end}", keeps_text=False)
+
+
+def faults(make_llm: Callable[[WireServer], Any], answers: Sequence[Spoiled], text: str) -> list[str]:
+    """What is wrong with what came of spoiled answers: a text lost, or a failure that is of no type.
+
+    Args:
+        make_llm: the backend at a server, which asks one request at a time, once. text: of the good answer.
+    """
+    with wire_server(*(answer.raw for answer in answers)) as server:
+        rows = list(Ask(llm=make_llm(server)).run(questions(len(answers))))
+        assert len(server.requests) == len(answers)
+    found = []
+    for answer, row in zip(answers, rows, strict=True):
+        error = row[METADATA].get("error_ask")
+        if answer.keeps_text and text not in (row["answer"] or ""):
+            found.append(f"{answer.what}: the text became {row['answer']!r}, {error}")
+        elif error is not None and error["type"] not in _TYPES:
+            found.append(f"{answer.what}: {error}")
+    return found
+
+
+def _names(cls: type[Any]) -> set[str]:
+    return {cls.__name__}.union(
+        *(_names(child) for child in cls.__subclasses__() if child.__module__ == "limbeck.errors")
+    )
+
+
+_TYPES = _names(GenerationError) - {"GenerationError", "BackendError"}
+
+
+# Rules of the wire
+
+
+def bomb(unpacked: int) -> Raw:
+    """A small answer that unpacks to so many bytes."""
+    return Raw(body=gzip.compress(b" " * unpacked, 6), headers={"content-encoding": "gzip"})
+
+
+def redirect(to: str, *, status: int = 307) -> Raw:
+    """An answer that sends the request on."""
+    return Raw(body=b"", status=status, headers={"location": to})
+
+
+def as_another_host(url: str) -> str:
+    """The same address under another name."""
+    return url.replace("127.0.0.1", "localhost")
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged by anybody but the server."""
+    return [record.getMessage() for record in caplog.records if record.name != "aiohttp.access"]
+
+
+def leaks(secret: str, llm: Any, folder: Path) -> list[str]:
+    """Where a secret can be read after a run of one row: rows, files of the run, the backend as text and as data.
+
+    Args:
+        llm: a backend at a server that answers. folder: for the run.
+    """
+    pipeline = Pipeline([{"question": "0"}], Ask(llm=llm))
+    rows = pipeline.run(run_dir=folder).to_list()
+    assert [row["answer"] for row in rows] == ["paid"]
+    texts = {
+        "a row": str(rows),
+        "the repr": repr(llm),
+        "the identity": str(llm.identity),
+        "the configuration": str(config_of(llm)),
+        **{str(path): path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file()},
+    }
+    return [place for place, text in texts.items() if secret in text]
