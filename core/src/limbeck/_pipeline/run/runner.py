@@ -10,6 +10,7 @@ import threading
 import uuid
 from contextlib import ExitStack
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.cache import open_cache
@@ -22,6 +23,8 @@ from ..._engine.money.budget import check_priced
 from ..._engine.money.prices import Pricing
 from ..._engine.threads.handoff import call_on
 from ..._engine.threads.portal import portal
+from ..._files.drafts import mark_of
+from ..._files.places import is_url
 from ..._registry.registry import default_registry
 from ..._step import Sink
 from ..._task.task import Task
@@ -129,7 +132,8 @@ class Runner:
             self._ledger = shared_ledger(
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
             )
-            self.folder.note(self._graph, [target for sink in self._opened for target in sink.targets()])
+            targets = {target: hasattr(sink, "guard") for sink in self._opened for target in sink.targets()}
+            self.folder.note(self._graph, list(targets), unmarked=[each for each in targets if not targets[each]])
         self._network.build(self._ledger)
         self._taking = self._network.takers
         self.reporter.begin()
@@ -141,7 +145,10 @@ class Runner:
                 other = owners.setdefault(target, sink.name)
                 if other != sink.name:
                     raise ConfigurationError(f"The sinks {other!r} and {sink.name!r} both write {target!r}.")
-            sink.open(replace=self.options.overwrite or sink.overwrite or self._made_here(sink))
+            told = self.options.overwrite or sink.overwrite
+            sink.open(replace=told or self._made_here(sink))
+            if hasattr(sink, "guard"):
+                sink.guard(partial(self._note_made, sink), replace=told)
             self._opened.append(sink)
 
     def _check_prices(self) -> None:
@@ -152,7 +159,20 @@ class Runner:
                 check_priced(budget, Pricing(step.llm, table=prices, registry=default_registry()))
 
     def _made_here(self, sink: Sink) -> bool:
-        return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
+        if self.folder is None or not sink.targets():
+            return False
+        marking: Any = sink  # which a sink of files can
+        mark = marking.mark() if hasattr(sink, "guard") else None
+        if mark is None and hasattr(sink, "guard"):
+            return False  # there is nothing to be replaced
+        return all(self.folder.made(target, mark) for target in sink.targets())
+
+    def _note_made(self, sink: Sink, mark: str | None = None) -> None:
+        """Note what a sink makes: by the mark that it tells, or by that of what is there."""
+        for target in sink.targets():
+            known = mark is not None or not is_url(target)  # of another kind of place, only its sink knows
+            if self.folder is not None and known:
+                self.folder.note_made(target, self._graph, mark or mark_of(target))
 
     def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
         """Tell whether to let the first rows of a source go: every column that is needed behind it is in some of them.
@@ -423,6 +443,8 @@ class Runner:
             for node in self._nodes.values():
                 stack.callback(node.close)
             for sink in self._opened:
+                if not hasattr(sink, "guard") and sink.targets() and self._ledger is not None:
+                    stack.callback(self._note_made, sink)  # once it is closed
                 stack.callback(sink.close, finished=finished)
             if self.cache is not None:
                 stack.callback(self.cache.close)

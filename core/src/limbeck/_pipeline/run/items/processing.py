@@ -6,7 +6,7 @@ import pickle
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...._engine.rows.copies import own_row
+from ...._engine.rows.copies import is_row, own_row, row_fault
 from ...._engine.threads.reading import let_go
 from ...._step import required_columns
 from ....errors import ConfigurationError, GenerationError, RowError, described, has_message
@@ -118,10 +118,9 @@ class RowProcessor:
         try:
             for chunk in making:
                 for each in chunk:
-                    if not isinstance(each, dict):
-                        raise TypeError(f"`process` yielded {type(each).__name__} where a row, a dict, is expected")
+                    made = _made(each)
                     renamed = self._renamed_in or self._renamed_out
-                    yield self._with_the_rows_names(each, row) if renamed else each
+                    yield self._with_the_rows_names(made, row) if renamed else made
                 yield None
         finally:
             let_go(making)
@@ -157,10 +156,20 @@ def _made_of_all(step: Any, rows: list[Row]) -> Generator[Row | None]:
     making = step.process([own_row(row) for row in rows])
     try:
         for chunk in making:
-            yield from chunk
+            yield from map(_made, chunk)
             yield None
     finally:
         let_go(making)
+
+
+def _made(row: Any) -> Row:
+    """A row that a step yielded, as a dict of its own: the step may go on to fill a list that it has given."""
+    if not is_row(row):
+        raise TypeError(f"`process` yielded {type(row).__name__} where a row, a dict, is expected")
+    fault = row_fault(row)
+    if fault is not None:
+        raise ValueError(fault)
+    return own_row(row if isinstance(row, dict) else {name: row[name] for name in row.keys()})  # noqa: SIM118 - `sqlite3.Row` iterates over values
 
 
 # In a process of a pool: the processor of the step that it works for.

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ...._engine.calls.context import inside
+from ...._engine.rows.copies import row_fault
 from ...._engine.threads.handoff import EMPTY, END, Handoff, call_on
 from ...._engine.threads.reading import aread, let_go, read
 from ....errors import RowError, described, has_message
@@ -108,17 +109,17 @@ class SourceNode(Node):
         root = self.origin.next_root()
         self.stats.rows_in += 1
         self.stats.rows_done += 1
-        if isinstance(row, dict):
+        if isinstance(row, RowError):
+            item = root.item(row.row or {})
+            error = row if has_message(row) else RowError(described(row))
+        elif (fault := row_fault(row)) is None:
             if self._renamed:
                 row = {self._renamed.get(name, name): value for name, value in row.items()}
             self.run.send(self, root.item(row), [row])
             return
-        if isinstance(row, RowError):
-            item = root.item(row.row or {})
-            error = row if has_message(row) else RowError(described(row))
         else:
             item = root.item({"row": row})
-            error = RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
+            error = RowError(fault)
         self.count_failure(item, error)
         self.run.send(self, item, [])
 
