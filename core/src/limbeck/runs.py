@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._engine.calls.options import check_options
 from ._engine.ledger.file import FAILED_FILE, FILE
+from ._engine.rows.copies import taken_row
 from ._lazy import lazy_names
 from ._pipeline.directory.listing import RunSummary, list_runs, summary_of
 from ._pipeline.directory.run_folder import PARENT, RunFolder, fresh_path
@@ -407,7 +408,7 @@ def _row_of(source: Any, row: str) -> Row:
     from itertools import islice
 
     rows = (each for chunk in source.process() for each in chunk)
-    found = next(islice(rows, int(row), None), None) if row.isdecimal() else None
+    found = taken_row(next(islice(rows, int(row), None), None)) if row.isdecimal() else None
     if not isinstance(found, dict):
         raise ConfigurationError(f"The source {source.name!r} has no row {row!r}; its rows are numbered from 0.")
     return found

@@ -385,7 +385,7 @@ class RunInfo:
     Attributes:
         id: unique to the run. task: the task's or step's name. model_name: the LLM's; None for a step without one.
         kind: "task", or what else it is in a pipeline: "source", "step", "router", "join", "global", "sink".
-        stats: its counters, live. pipeline: the one that it is a part of, or None.
+        stats: its counters, live, to be read. pipeline: the one that it is a part of, or None.
     """
 
     id: str

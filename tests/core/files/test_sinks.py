@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from limbeck import Pipeline
 from limbeck.errors import ConfigurationError
-from limbeck.steps import SaveToCsv, SaveToFiles, SaveToJson, SaveToJsonl, SaveToStdout
+from limbeck.steps import LoadDataFromCsv, SaveToCsv, SaveToFiles, SaveToJson, SaveToJsonl, SaveToStdout
 from support.packs import environment
 
 
@@ -110,14 +112,13 @@ KNOT.append(KNOT)
     ("row", "what"),
     [
         ({"n": 1, "bad": {(1, 2): "x"}}, "the column 'bad' holds a dict with keys that are no texts"),
-        ({"n": 1, (1, 2): "x"}, r"a column is named \(1, 2\), which is no text"),
         ({"picture": Picture(), "bad": {(1, 2): 1}}, "the column 'bad' holds a dict with keys that are no texts"),
         ({"n": [[]], "bad": {"knot": KNOT}}, "the column 'bad' holds a value that holds itself"),
         ({"picture": Picture(), "bad": [Unfinished()]}, r"the column 'bad' holds a value .* \(It is not finished\.\)"),
     ],
 )
 def test_a_row_that_json_cannot_hold_at_all_stops_the_run_with_the_column_and_the_remedy(row: Any, what: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"A row cannot be written as JSON: {what}.* or drop the column"):
+    with pytest.raises(ConfigurationError, match=f"Row 1 cannot be written as JSON: {what}.* or drop the column"):
         Pipeline([row], SaveToJsonl(path="out.jsonl")).run(run_dir="kept")
 
 
@@ -318,3 +319,98 @@ def test_rows_on_a_terminal_have_their_control_characters_escaped(
     SaveToStdout().write([{"a": "\x9b\x7f\u00db"}])
     assert stream.buffer.getvalue() == written
     assert json.loads(written) == {"a": "\x9b\x7f\u00db"}
+
+
+# Values
+
+
+def refuse(word: str) -> Any:
+    raise AssertionError(f"{word} is not JSON")
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.json"])
+def test_numbers_that_json_has_no_words_for_are_null_however_deep(name: str) -> None:
+    nan, endless = float("nan"), float("inf")
+    row = {"score": nan, "deep": {"of": [1.5, -endless, (nan,)]}, "set": {endless}, "text": "NaN", "half": "\ud83d"}
+    save(SaveToFiles(path=name), [row])
+    made = json.loads(Path(name).read_text(encoding="utf-8"), parse_constant=refuse)
+    expected = {"score": None, "deep": {"of": [1.5, None, [None]]}, "set": [None], "text": "NaN", "half": "\ud83d"}
+    assert made in (expected, [expected])
+
+
+def test_numbers_and_times_of_numpy_and_pandas_are_written_as_pythons_are() -> None:
+    np, pd = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    row = {
+        "n": np.int64(3),
+        "all": np.arange(2_000),
+        "part": np.float32("nan"),
+        "when": np.datetime64("2024-05-01T12:00", "ns"),
+        "at": pd.Timestamp("2024-05-01"),
+        "gone": pd.NA,
+    }
+    (made,) = save(SaveToJsonl(path="o.jsonl"), [row]).rows()
+    times = {"when": "2024-05-01T12:00:00", "at": "2024-05-01T00:00:00"}
+    assert made == {"n": 3, "all": list(range(2_000)), "part": None, **times, "gone": None}
+    (cells,) = save(SaveToCsv(path="o.csv"), [row]).rows()
+    assert cells == {"n": "3", "all": json.dumps(list(range(2_000))), "part": "nan", **times, "gone": ""}
+
+
+@pytest.mark.parametrize(
+    "text", ["a\rb", "\r", "a\r\nb", "\n", '"', "", " x ", "\ufeffx", "\x00", "a,b\tc;d", "\u2028\x85"]
+)
+@pytest.mark.parametrize("name", ["o.csv", "o.tsv"])
+def test_any_text_in_a_cell_or_a_header_is_read_back_by_us_and_by_python(name: str, text: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {text: text, "b": text},
+        {text: "x", "b": text},
+        {text: text, "b": text, "late\r": text},
+    ]
+    expected = [{"late\r": "", **row} for row in rows]
+    assert list(save(SaveToFiles(path=name), rows[:1], rows[1:]).rows()) == expected
+    with Path(name).open(encoding="utf-8", newline="") as file:
+        assert list(csv.DictReader(file, delimiter="\t" if name == "o.tsv" else ",")) == expected
+
+
+def test_a_csv_of_one_column_keeps_its_empty_cells_and_rows_without_columns_before_it() -> None:
+    assert list(save(SaveToCsv(path="o.csv"), [{}], [{"a": ""}, {}, {"a": "x"}]).rows()) == [
+        {"a": ""},
+        {"a": ""},
+        {"a": ""},
+        {"a": "x"},
+    ]
+    with pytest.raises(ConfigurationError, match=r"n\.csv: the rows have no columns"):
+        save(SaveToCsv(path="n.csv"), [{}])
+
+
+def test_half_a_surrogate_pair_is_refused_in_csv_with_row_and_column_and_the_rows_before_are_kept() -> None:
+    rows = [{"a": "é"}, {"a": "x"}, {"a": "half \ud83d"}, {"a": "y"}]
+    result = Pipeline(rows, SaveToCsv(path="o.csv"))
+    with pytest.raises(ConfigurationError, match=r"o\.csv: row 3: the column 'a' holds half a surrogate pair"):
+        result.run(run_dir="kept")
+    assert Path("o.csv").read_text(encoding="utf-8") == "a\né\nx\n"
+
+
+@pytest.mark.parametrize("delimiter", ["\n", "\r", '"'])
+def test_what_cannot_stand_between_cells_is_refused(delimiter: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot stand between the cells"):
+        SaveToCsv(path="o.csv", delimiter=delimiter)
+    with pytest.raises(ConfigurationError, match="cannot stand between the cells"):
+        LoadDataFromCsv(paths="o.csv", delimiter=delimiter)
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.json", "o.csv"])
+@pytest.mark.parametrize("column", [0, None, (1, "a"), 1.5])
+def test_a_column_whose_name_is_no_text_is_refused_by_every_sink(name: str, column: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}: row 2: A column is named .*, which is no text"):
+        save(SaveToFiles(path=name), [{"a": 1}, {"a": 1, column: 2}])
+
+
+def test_members_of_enumerations_are_written_by_their_values() -> None:
+    class Level(int, Enum):
+        HIGH = 3
+
+    class Kind(str, Enum):  # noqa: UP042 - as people write it
+        GOOD = "good"
+
+    save(SaveToCsv(path="o.csv"), [{"level": Level.HIGH, "kind": Kind.GOOD}])
+    assert Path("o.csv").read_text(encoding="utf-8") == "level,kind\n3,good\n"

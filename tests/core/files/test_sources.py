@@ -217,7 +217,7 @@ def test_a_quote_in_the_wrong_place_costs_its_record_and_one_never_closed_all_th
     ("content", "message"),
     [
         (b"id,text,id\n1,x,2\n", "a.csv:1: the column 'id' is there twice."),
-        (b"\n\n", "a.csv is empty: a CSV file begins with a header"),
+        (b"\n\n", "'a.csv' is empty: it has no rows."),
         (b"id,caf\xe9\n1,2\n", "a.csv:1: the header has bytes that are not UTF-8, in 'caf\\\\xe9'."),
     ],
 )
@@ -411,3 +411,99 @@ def test_a_terminal_is_no_standard_input(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sys.stdin", Stdin(b"", terminal=True))
     with pytest.raises(ConfigurationError, match="Standard input is a terminal"):
         LoadDataFromStdin().process()
+
+
+# What is no JSON Lines, under its name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"n": 1}, {"n": 2}]',
+        '[\n  {\n    "n": 1\n  },\n  {"n": 2}\n]\n',
+        '\n[{"n": 1},\n\n{"n": 2}]\n\n',
+        '\ufeff[{"n": 1}, {"n": 2}]',
+    ],
+)
+def test_a_list_of_objects_is_read_as_one_whatever_the_file_is_called(content: str) -> None:
+    source = LoadDataFromFiles(paths=write("a.jsonl", content))
+    assert (source.outputs, source.count(), rows_of(source)) == (["n"], None, [{"n": 1}, {"n": 2}])
+
+
+@pytest.mark.parametrize("content", ['{\n  "n": 1\n}\n', '{\n"n": 1}\n{\n"n": 2}\n', '\n{"of": [\n1, 2\n]}'])
+def test_objects_over_several_lines_are_told_with_the_remedy(content: str) -> None:
+    write("a.jsonl", content)
+    with pytest.raises(
+        ConfigurationError, match=r"a\.jsonl:[12]: this is JSON whose objects go over several lines.*jq"
+    ):
+        rows_of(LoadDataFromJsonl(paths="a.jsonl"))
+
+
+def test_a_list_that_is_broken_is_told_with_its_place() -> None:
+    write("a.jsonl", '[{"n": 1},\n{"n": 2},\n{"n" 3}]\n')
+    with pytest.raises(ConfigurationError, match=r"a\.jsonl:3:6: this is not JSON"):
+        rows_of(LoadDataFromJsonl(paths="a.jsonl"))
+
+
+@pytest.mark.parametrize("first", ['{"n": ', "[1]", '[{"n": 1}]', "[", "{"])
+def test_a_broken_first_line_costs_no_other(first: str) -> None:
+    write("a.jsonl", first + '\n{"n": 2}\n{"n": 3}\n')
+    error, *rows = rows_of(LoadDataFromJsonl(paths="a.jsonl"))
+    assert str(error).startswith("a.jsonl:1")
+    assert rows == [{"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv"])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_file_is_read_whatever_it_is_called(name: str, pack: Callable[[bytes], bytes]) -> None:
+    content = {"a.jsonl": b'{"n": "1"}\n', "a.json": b'[{"n": "1"}]'}.get(name, b"n\n1\n")
+    source = LoadDataFromFiles(paths=write(name, pack(content)))
+    assert (source.outputs, source.count(), rows_of(source)) == (["n"], None, [{"n": "1"}])
+
+
+@pytest.mark.parametrize("content", [b" \n\n", b"\xef\xbb\xbf\n", gzip.compress(b""), gzip.compress(b"\n \n")])
+def test_a_file_of_blank_lines_is_empty_too(content: bytes) -> None:
+    write("1.jsonl", content)
+    with pytest.raises(ConfigurationError, match=r"'1\.jsonl' is empty: it has no rows"):
+        rows_of(LoadDataFromJsonl(paths="1.jsonl"))
+    write("2.jsonl", '{"n": 2}\n')
+    with pytest.warns(LimbeckWarning, match=r"'1\.jsonl' is empty, and is passed over"):
+        assert rows_of(LoadDataFromJsonl(paths="*.jsonl")) == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"n": 1}\n'.encode("utf-16-le"), "looks like utf-16-le, not UTF-8. Say `encoding='utf-16-le'`"),
+        ('{"n": 1}\n'.encode("utf-16-be"), "looks like utf-16-be, not UTF-8. Say `encoding='utf-16-be'`"),
+        (b"PK\x03\x04\x14\x00\x00\x00", "is a ZIP archive. Unpack it"),
+    ],
+)
+def test_another_encoding_without_a_mark_and_an_archive_are_told(content: bytes, message: str) -> None:
+    for name in ("a.jsonl", "a.csv"):
+        write(name, content)
+        with pytest.raises(ConfigurationError) as caught:
+            rows_of(LoadDataFromFiles(paths=name))
+        assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_list_in_json_is_read_in_each_encoding_that_json_knows(encoding: str) -> None:
+    write("a.json", '[{"n": "é"}]'.encode(encoding))
+    assert rows_of(LoadDataFromJson(paths="a.json")) == [{"n": "é"}]
+
+
+def test_marks_of_files_that_were_put_together_are_no_part_of_a_row() -> None:
+    write("a.jsonl", b'\xef\xbb\xbf{"n": 1}\n\xef\xbb\xbf{"n": 2}\n')
+    assert rows_of(LoadDataFromJsonl(paths="a.jsonl")) == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize(("line", "key"), [('{"n": 1, "n": 2}', "n"), ('{"of": [{"k": 1, "k": 1}]}', "k")])
+def test_a_key_that_is_given_twice_fails_its_row(line: str, key: str) -> None:
+    write("a.jsonl", f'{line}\n{{"n": 2}}\n')
+    error, row = rows_of(LoadDataFromJsonl(paths="a.jsonl"))
+    assert str(error) == f"a.jsonl:1: this line cannot be read as JSON: the key {key!r} is given twice."
+    assert row == {"n": 2}
+    write("a.json", f"[{line}]")
+    with pytest.raises(ConfigurationError, match=f"the key '{key}' is given twice"):
+        rows_of(LoadDataFromJson(paths="a.json"))

@@ -133,10 +133,11 @@ def test_input_columns_come_first_in_their_own_order_then_outputs_as_declared() 
     }
 
 
-def test_input_values_are_carried_over_untouched() -> None:
-    given = {"question": "q", "blob": object(), "nested": {"list": [1]}}
-    (row,) = processed(Ask(llm=EchoLLM()), [given])
-    assert all(row[column] is value for column, value in given.items())
+def test_input_values_are_carried_over_untouched_into_lists_and_dicts_of_each_rows_own() -> None:
+    given: Row = {"question": "q", "blob": object(), "nested": {"list": [1]}}
+    first, second = processed(Ask(llm=EchoLLM(), num_generations=2), [given])
+    assert all(row[column] == value for row in (first, second) for column, value in given.items())
+    assert len({id(row["nested"]["list"]) for row in (given, first, second)}) == 3
 
 
 def test_the_rows_given_are_not_changed() -> None:

@@ -111,7 +111,7 @@ def test_the_output_of_another_run_is_not_replaced() -> None:
     Path("old.jsonl").write_text("old\n")
     result = generate("reparse", "-o", "old.jsonl")
     assert result.exit_code == 1
-    assert "was not made from the run directory 'run'" in result.stderr
+    assert "is not as the run directory 'run' made it" in result.stderr
     assert generate("reparse", "-o", "new.jsonl").exit_code == 0
     assert generate("reparse", "-o", "new.jsonl", "--limit", "1").exit_code == 0
     assert [row["said"] for row in read_rows(Path("new.jsonl"))] == ["echo: one"]

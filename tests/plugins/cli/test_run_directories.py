@@ -65,10 +65,11 @@ def test_the_command_that_is_told_makes_the_same_output_and_asks_nothing(asked: 
     assert told_command(result) == told_command(first)
 
 
-def test_an_output_that_is_cut_short_is_made_whole_again(asked: Asked) -> None:
+def test_an_output_that_was_changed_by_hand_is_made_again_only_where_that_is_said(asked: Asked) -> None:
     first = generate()
     Path("out.jsonl").write_bytes(Path("out.jsonl").read_bytes()[:100])
-    assert invoke(*told_command(first)).exit_code == 0
+    assert invoke(*told_command(first)).exit_code == 1
+    assert invoke(*told_command(first), "--overwrite").exit_code == 0
     assert answers() == ECHOES
     assert len(asked.prompts) == 3
 
@@ -189,7 +190,7 @@ def test_an_output_that_the_directory_did_not_make_is_refused_and_kept() -> None
     Path("other.jsonl").write_text("old\n")
     result = invoke(*MODEL, "-i", "rows.jsonl", "-o", "other.jsonl", "--run-dir", "run")
     assert result.exit_code == 1
-    assert "exists, and was not made from the run directory 'run'. Give --overwrite" in result.stderr
+    assert "exists, and is not as the run directory 'run' made it. Give --overwrite" in result.stderr
     assert Path("other.jsonl").read_text() == "old\n"
 
 

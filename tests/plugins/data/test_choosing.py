@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -67,6 +68,15 @@ def test_rows_are_sorted_by_one_column_after_another_with_nulls_last() -> None:
     rows: list[dict[str, Any]] = [{"a": 2, "b": "x"}, {"a": None, "b": "w"}, {"a": 1, "b": "z"}, {"a": 1, "b": "y"}]
     assert [row["b"] for row in all_through(Sort(by=["a", "b"]), rows)] == ["y", "z", "x", "w"]
     assert [row["b"] for row in all_through(Sort(by="a", descending=True), rows)] == ["x", "z", "y", "w"]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_nan_comes_last_and_disturbs_no_order(descending: bool) -> None:
+    nan = float("nan")
+    rows = [{"n": each} for each in (3, nan, 1, None, Decimal("NaN"), 2.5, nan, 7)]
+    made = [row["n"] for row in all_through(Sort(by="n", descending=descending), rows)]
+    assert made[:4] == ([7, 3, 2.5, 1] if descending else [1, 2.5, 3, 7])
+    assert len(made) == 8
 
 
 def test_values_that_cannot_be_compared_are_an_error_that_names_the_column() -> None:

@@ -88,12 +88,14 @@ def test_an_output_that_exists_is_refused_unless_this_run_directory_made_it() ->
     write_ten()
     pipeline = Pipeline(LoadDataFromFiles(paths="ten.jsonl"), echo(llm="offline"), SaveToFiles(path="o.parquet"))
     first = pipeline.run(run_dir="run").to_list()
-    Path("o.parquet").unlink()
-    Path("o.parquet").write_bytes(b"cut short")
 
     assert pipeline.run(run_dir="run").to_list() == first
     with pytest.raises(ConfigurationError, match=r"The output 'o\.parquet' exists"):
         pipeline.run(run_dir="another")
+    Path("o.parquet").unlink()
+    Path("o.parquet").write_bytes(b"somebody's")
+    with pytest.raises(ConfigurationError, match=r"The output 'o\.parquet' exists"):
+        pipeline.run(run_dir="run")
 
 
 def test_a_row_that_fails_in_a_step_is_kept_dropped_or_raised_as_the_step_says() -> None:

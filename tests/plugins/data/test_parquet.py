@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from limbeck.errors import ConfigurationError
-from limbeck_data import LoadDataFromParquet, SaveToParquet
+from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToParquet
 from support.rows import rows_of, save
 
 
@@ -156,9 +157,92 @@ def test_empty_dicts_which_parquet_cannot_hold_are_stored_as_json_text() -> None
 
 
 def test_values_that_arrow_does_not_have_are_stored_as_json_would() -> None:
-    assert saved([{"path": Path("x"), "keys": {1: 2}, "half": "\ud800"}]) == [
-        {"path": "x", "keys": {"1": 2}, "half": "\\ud800"}
+    rows = [{"path": Path("x"), "keys": {1: 2}, "half": "\ud800"}]
+    assert saved(rows, json_columns=["half"]) == [{"path": "x", "keys": {"1": 2}, "half": "\ud800"}]
+
+
+PLUS_TWO = timezone(timedelta(hours=2))
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("many", [1, 1_000])  # in one lot, and in two
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (date(2024, 1, 1), NOON.replace(tzinfo=None), "days and times"),
+        ({"at": date(2024, 1, 1)}, {"at": NOON}, "at the key 'at': days and times"),
+        (NOON, NOON.replace(tzinfo=None), "with(out)? a zone and times with(out)? a zone"),
+        ([NOON.replace(tzinfo=None)], [NOON], "with(out)? a zone and times with(out)? a zone"),
+        (timedelta(1), 5, "durations and numbers"),
+        (b"x", "x", "bytes and texts"),
+        (True, 1, "true and false and numbers"),
+        (1.5, True, "numbers and true and false"),
+        (Decimal(1), 1.5, "decimals and numbers"),
+        (2**53 + 1, 1.5, "beyond 2\\*\\*53"),
+        (-1, 2**63, "do not go into 64 bits"),
+        ([1], {"a": 1}, "lists and dicts"),
+    ],
+)
+def test_values_that_arrow_would_join_by_changing_them_are_an_error(
+    first: Any, second: Any, message: str, many: int
+) -> None:
+    misfit = rf"o\.parquet: row {many + 1} does not fit the column 'v': "
+    with pytest.raises(ConfigurationError, match=misfit + f".*{message}"):
+        saved([{"v": first}] * many, [{"v": second}])
+    with pytest.raises(ConfigurationError, match=misfit):
+        saved([{"v": second}] * many, [{"v": first}])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (2**64, "do not go into 64 bits"),
+        (Decimal("NaN"), "the decimal NaN is none that Arrow has"),
+        (time(12, tzinfo=UTC), "a time of day with a zone"),
+        (timedelta.max, "a duration that does not go into 64 bits"),
+        ("half \ud83d", "half a surrogate pair"),
+        ({"half \ud83d": 1}, "half a surrogate pair"),
+        ({(1, 2): 1}, r"a dict has the key \(1, 2\), which is no text"),
+        ({1: 1, "1": 2}, "a dict has two keys that are the same as texts"),
+        ({"empty": {}, "at": NOON}, "dicts without keys"),
+    ],
+)
+def test_a_value_that_arrow_does_not_have_is_an_error_and_the_rows_before_are_kept(value: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"row 2 does not fit the column 'v': .*{message}"):
+        saved([{"v": None}, {"v": value}])
+    assert pq.read_table("o.parquet")["v"].to_pylist() == [None]
+
+
+def test_values_of_one_kind_come_back_as_they_were() -> None:
+    rows = [
+        {"big": 2**64 - 1, "price": Decimal("1.50"), "at": NOON, "n": 1, "day": date(1, 1, 1), "span": timedelta(-1)},
+        {
+            "big": 1,
+            "price": Decimal("-1234567890123456789012345678901234567890.5"),
+            "at": NOON.astimezone(PLUS_TWO),
+            "n": 0.5,
+        },
     ]
+    made = saved(rows[:1] * 1_000, rows[1:])
+    assert made[0] == rows[0]
+    assert made[-1] == {**rows[1], "day": None, "span": None}
+    assert [type(row["price"]) for row in (made[0], made[-1])] == [Decimal, Decimal]
+
+
+def test_a_file_with_two_columns_of_one_name_is_refused() -> None:
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, "two.parquet")
+    with pa.OSFile("two.arrow", "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    for source in (LoadDataFromParquet(paths="two.parquet"), LoadDataFromArrow(paths="two.arrow")):
+        with pytest.raises(ConfigurationError, match=r"In two\..*: two columns have the name 'text'"):
+            source.outputs  # noqa: B018 - they are looked up when they are asked for
+
+
+def test_rows_without_columns_are_nulls_once_there_is_one_and_else_an_error() -> None:
+    assert saved([{}], [{"a": 1}, {}]) == [{"a": None}, {"a": 1}, {"a": None}]
+    with pytest.raises(ConfigurationError, match="the rows have no columns"):
+        saved([{}])
 
 
 # What tasks write beside their columns

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from limbeck.errors import ConfigurationError
-from limbeck_data import FormatForDPO, FormatForSFT
+from limbeck_data import ExpandColumns, FormatForDPO, FormatForSFT, Sort
 from support.rows import through
 
 USER = {"role": "user", "content": "Why?"}
@@ -66,14 +67,40 @@ def test_preferences_may_be_texts_and_the_answers_in_columns_of_their_own() -> N
     [
         (rated(["a", "b"], [3, 3]), "no answer is better than another: the ratings in 'ratings' are \\[3, 3\\]"),
         (rated(["a", "b"], [3, None]), "no answer is better than another"),
+        (rated(["a", "b"], [5, float("nan")]), "no answer is better than another"),
+        (rated(["a", "b"], [Decimal("NaN"), 5]), "no answer is better than another"),
+        (rated(["a", "b"], ["10", "9"]), "the column 'ratings' holds the rating '10', where a number is needed"),
+        (rated(["a", "b"], [True, False]), "the column 'ratings' holds the rating True"),
+        (rated(["same", "same"], [1, 5]), "the better and the worse answer are the same text"),
         (rated(["a", "b"], [3]), "has 2 answers, and 'ratings' has 1 ratings"),
     ],
 )
 def test_ratings_that_prefer_nothing_are_an_error_of_their_row(row: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         through(FormatForDPO(), [row])
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_an_answer_without_a_rating_is_neither_chosen_nor_rejected(missing: Any) -> None:
+    (row,) = through(FormatForDPO(form="text"), [rated(["x", "best", "worst"], [missing, Decimal(5), 0.5])])
+    assert (row["chosen"], row["rejected"]) == ("best", "worst")
+
+
+def test_equal_answers_in_columns_of_their_own_are_an_error_of_their_row() -> None:
+    with pytest.raises(ValueError, match="are the same text"):
+        through(FormatForDPO(chosen="a", rejected="b"), [{"instruction": "?", "a": "x", "b": "x"}])
 
 
 def test_one_of_two_columns_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="`chosen` and `rejected` name two columns"):
         FormatForDPO(chosen="good")
+
+
+def test_answers_and_ratings_that_a_step_made_as_arrays_are_lists() -> None:
+    np = pytest.importorskip("numpy")
+    row = rated(np.array(["a", "b"], dtype=object), [np.int64(1), np.float32(5)])
+    (made,) = through(FormatForDPO(form="text"), [row])
+    assert (made["chosen"], made["rejected"], made["chosen_rating"]) == ("b", "a", 5)
+    assert [each["generation"] for each in through(ExpandColumns(columns=["generation"]), [row])] == ["a", "b"]
+    (ordered,) = Sort(by="n").process([{"n": np.float32(each)} for each in (2, "nan", 1)])
+    assert [each["n"] for each in ordered[:2]] == [1, 2]

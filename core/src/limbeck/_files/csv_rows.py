@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, RowError
-from .json_rows import as_json
+from .json_rows import as_json, plain
 from .texts import utf8_lines
 
 if TYPE_CHECKING:
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     from ..types import Row
 
 _END_IN_QUOTES = "unexpected end of data"
+_BETWEEN_NOTHING = ('"', "\r", "\n")
 LARGEST_CELL = 2**31 - 1  # the csv module's own limit, 128 KiB, is less than a long document
+
+
+def check_delimiter(delimiter: str | None) -> str | None:
+    """`delimiter`, which can stand between cells.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if delimiter in _BETWEEN_NOTHING:
+        raise ConfigurationError(
+            f"{delimiter!r} cannot stand between the cells of a CSV file. Common ones are , ; and tab."
+        )
+    return delimiter
 
 
 class CsvReader:
@@ -124,12 +138,23 @@ def _legible(row: Row) -> Row:
 
 
 def encode_records(records: Iterable[Sequence[Any]], delimiter: str = ",") -> bytes:
-    """Records as CSV in UTF-8. Null is an empty cell; lists and dicts are JSON."""
+    """Records as CSV in UTF-8. Null is an empty cell; lists and dicts are JSON.
+
+    Raises:
+        UnicodeEncodeError: half a surrogate pair, which UTF-8 does not have.
+    """
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(
-        [_cell(value) for value in each] for each in records
-    )
-    return text.getvalue().encode("utf-8", "backslashreplace")
+    sparing = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    quoting = csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for record in records:
+        cells = [_cell(value) for value in record]
+        (quoting if _needs_quotes(cells) else sparing).writerow(cells)
+    return text.getvalue().encode("utf-8")
+
+
+def _needs_quotes(cells: Sequence[str]) -> bool:
+    """Tell whether a reader would take something in the cells for an end of the line, or for a mark of the encoding."""
+    return any("\r" in cell for cell in cells) or (bool(cells) and cells[0].startswith("\ufeff"))
 
 
 def _cell(value: Any) -> str:
@@ -137,4 +162,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    return as_json(value) if isinstance(value, dict | list | tuple | set | frozenset | bool) else str(value)
+    if isinstance(value, dict | list | tuple | set | frozenset | bool):
+        return as_json(value)
+    if isinstance(value, int | float):  # the number, of an enumeration too
+        return int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
+    return _cell(plain(value))

@@ -21,6 +21,9 @@ except ImportError:  # Windows refuses a second writer by itself
     fcntl = None  # type: ignore[assignment]
 
 
+_PART = ".part"
+
+
 def check_target(target: str, *, replace: bool) -> None:
     """Raise unless a file may be made at `target`. Nothing is touched.
 
@@ -53,9 +56,32 @@ def _exists(target: str) -> ConfigurationError:
     )
 
 
+def mark_of(target: str) -> str | None:
+    """What tells the file at a target from one that is put in its place or changed; None where there is none."""
+    if is_url(target):
+        with named_faults(target):
+            files = filesystem(target)
+            return str(files.checksum(target)) if files.exists(target) else None
+    path = Path(target)
+    if not path.is_file():
+        return None
+    found = path.stat()
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
 def is_special(path: Path) -> bool:
     """Tell whether it is a device or a named pipe: nothing to be replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _is_held(descriptor: int, path: Path) -> bool:
+    """Tell whether an open draft is this writer's alone, and still the one at its path: not published meanwhile."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 class Draft:
@@ -94,18 +120,15 @@ class Draft:
         if self._special:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.with_name(f".{path.name}.part")
+        return path.with_name(f".{path.name}{_PART}")
 
     def _opened(self, path: Path) -> BinaryIO:
         if self._special:
             return path.open("wb", buffering=0)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if fcntl is not None:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                os.close(descriptor)
-                raise ConfigurationError(f"The output {self._target!r} is being written already.") from exc
+        if not _is_held(descriptor, path):
+            os.close(descriptor)
+            raise ConfigurationError(f"The output {self._target!r} is being written already.")
         os.truncate(descriptor, 0)
         return os.fdopen(descriptor, "wb", buffering=0)
 
@@ -147,28 +170,57 @@ class Draft:
                 target.close()
         second.replace(self.path)
 
-    def publish(self) -> None:
+    def publish(self, *, replace: bool = True, note: Callable[[str], object] | None = None) -> None:
         """Put the draft in the target's place, at once and whole.
+
+        Args:
+            replace: whether a file that is there is replaced.
+            note: called with the mark that the target will have, before it is there, for a kill may come at
+                any moment; of a URL, once it is there.
 
         Raises:
             OSError: it cannot be. The target is as it was.
+            FileExistsError: there is a file, which is not to be replaced.
         """
         if self._broken:
             raise OSError("what was written of it is not whole")
-        self._stream.close()
-        self._raw.close()
+        if self._stream is not self._raw:
+            self._stream.close()
         if self._special:
+            self._raw.close()
             return
         if self._folder is not None:
+            self._raw.close()
             filesystem(self._target).put_file(str(self.path), self._target)
+            if note is not None:
+                note(mark_of(self._target) or "")
             self.discard()
             self._published = True
             return
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
-        self.path.replace(os.path.realpath(self._target))
+        if note is not None:
+            note(mark_of(str(self.path)) or "")
+        if os.name == "nt":  # which moves no file that is open
+            self._raw.close()
+        self._move(self.path.with_name(self.path.name[1 : -len(_PART)]), replace=replace)
+        self._raw.close()  # last: the lock is on the file until it is in its place
         self._clear()
         self._published = True
+
+    def _move(self, target: Path, *, replace: bool) -> None:
+        if not replace:
+            try:
+                os.link(self.path, target)  # unlike a move, it never replaces
+            except FileExistsError:
+                raise
+            except OSError as exc:  # a file system without links
+                if target.exists():
+                    raise FileExistsError(str(target)) from exc
+            else:
+                self.path.unlink()
+                return
+        self.path.replace(target)
 
     def discard(self) -> None:
         """Leave nothing of it; a target that was not published is as it was."""

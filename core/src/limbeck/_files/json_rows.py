@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._engine.rows.plain import finite, unwritable
@@ -18,10 +20,25 @@ if TYPE_CHECKING:
 
 
 def rows_of_lines(file: Iterable[bytes], name: str, encoding: str = "utf-8") -> Iterator[Row | RowError]:
-    """A row for each line that is not blank; in its place, an error for one that holds no row."""
-    for number, line in enumerate(utf8_lines(file, name, encoding), 1):
-        if line.isspace() or not line:
-            continue
+    """A row for each line that is not blank; in its place, an error for one that holds no row.
+
+    A file that is one JSON list is read as that.
+
+    Raises:
+        ConfigurationError: it is JSON whose objects go over several lines.
+    """
+    lines = _numbered(file, name, encoding)
+    taken = list(islice(lines, 1))
+    if not _is_whole(taken) and _is_one_value(taken, lines):
+        text = _text(taken)
+        if text.startswith("{"):
+            raise ConfigurationError(
+                f"{name}:{taken[0][0]}: this is JSON whose objects go over several lines, and in JSON Lines each "
+                "stands on one. Write them so, as `jq -c . FILE` does."
+            )
+        yield from _items(_list(text, name), name)
+        return
+    for number, line in chain(taken, lines):
         try:
             yield _row(line.decode("utf-8").rstrip("\r\n"), f"{name}:{number}")
         except UnicodeDecodeError as exc:
@@ -33,10 +50,88 @@ def rows_of_lines(file: Iterable[bytes], name: str, encoding: str = "utf-8") -> 
             yield exc
 
 
-def _row(text: str, where: str) -> Row:
+def _numbered(file: Iterable[bytes], name: str, encoding: str) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers; a mark stands where files were put together, too."""
+    for number, line in enumerate(utf8_lines(file, name, encoding), 1):
+        unmarked = line.removeprefix(codecs.BOM_UTF8)
+        if unmarked and not unmarked.isspace():
+            yield number, unmarked
+
+
+def _text(lines: Iterable[tuple[int, bytes]]) -> str:
+    return b"".join(line for _, line in lines).decode("utf-8", "backslashreplace").strip()
+
+
+def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
+    """Tell whether a line holds a value that ends on it, or none at all, but no list of objects."""
+    text = _text(line)
+    if not text.startswith(("[", "{")):
+        return True
     try:
         refuse_deep(text)
-        row = json.loads(text)
+        value = json.loads(text)
+    except json.JSONDecodeError as exc:
+        return exc.pos < len(text)
+    except (ValueError, RecursionError):
+        return True
+    return not (isinstance(value, list) and value and all(isinstance(item, dict) for item in value))
+
+
+def _is_json(line: tuple[int, bytes]) -> bool:
+    try:
+        _decoded(line[1].decode())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_one_value(taken: list[tuple[int, bytes]], lines: Iterator[tuple[int, bytes]]) -> bool:
+    """Tell whether the lines are one list, or begin with one object, of several lines.
+
+    It is tried with twice as many lines each time. What is read is added to `taken`.
+    """
+    while True:
+        more = list(islice(lines, len(taken)))
+        taken += more
+        text = _text(taken)
+        try:
+            refuse_deep(text)
+            _, end = json.JSONDecoder().raw_decode(text)
+        except json.JSONDecodeError as exc:
+            if exc.pos < len(text) or not more:
+                return text.startswith("[") and not any(map(_is_json, taken[1:3]))  # else a line is broken
+        except (ValueError, RecursionError):
+            return False
+        else:
+            if text.startswith("{"):
+                return "\n" in text[:end]
+            if end < len(text) or not more:
+                return end == len(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which each key is given once: of two, a dict would hold only the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return made
+
+
+def _decoded(text: str) -> Any:
+    """The value of JSON that is not nested beyond reason, and gives no key twice.
+
+    Raises:
+        ValueError: it is none. RecursionError: it is nested too deeply.
+    """
+    refuse_deep(text)
+    return _DECODER.decode(text)
+
+
+def _row(text: str, where: str) -> Row:
+    try:
+        row = _decoded(text)
     except json.JSONDecodeError as exc:
         raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
     except (ValueError, RecursionError) as exc:  # a number of too many digits; brackets without end
@@ -48,7 +143,16 @@ def _row(text: str, where: str) -> Row:
 
 def rows_of_list(file: BinaryIO, name: str) -> Iterator[Row | RowError]:
     """The rows of a JSON list of objects, which is read whole."""
-    for place, row in enumerate(_list(file, name), 1):
+    data = file.read()
+    try:
+        text = data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{name}: this is {not_utf8(exc)}.") from exc
+    return _items(_list(text, name), name)
+
+
+def _items(rows: list[Any], name: str) -> Iterator[Row | RowError]:
+    for place, row in enumerate(rows, 1):
         if isinstance(row, dict):
             yield row
         else:
@@ -56,16 +160,12 @@ def rows_of_list(file: BinaryIO, name: str) -> Iterator[Row | RowError]:
             yield RowError(what, raw=json.dumps(row))
 
 
-def _list(file: BinaryIO, name: str) -> list[Any]:
+def _list(text: str, name: str) -> list[Any]:
     try:
-        text = file.read().decode("utf-8-sig")
-        refuse_deep(text)
-        rows = json.loads(text)
+        rows = _decoded(text)
     except json.JSONDecodeError as exc:
         hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
         raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigurationError(f"{name}: this is {not_utf8(exc)}.") from exc
     except (ValueError, RecursionError) as exc:
         raise ConfigurationError(f"{name}: this cannot be read as JSON: {exc}.") from exc
     if not isinstance(rows, list):
@@ -73,31 +173,35 @@ def _list(file: BinaryIO, name: str) -> list[Any]:
     return rows
 
 
-def encode_row(row: Row, *, end: str = "\n") -> bytes:
-    """A row as a line of JSON in UTF-8.
+def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes:
+    """A row as a line of JSON in UTF-8; its number is for messages.
 
-    Half a surrogate pair has no UTF-8, so a row that holds one is written with escapes. NaN and
-    the infinities are written as null, another value that JSON does not have as its text: an
-    answer that was paid for is not lost for its type.
+    Half a surrogate pair has no UTF-8, so it is written as an escape. NaN and the infinities are
+    written as null, another value that JSON does not have as its text: an answer that was paid
+    for is not lost for its type.
 
     Raises:
         ConfigurationError: JSON cannot hold the row at all; the column is named.
     """
     try:
-        return (as_json(row) + end).encode("utf-8")
-    except UnicodeEncodeError:
-        return (json.dumps(finite(row, plain)) + end).encode("ascii")
+        if not all(isinstance(column, str) for column in row):
+            raise TypeError("JSON would make a text of it")
+        return (as_json(row) + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigurationError(
-            f"A row cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists or dicts "
-            "with texts as keys, or drop the column, before the row is written."
+            f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists "
+            "or dicts with texts as keys, or drop the column, before the row is written."
         ) from exc
+
+
+def _called(number: int | None) -> str:
+    return "A row" if number is None else f"Row {number}"
 
 
 def _fault(row: Mapping[Any, Any]) -> str:
     """Find what it is in a row that JSON cannot hold."""
     for column, value in row.items():
-        if not isinstance(column, str | int | float | None):
+        if not isinstance(column, str):
             return f"a column is named {column!r}, which is no text"
         try:
             as_json(value)
@@ -125,3 +229,4 @@ def plain(value: Any) -> Any:
 
 _SETTINGS: dict[str, Any] = {"ensure_ascii": False, "default": plain, "allow_nan": False}
 _AS_IT_IS = json.JSONEncoder(**_SETTINGS)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_BEGINNINGS = {b"\x1f\x8b\x08": ".gz", b"BZh91AY&SY": ".bz2", b"\xfd7zXZ\x00": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
 def is_url(place: str) -> bool:
@@ -53,8 +54,17 @@ def suffix_of(place: str) -> str:
 
 
 def is_plain_file(place: str) -> bool:
-    """Tell whether it is a local file that can be read twice and is not compressed."""
-    return not is_url(place) and compression_of(place) is None and Path(place).is_file()
+    """Tell whether it is a local file that can be read twice and is not compressed, whatever its name says."""
+    if is_url(place) or compression_of(place) is not None or not Path(place).is_file():
+        return False
+    with named_faults(place), _raw(place) as file:
+        return _compression_in(file) is None
+
+
+def _compression_in(file: Any) -> str | None:
+    """The suffix of what an open file is compressed with, told by its first bytes, or None."""
+    begins = file.peek(10)
+    return next((suffix for beginning, suffix in _BEGINNINGS.items() if begins.startswith(beginning)), None)
 
 
 def expanded(paths: Sequence[str | Path]) -> list[str]:
@@ -112,13 +122,13 @@ def filesystem(url: str) -> Any:
 
 @contextmanager
 def opened(place: str) -> Iterator[BinaryIO]:
-    """A file open for reading, decompressed.
+    """A file open for reading, decompressed: as its suffix says, else as its first bytes do.
 
     Raises:
         ConfigurationError: it cannot be opened, or read, or is not compressed as its suffix says.
     """
     with named_faults(place), _raw(place) as raw:
-        suffix = compression_of(place)
+        suffix = compression_of(place) or _compression_in(raw)
         if suffix is None:
             yield raw
         else:
@@ -126,9 +136,9 @@ def opened(place: str) -> Iterator[BinaryIO]:
                 yield stream
 
 
-def _raw(place: str) -> BinaryIO:
+def _raw(place: str) -> io.BufferedReader:
     if is_url(place):
-        return cast("BinaryIO", filesystem(place).open(place, "rb"))
+        return io.BufferedReader(filesystem(place).open(place, "rb"))
     return Path(place).open("rb")
 
 

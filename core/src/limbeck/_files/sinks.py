@@ -10,20 +10,21 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
+from .._engine.rows.copies import odd_name
 from .._step import Sink
 from ..errors import ConfigurationError
 from ..types import Row  # noqa: TC001 - pydantic reads it
-from .csv_rows import LARGEST_CELL, encode_records
-from .drafts import Draft, check_target
+from .csv_rows import LARGEST_CELL, check_delimiter, encode_records
+from .drafts import Draft, check_target, mark_of
 from .json_rows import encode_row
 from .places import is_url, shown, suffix_of
 from .sources import LoadDataFromCsv, LoadDataFromJson, LoadDataFromJsonl, step_for, unattached
 from .texts import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class FileSink(Sink):
@@ -45,6 +46,9 @@ class FileSink(Sink):
     packed: ClassVar[bool] = True
 
     _draft: Draft | None = PrivateAttr(default=None)
+    _found: str | None = PrivateAttr(default=None)  # the mark of what was there when the run began
+    _replaces: bool = PrivateAttr(default=True)  # whatever is there by then
+    _note: Any = PrivateAttr(default=None)
     _written: int = PrivateAttr(default=0)
     _failed: bool = PrivateAttr(default=False)
 
@@ -54,6 +58,7 @@ class FileSink(Sink):
 
         Raises:
             OSError: they cannot be written.
+            ConfigurationError: the format cannot hold one. Those before it are in the draft.
         """
 
     def finish(self, draft: Draft) -> ConfigurationError | None:  # noqa: ARG002 - a format that ends with something uses it
@@ -77,10 +82,29 @@ class FileSink(Sink):
 
     def open(self, *, replace: bool) -> None:
         check_target(str(self.path), replace=replace or self.overwrite)
+        self._replaces = replace or self.overwrite
+        self._found = None if self._replaces else self.mark()
+
+    def guard(self, note: Callable[[str], object], *, replace: bool) -> None:
+        """Have what is published noted by its mark, and replace nothing but what was there when the sink was opened.
+
+        Args:
+            note: called with the mark just before the file is in its place. replace: whether anything is replaced.
+        """
+        self._note, self._replaces = note, replace
+        self._found = None if replace else self.mark()
+
+    def mark(self) -> str | None:
+        """The mark of the file that is there now, or None."""
+        return mark_of(str(self.path))
 
     def write(self, rows: list[Row]) -> None:
         if not rows:
             return
+        for number, row in enumerate(rows, self._written + 1):
+            for column in row:
+                if not isinstance(column, str):
+                    raise ConfigurationError(f"{shown(str(self.path))}: row {number}: {odd_name(column)}")
         try:
             self.append(self._open_draft(), rows)
         except OSError as exc:
@@ -124,11 +148,20 @@ class FileSink(Sink):
 
     def _publish(self, draft: Draft) -> ConfigurationError | None:
         fault = self.finish(draft)
-        draft.publish()
+        now = None if self._replaces else self.mark()
+        try:
+            if now not in (None, self._found):
+                raise FileExistsError
+            draft.publish(replace=self._replaces or now is not None, note=self._note)
+        except FileExistsError as exc:
+            raise ConfigurationError(
+                f"The output {shown(str(self.path))!r} is another file than when the run began, and is not replaced. "
+                "Move it away, or say `overwrite`, and run again with the same run directory: the answers are there."
+            ) from exc
         return fault
 
     def rows(self) -> Iterator[Row]:
-        if not is_url(str(self.path)) and Path(self.path).is_file() and not Path(self.path).stat().st_size:
+        if not self._written:
             return iter(())
         source = unattached(self.reader, **self.read_with())
         return (row for chunk in source.process() for row in chunk)
@@ -144,7 +177,7 @@ class SaveToJsonl(FileSink):
     reader: ClassVar[Any] = LoadDataFromJsonl
 
     def append(self, draft: Draft, rows: list[Row]) -> None:
-        draft.append(b"".join(map(encode_row, rows)))
+        draft.append(b"".join(_encoded(rows, self._written)))
 
 
 class SaveToJson(FileSink):
@@ -154,16 +187,22 @@ class SaveToJson(FileSink):
 
     def append(self, draft: Draft, rows: list[Row]) -> None:
         opening = b",\n" if self._written else b"[\n"
-        draft.append(opening + b",\n".join(encode_row(row, end="") for row in rows))
+        draft.append(opening + b",\n".join(_encoded(rows, self._written, end="")))
 
     def finish(self, draft: Draft) -> None:
         draft.append(b"\n]\n" if self._written else b"[]\n")
+
+
+def _encoded(rows: list[Row], before: int, *, end: str = "\n") -> Iterator[bytes]:
+    """The rows as JSON; so many came before them."""
+    return (encode_row(row, end=end, number=number) for number, row in enumerate(rows, before + 1))
 
 
 class SaveToCsv(FileSink):
     """Rows into CSV under a header of all columns that any row has.
 
     A null is an empty cell, and so is a column that the row lacks; lists and dicts are written as JSON.
+    Half a surrogate pair, which UTF-8 does not have, is an error that names the row and the column.
 
     Attributes:
         delimiter: between cells; by default a tab in .tsv files and a comma in others.
@@ -173,31 +212,62 @@ class SaveToCsv(FileSink):
 
     reader: ClassVar[Any] = LoadDataFromCsv
 
+    _parting = field_validator("delimiter")(check_delimiter)
+
     _columns: dict[str, None] = PrivateAttr(default_factory=dict)
+    _bare: int = PrivateAttr(default=0)  # how many of the first rows have no column at all
     _header: int = PrivateAttr(default=0)  # how many columns the header in the draft has
 
     def _between(self) -> str:
         return self.delimiter or ("\t" if suffix_of(str(self.path)) == ".tsv" else ",")
 
     def begin(self, draft: Draft) -> None:  # noqa: ARG002 - there is nothing to write yet
-        self._columns, self._header = {}, 0
+        self._columns, self._header, self._bare = {}, 0, 0
 
     def read_with(self) -> dict[str, Any]:
         return {**super().read_with(), "delimiter": self.delimiter}
 
     def append(self, draft: Draft, rows: list[Row]) -> None:
-        for row in rows:
-            self._columns.update(dict.fromkeys(row))
-        records: list[list[Any]] = [[row.get(column) for column in self._columns] for row in rows]
+        columns = {**self._columns, **dict.fromkeys(column for row in rows for column in row)}
+        if not columns:
+            self._bare += len(rows)
+            return
+        records: list[list[Any]] = [[row.get(column) for column in columns] for row in rows]
         if not self._header:
-            records.insert(0, list(self._columns))
-        draft.append(encode_records(records, self._between()))
-        self._header = self._header or len(self._columns)
+            records[:0] = [list(columns), *([None] * len(columns) for _ in range(self._bare))]
+        try:
+            data = encode_records(records, self._between())
+        except UnicodeEncodeError as exc:
+            raise self._misfit(draft, rows, columns) from exc
+        draft.append(data)
+        self._columns, self._header = columns, self._header or len(columns)
 
-    def finish(self, draft: Draft) -> None:
+    def _misfit(self, draft: Draft, rows: list[Row], columns: Iterable[str]) -> ConfigurationError:
+        """What says which row cannot be encoded; those before it are written."""
+        place, column = next(
+            (place, column)
+            for place, row in enumerate(rows)
+            for column in columns
+            if not (_is_encodable(column) and _is_encodable(row.get(column)))
+        )
+        number = self._written + place + 1
+        if place:
+            self.append(draft, rows[:place])
+            self._written += place
+        return ConfigurationError(
+            f"{shown(str(self.path))}: row {number}: the column {column!r} holds half a surrogate pair, which UTF-8 "
+            "does not have. The rows before it are kept. Mend the text, or write JSON Lines, which holds it."
+        )
+
+    def finish(self, draft: Draft) -> ConfigurationError | None:
         """Columns that came later make the first records too short; then the draft is written once more."""
+        if self._bare and not self._header:
+            return ConfigurationError(
+                f"{shown(str(self.path))}: the rows have no columns, so a CSV file has no place for them."
+            )
         if self._header < len(self._columns):
             draft.rewrite(self._widened)
+        return None
 
     def _widened(self, old: BinaryIO, new: BinaryIO) -> None:
         csv.field_size_limit(LARGEST_CELL)
@@ -206,6 +276,14 @@ class SaveToCsv(FileSink):
             for cells in islice(csv.reader(text, delimiter=self._between()), 1, None):
                 missing = [""] * (len(self._columns) - len(cells))
                 new.write(encode_records([[*cells, *missing]], self._between()))
+
+
+def _is_encodable(value: Any) -> bool:
+    try:
+        encode_records([[value]])
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class SaveToStdout(Sink):
@@ -257,6 +335,15 @@ class SaveToFiles(Sink):
 
     def open(self, *, replace: bool) -> None:
         self._sink().open(replace=replace)
+
+    def guard(self, note: Callable[[str], object], *, replace: bool) -> None:
+        """See `FileSink.guard`; of a sink that has it."""
+        if hasattr(self._sink(), "guard"):
+            self._sink().guard(note, replace=replace)
+
+    def mark(self) -> str | None:
+        """See `FileSink.mark`."""
+        return self._sink().mark() if hasattr(self._sink(), "mark") else None
 
     def write(self, rows: list[Row]) -> None:
         self._sink().write(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import warnings
@@ -18,7 +19,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from .._step import GeneratorStep, open_pipeline
 from ..errors import ConfigurationError, LimbeckWarning, RowError
 from ..types import Row  # noqa: TC001 - pydantic reads it
-from .csv_rows import CsvReader
+from .csv_rows import CsvReader, check_delimiter
 from .json_rows import rows_of_lines, rows_of_list
 from .places import expanded, is_plain_file, is_url, opened, shown, suffix_of
 from .texts import check_encoding
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _DECLARING_ROWS = 256  # as many as a stream is looked into
 _FILES_LOOKED_INTO = 16
 _BLOCK = 1 << 20
+_LARGEST_BLANK = 4 << 10  # bytes; a file of more blank lines has no rows, and is not told of
 _LARGEST_COUNTED_CSV = 64 << 20  # bytes; counting its records means parsing it
 
 
@@ -41,7 +43,8 @@ class FileSource(GeneratorStep):
 
     Attributes:
         paths: a path, a pattern (`data/*.jsonl`, `data/**/*.jsonl`) or a URL that fsspec opens, or
-            a list of those. Files whose names end in .gz, .bz2, .xz or .zst are decompressed.
+            a list of those. Files compressed with gzip, bzip2, xz or zstd are decompressed,
+            whatever they are called.
         batch_size: rows in each list that `process` yields.
     """
 
@@ -91,7 +94,7 @@ class FileSource(GeneratorStep):
         """
         paths = self.paths if isinstance(self.paths, list) else [self.paths]
         places = expanded(paths)
-        empty = [] if self.empty_files else [place for place in places if _has_no_bytes(place)]
+        empty = [] if self.empty_files else [place for place in places if _is_blank(place)]
         if len(empty) == len(places) > 0:
             raise ConfigurationError(f"{empty[0]!r} is empty: it has no rows.")
         for place in empty:
@@ -163,20 +166,24 @@ def _failed_column() -> str:
     return FAILED_COLUMN
 
 
-def _has_no_bytes(place: str) -> bool:
+def _is_blank(place: str) -> bool:
+    """Tell whether it is a file of nothing, or of a few blank lines, or of those compressed."""
     if is_url(place):
         return False
     try:
         path = Path(place)
-        return path.stat().st_size == 0 and path.is_file()
+        if path.stat().st_size > _LARGEST_BLANK or not path.is_file():
+            return False
     except OSError as exc:
         raise ConfigurationError(f"{place!r} cannot be read: {exc.strerror}.") from exc
     except ValueError as exc:  # a NUL in the path
         raise ConfigurationError(f"{place!r} names no file: {exc}.") from exc
+    with opened(place) as file:
+        return not file.read(_LARGEST_BLANK).removeprefix(codecs.BOM_UTF8).strip()
 
 
 class LoadDataFromJsonl(FileSource):
-    """Rows from JSONL: one JSON object a line. Blank lines are passed over.
+    """Rows from JSONL: one JSON object a line. Blank lines are passed over. One JSON list of objects is read too.
 
     Attributes:
         encoding: of the files.
@@ -189,10 +196,12 @@ class LoadDataFromJsonl(FileSource):
     def read(self, file: BinaryIO, name: str) -> Iterator[Row | RowError]:
         return rows_of_lines(file, name, self.encoding)
 
-    def count_of(self, place: str) -> int:
+    def count_of(self, place: str) -> int | None:
         """Lines, which are rows but for blank ones."""
         lines, last = 0, b"\n"
         with Path(place).open("rb") as file:
+            if file.peek(64).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":  # a list
+                return None
             while block := file.read(_BLOCK):
                 lines += block.count(b"\n")
                 last = block[-1:]
@@ -218,6 +227,7 @@ class LoadDataFromCsv(FileSource):
     encoding: str = "utf-8"
 
     _known = field_validator("encoding")(check_encoding)
+    _parting = field_validator("delimiter")(check_delimiter)
 
     def _reader(self, file: Iterable[bytes], name: str) -> CsvReader:
         delimiter = self.delimiter or ("\t" if suffix_of(name) == ".tsv" else ",")

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_ZIP = b"PK\x03\x04"
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -47,6 +48,12 @@ def _unmarked(file: Iterable[bytes], name: str) -> Iterator[bytes]:
     for mark, other in _MARKS:
         if first.startswith(mark):
             raise ConfigurationError(f"{name}:1: this file is marked as {other}, not UTF-8. Say `encoding={other!r}`.")
+    zeros = [byte == 0 for byte in first[:4]]
+    if zeros in ([False, True] * 2, [True, False] * 2):
+        other = "utf-16-le" if zeros[1] else "utf-16-be"
+        raise ConfigurationError(f"{name}:1: this file looks like {other}, not UTF-8. Say `encoding={other!r}`.")
+    if first.startswith(_ZIP):
+        raise ConfigurationError(f"{name} is a ZIP archive. Unpack it, and name the files that were in it.")
     yield first.removeprefix(codecs.BOM_UTF8)
     yield from lines
 

@@ -6,7 +6,9 @@ guard, because one raising implementation would discard its peers' results.
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +16,7 @@ import pluggy
 
 from ..errors import LimbeckWarning, PluginContractError, RegistryError, did_you_mean
 from .problems import LoadReport, Problem, describe
+from .shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -106,6 +109,28 @@ class Registrar:
         self._registry.register_dynamic("step", name, cls, **self._owner)
 
 
+# The same objects in all hooks of one run. Nothing of them can be set.
+_THE_SAME = frozenset({"run", "pipeline"})
+
+
+def _facts_for(impl: Any, facts: dict[str, Any]) -> list[Any]:
+    """What an implementation has asked for: copies, of which it may make what it likes."""
+    return [facts[name] if name in _THE_SAME else shown(facts[name]) for name in impl.argnames]
+
+
+def _call(impl: Any, facts: dict[str, Any]) -> Any:
+    answer = impl.function(*_facts_for(impl, facts))
+    if isinstance(answer, Coroutine):
+        answer.close()
+        raise TypeError("it is `async def`, and nobody awaits it; make it a plain `def`")
+    return answer
+
+
+def _is_the_users(error: BaseException) -> bool:
+    """Whether an error is a Ctrl-C: Python raises those in the main thread, and no hook may take them."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
 class Observer:
     """All implementations of one observing hook."""
 
@@ -118,8 +143,10 @@ class Observer:
     def __call__(self, **facts: Any) -> None:
         for impl in self._impls:
             try:
-                impl.function(*[facts[name] for name in impl.argnames])
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of observers: one of them
+                _call(impl, facts)
+            except BaseException as exc:  # the isolation boundary of observers: one of them
+                if _is_the_users(exc):
+                    raise
                 self._hooks.hook_failed("observer", impl, exc)
 
 
@@ -136,11 +163,13 @@ class Asker:
     def __call__(self, **facts: Any) -> Any:
         for impl in self._impls:
             try:
-                answer = impl.function(*[facts[name] for name in impl.argnames])
+                answer = _call(impl, facts)
                 if answer is not None:
                     self._check(answer)
                     return answer
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of answering hooks: one of them
+            except BaseException as exc:  # the isolation boundary of answering hooks: one of them
+                if _is_the_users(exc):
+                    raise
                 self._hooks.hook_failed("hook", impl, exc)
         return None
 
@@ -213,7 +242,9 @@ class Hooks:
             if impl.plugin is plugin:
                 try:
                     impl.function(*([registrar] if impl.argnames else []))
-                except (Exception, SystemExit) as exc:  # noqa: BLE001 - the isolation boundary of registration: one plugin
+                except BaseException as exc:  # the isolation boundary of registration: one plugin
+                    if _is_the_users(exc):
+                        raise
                     self._blame(name, "limbeck_register", describe(exc), error=exc)
 
     def observer(self, hook: str) -> Observer | None:

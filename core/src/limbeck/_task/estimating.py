@@ -14,6 +14,7 @@ from .._engine.calls.policy import Policy
 from .._engine.money.budget import prompt_size
 from .._engine.money.estimate import Estimate, Interval, Population, total
 from .._engine.money.prices import Pricing, price_table
+from .._engine.rows.copies import taken_row
 from .._engine.run import RowStream
 from ..errors import ConfigurationError, RowError
 
@@ -94,7 +95,7 @@ def estimate(
     how = {"prices": table, "budget": budget}
     run = task._task_run(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
     work, backend = run.asking.work, run.asking.backend
-    population, drawn = drawn_from(rows, n, seed, lambda row: prompt_size(work.prepare(row)))
+    population, drawn = drawn_from(map(taken_row, rows), n, seed, lambda row: prompt_size(work.prepare(row)))
     sampled: list[Any] = [Identified(str(place), row) for place, row, _ in drawn]
     pricing = Pricing(task.llm, table=table, registry=run.asking.registry)
     metered = replace(run.asking, work=MeteredWork(work, partial(_what_it_took, pricing)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .._engine.answers.explain import explain as explain_request
 from .._engine.answers.explain import stored_messages
 from .._engine.calls.keys import Keyring, identity_of
+from .._engine.rows.copies import taken_row
 from ..structured import json_schema_of
 from ..types import GenerationRequest
 from .work import TaskWork
@@ -24,7 +25,7 @@ def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Exp
     if row is None:
         request = _request_as_stored(task, run_dir, id)
     else:
-        request = TaskWork(task, type(task).schema_for).prepare(row)
+        request = TaskWork(task, type(task).schema_for).prepare(taken_row(row))
     return explain_request(
         run_dir,
         step=task.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._engine.rows.copies import own_row
 from ..types import METADATA
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ class Shape:
         self._owned = frozenset({*self.outputs, METADATA, self.model_column})
 
     def rows(self, row: Row, samples: list[Sample]) -> list[Row]:
-        """The rows that come of `row`; the input's values are carried over, not copied."""
+        """The rows that come of `row`. The first carries the input's values over, the others have copies of them."""
         if self.grouped:
             if self.drop_failed and all(sample.failed for sample in samples):
                 return []
             return [self._grouped(row, samples)]
-        return [self._single(row, sample) for sample in samples if not (self.drop_failed and sample.failed)]
+        kept = [sample for sample in samples if not (self.drop_failed and sample.failed)]
+        return [self._single(own_row(row) if place else row, sample) for place, sample in enumerate(kept)]
 
     def overwritten(self, row: Row) -> list[str]:
         """The output columns in which `row` holds a value already."""

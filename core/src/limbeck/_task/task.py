@@ -152,7 +152,7 @@ class Task(Step):
         from .._engine.gather import gather_rows
         from .._engine.threads.portal import portal
 
-        rows = list(_several(inputs))
+        rows = _taken(inputs)
         asking = self._asking()
         self._columns_seen(rows, True)
         yield portal().wait(gather_rows(asking, rows))
@@ -164,7 +164,7 @@ class Task(Step):
         from .._engine.gather import gather_rows
         from .._engine.threads.portal import portal
 
-        rows = list(_several(inputs))
+        rows = _taken(inputs)
         asking = self._asking()
         self._columns_seen(rows, True)
         return await asyncio.wrap_future(portal().submit(gather_rows(asking, rows)))
@@ -433,12 +433,23 @@ class Task(Step):
 
 def _several(rows: Any) -> Any:
     """`rows`, or those of a table; unless it is one row, a text or a column, whose own parts would pass for rows."""
-    from .._engine.rows.tables import is_table, lots_of_table, refuse_series
+    from .._engine.rows.copies import is_row
+    from .._engine.rows.tables import columns_of_table, is_table, lots_of_table, refuse_series
 
-    if isinstance(rows, dict | str | bytes):
-        raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
     refuse_series(rows)
-    return (row for chunk in lots_of_table(rows) for row in chunk) if is_table(rows) else rows
+    if is_table(rows):
+        columns_of_table(rows)  # before anything is asked
+        return (row for chunk in lots_of_table(rows) for row in chunk)
+    if isinstance(rows, str | bytes) or is_row(rows):
+        raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
+    return rows
+
+
+def _taken(rows: Any) -> list[Any]:
+    """The rows, each a plain dict of its own."""
+    from .._engine.rows.copies import taken_row
+
+    return [taken_row(row) for row in _several(rows)]
 
 
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not
@@ -461,4 +472,4 @@ class GeneratorTask(Task):
 
     def process(self, inputs: list[Row] | None = None) -> Iterator[list[Row]]:
         """Process rows as `Task.process`, or the seeds where no rows are given."""
-        return super().process(list(self.seeds()) if inputs is None else inputs)
+        return super().process(self.seeds() if inputs is None else inputs)  # type: ignore[arg-type]  # copied as they come

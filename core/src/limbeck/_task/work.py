@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .._engine.rows.copies import own_row
+from .._engine.rows.copies import plain_row, row_fault
 from .._step import required_columns
 from ..errors import (
     GenerationError,
@@ -82,13 +82,13 @@ class TaskWork:
         return GenerationRequest(messages=messages, parameters=self._parameters, output_schema=schema)
 
     def _input(self, row: Any) -> Row:
-        """The row with the task's own names for its columns: a copy, so that the task's methods may change it."""
-        if not isinstance(row, dict):
-            raise RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
+        """The row with the task's own names for its columns: a plain copy, which the task's methods may change."""
+        if not isinstance(row, dict):  # a column of another name than a text is no fault here: nothing is written
+            raise RowError(row_fault(row) or "A row must be a dict of columns.")
         for name, source in self._required:
             if source not in row:
                 raise RowError(f"The row lacks the column `{source}`, which task {self.name!r} needs as `{name}`.")
-        own = own_row(row)
+        own = plain_row(row)
         for name, value in [(name, own[source]) for name, source in self._renamed if source in own]:
             own[name] = value
         return own

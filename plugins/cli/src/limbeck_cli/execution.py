@@ -154,7 +154,7 @@ class _Execution:
                 self._pipeline,
                 run_dir=folder.path if folder is not None else None,
                 settings=self._settings,
-                overwrite=True,  # it has been checked
+                overwrite=self._options.overwrite,
                 observers=(progress, failures),
                 ask=not self._options.reparse,
                 rerun=None if retry is None else retry.rerun(self._pipeline),

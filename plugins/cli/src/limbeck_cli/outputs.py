@@ -48,7 +48,7 @@ def _check_target(target: str, named: str, inputs: list[str], folder: CommandFol
     if overwrite or (folder is not None and folder.made(target)):
         return
     kept = folder is not None and not folder.fresh
-    other = f", and was not made from the run directory {str(folder.path)!r}" if folder is not None and kept else ""
+    other = f", and is not as the run directory {str(folder.path)!r} made it" if folder is not None and kept else ""
     raise ConfigurationError(
         f"The output {named!r} exists{other}. Give --overwrite to replace it, or write to another file."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 from pydantic import Field, PrivateAttr
 
 from limbeck.errors import ConfigurationError
-from limbeck.files import FileSink, FileSource, opened, shown
+from limbeck.files import FileSink, FileSource, checked_names, opened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,13 +50,17 @@ def _reader(file: Any, name: str) -> Any:
     import pyarrow as pa
     from pyarrow import ipc
 
+    reader: Any = None
     with suppress(pa.ArrowInvalid):
-        return ipc.open_file(file)
-    file.seek(0)
+        reader = ipc.open_file(file)
     try:
-        return ipc.open_stream(file)
+        if reader is None:
+            file.seek(0)
+            reader = ipc.open_stream(file)
     except (pa.ArrowException, OSError) as exc:
         raise ConfigurationError(f"{name} cannot be read as Arrow: {exc}") from exc
+    checked_names(reader.schema.names, name)
+    return reader
 
 
 def _batches(reader: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from limbeck import Step
 from limbeck.errors import ConfigurationError
+from limbeck.files import plain_value
 from limbeck.types import METADATA
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class ExpandColumns(Step):
             yield {**row, **{column: items and items[place] for column, items in lists.items()}}
 
     def _items(self, column: str, value: Any) -> list[Any] | None:
+        value = plain_value(value)  # a step may have made an array
         if value is None or isinstance(value, list):
             return value
         if isinstance(value, tuple):

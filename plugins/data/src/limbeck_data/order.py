@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from limbeck import GlobalStep
+from limbeck.files import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Sort(GlobalStep):
-    """Sorts the rows. Equal ones keep their order; nulls come last.
+    """Sorts the rows. Equal ones keep their order; nulls, and NaN, which nothing is less than, come last.
 
     Attributes:
         by: the columns to compare, the first one first. descending: largest first.
@@ -36,13 +38,19 @@ class Sort(GlobalStep):
         yield rows
 
     def _sorted(self, rows: list[Row], column: str) -> list[Row]:
-        present = [row for row in rows if row.get(column) is not None]
+        present = [row for row in rows if not _is_missing(row.get(column))]
         try:
             present.sort(key=lambda row: row[column], reverse=self.descending)
         except TypeError as exc:
             kinds = ", ".join(sorted({type(row[column]).__name__ for row in present}))
             raise ValueError(f"the rows cannot be sorted by the column {column!r}, which holds {kinds}: {exc}") from exc
-        return [*present, *(row for row in rows if row.get(column) is None)]
+        return [*present, *(row for row in rows if _is_missing(row.get(column)))]
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether it has no place in an order: None, and what does not equal itself."""
+    value = plain_value(value)
+    return value is None or (isinstance(value, float | Decimal) and value != value)  # noqa: PLR0124 - NaN of either kind
 
 
 class Shuffle(GlobalStep):

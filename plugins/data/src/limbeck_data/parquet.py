@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from limbeck.errors import ConfigurationError
-from limbeck.files import FileSink, FileSource, is_plain_file, opened, shown
+from limbeck.files import FileSink, FileSource, checked_names, is_plain_file, opened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +48,11 @@ def _parquet_file(file: BinaryIO, name: str) -> Any:
 
     try:
         # A path is read without Python's file; nothing is read ahead, for a row group may be large.
-        return pq.ParquetFile(name if is_plain_file(name) else file, pre_buffer=False)
+        opened_file = pq.ParquetFile(name if is_plain_file(name) else file, pre_buffer=False)
     except (pa.ArrowException, OSError) as exc:
         raise ConfigurationError(f"{name} cannot be read as Parquet: {exc}") from exc
+    checked_names(opened_file.schema_arrow.names, name)
+    return opened_file
 
 
 class SaveToParquet(FileSink):
@@ -58,8 +60,8 @@ class SaveToParquet(FileSink):
 
     The schema is that of the rows: structs have the fields that any row's dict has, and it
     widens where later rows need it (a new column, null to anything, whole numbers to fractions).
-    Values of one column that do not go together, such as text and numbers, are an error that
-    names column and row. What the struct of a dict cannot hold is stored as JSON text: in
+    Values of one column that do not go together, such as text and numbers, or that Parquet would
+    change, are an error that names column and row. What the struct of a dict cannot hold is stored as JSON text: in
     `json_columns`, in `distilabel_metadata` where its values clash, and where a dict is empty.
 
     Attributes:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from limbeck.errors import ConfigurationError
 
-from .tables import ColumnClash, conformed, table_of, widened
+from .tables import ColumnClash, columns_of, conformed, schema_of, shapes_of, table_of, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,8 @@ class RowGroups:
         self._as_text = frozenset(as_text)
         self._rows: list[Row] = []
         self._tables: list[pa.Table] = []
-        self._schema: pa.Schema | None = None  # wide enough for all rows so far
+        self._shapes: dict[str, Any] = {}  # wide enough for all rows so far
+        self._schema: pa.Schema | None = None  # of these
         self._converted = 0
         self._parts: list[Path] = []
         self._writer: Any = None
@@ -72,6 +73,8 @@ class RowGroups:
             OSError: they cannot be written.
         """
         self._rows += rows
+        if self._schema is None and not any(self._rows):
+            return  # a table without columns would have no rows
         while len(self._rows) >= _CHUNK_ROWS:
             chunk, self._rows = self._rows[:_CHUNK_ROWS], self._rows[_CHUNK_ROWS:]
             try:
@@ -90,13 +93,19 @@ class RowGroups:
             raise self._misfit(clash, rows[fitting]) from clash
 
     def _take(self, rows: list[Row]) -> None:
-        table = table_of(rows, self._as_text)
-        self._schema = widened(self._schema, table.schema)
+        self._shapes, self._schema, table = self._table(rows)
         self._tables.append(table)
         self._converted += len(rows)
         waiting = sum(each.num_rows for each in self._tables)
         if waiting >= self._group_rows or sum(each.nbytes for each in self._tables) >= _GROUP_BYTES:
             self._write()
+
+    def _table(self, rows: list[Row]) -> tuple[dict[str, Any], pa.Schema, pa.Table]:
+        """The shapes of the rows and of those before, their schema, and the rows in it."""
+        columns = columns_of(rows)
+        shapes = widened(self._shapes, shapes_of(columns, self._as_text))
+        schema = schema_of(shapes)
+        return shapes, schema, table_of(columns, schema, len(rows))
 
     def _fitting(self, rows: list[Row]) -> tuple[int, ColumnClash]:
         """Count the first rows that fit each other and those before; also return the clash of the next one."""
@@ -113,7 +122,7 @@ class RowGroups:
 
     def _clash(self, rows: list[Row]) -> ColumnClash | None:
         try:
-            widened(self._schema, table_of(rows, self._as_text).schema)
+            self._table(rows)
         except ColumnClash as clash:
             return clash
         return None
@@ -160,11 +169,7 @@ class RowGroups:
         """
         fault = None
         if self._rows:
-            chunk, self._rows = self._rows, []
-            try:
-                self._convert(chunk)
-            except ConfigurationError as exc:
-                fault = exc
+            fault = self._convert_last()
         if self._broken:
             raise OSError("what was written of it is not whole")
         self._write()
@@ -174,6 +179,18 @@ class RowGroups:
         if len(self._parts) > 1:
             self._draft.rewrite(lambda _old, new: self._join(new))
         return fault
+
+    def _convert_last(self) -> ConfigurationError | None:
+        chunk, self._rows = self._rows, []
+        if self._schema is None and not any(chunk):
+            return ConfigurationError(
+                f"{self._target}: the rows have no columns, and such a file has no place for them."
+            )
+        try:
+            self._convert(chunk)
+        except ConfigurationError as exc:
+            return exc
+        return None
 
     def _join(self, file: Any) -> None:
         schema = self._schema

@@ -6,23 +6,25 @@ Importing this module imports pyarrow.
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck.files import as_json, plain
+from limbeck.files import arrow_values, as_json
 from limbeck.types import METADATA
 
+from .shapes import Misfit, Shape, joined, shape_of, storable
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from limbeck.types import Row
 
 # Marks a column of text as holding JSON, so that this package gives the values back as they were.
 _MARK = {b"limbeck": b"json"}
 
-_MISFITS = (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError, ValueError)
+_JSON = Shape("JSON", pa.string())  # of columns that are stored as its text
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 class ColumnClash(Exception):  # noqa: N818 - it never leaves this package
@@ -37,67 +39,115 @@ class ColumnClash(Exception):  # noqa: N818 - it never leaves this package
         super().__init__(str(reason).strip().rstrip("."))
 
 
-def table_of(rows: Sequence[Row], as_text: Collection[str]) -> pa.Table:
-    """A table of rows; a column that a row lacks is null there.
+def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The columns of rows, with values that have shapes; a column that a row lacks is null there.
+
+    Raises:
+        ColumnClash: a column holds what nothing can be made of, such as a list that holds itself.
+    """
+    names = dict.fromkeys(column for row in rows for column in row)
+    return {name: _storables(name, [row.get(name) for row in rows]) for name in names}
+
+
+def _storables(name: str, values: list[Any]) -> list[Any]:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ColumnClash(name, "its name has half a surrogate pair, which UTF-8 does not have") from None
+    if _PLAIN.issuperset(map(type, values)):
+        return values
+    try:
+        return [storable(value) for value in values]
+    except RecursionError:
+        raise ColumnClash(name, "a value that holds itself or is nested too deeply") from None
+    except Misfit as exc:
+        raise ColumnClash(name, exc) from exc
+
+
+def shapes_of(columns: Mapping[str, list[Any]], as_text: Collection[str]) -> dict[str, Any]:
+    """The shape of each column.
 
     Args:
         as_text: the columns that are stored as JSON text.
 
     Raises:
-        ColumnClash: a column holds values of different kinds.
+        ColumnClash: a column holds values of different kinds, or one that Arrow does not have.
     """
-    columns = dict.fromkeys(column for row in rows for column in row)
-    arrays, fields = [], []
-    for column in columns:
-        array, field = _column(column, [row.get(column) for row in rows], as_text)
-        arrays.append(array)
-        fields.append(field)
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return {name: _JSON if name in as_text else _shape(name, values) for name, values in columns.items()}
 
 
-def _column(column: str, values: list[Any], as_text: Collection[str]) -> tuple[pa.Array, pa.Field]:
-    if column in as_text:
-        return _texts(values), json_field(column)
+def _shape(name: str, values: list[Any]) -> Any:
+    return _attributed(name, shape_of, values)
+
+
+def widened(shapes: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The shapes of all that either are of.
+
+    Raises:
+        ColumnClash: a column has shapes that do not go together, such as text and numbers.
+    """
+    both = {**shapes, **others}
+    for name in shapes.keys() & others.keys():
+        json = _JSON in (shapes[name], others[name])
+        both[name] = _JSON if json else _attributed(name, joined, shapes[name], others[name])
+    return both
+
+
+def _attributed(name: str, make: Callable[..., Any], *arguments: Any) -> Any:
+    """The shape that is made for a column, whose name an error says."""
     try:
-        array = _array(column, values)
-    except ColumnClash:
-        if column != METADATA:  # a task's notes never stop the writing of its answers
-            raise
-        return _texts(values), json_field(column)
-    if _has_empty_struct(array.type):  # which Parquet cannot store
-        return _texts(values), json_field(column)
-    return array, pa.field(column, array.type)
+        return make(*arguments)
+    except Misfit as exc:
+        if name == METADATA:  # a task's notes never stop the writing of its answers
+            return _JSON
+        raise ColumnClash(name, exc) from exc
 
 
-def _array(column: str, values: list[Any]) -> pa.Array:
+def schema_of(shapes: Mapping[str, Any]) -> pa.Schema:
+    """The schema of columns of these shapes.
+
+    Raises:
+        ColumnClash: a column has dicts without keys, and what JSON does not have.
+    """
+    return pa.schema([_field(name, shape) for name, shape in shapes.items()])
+
+
+def _field(name: str, shape: Any) -> pa.Field:
+    if shape is _JSON:
+        return json_field(name)
+    if not shape.is_bare:
+        return pa.field(name, shape.type)
+    if not shape.is_json and name != METADATA:
+        raise ColumnClash(name, "dicts without keys, which Parquet does not have, and values that JSON does not have")
+    return json_field(name)
+
+
+def table_of(columns: Mapping[str, list[Any]], schema: pa.Schema, rows: int) -> pa.Table:
+    """A table of so many rows.
+
+    Raises:
+        ColumnClash: a column cannot be made.
+    """
+    arrays = []
+    for field in schema:
+        values = columns.get(field.name)
+        arrays.append(pa.nulls(rows, field.type) if values is None else _array(field, values))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(field: pa.Field, values: list[Any]) -> pa.Array:
     try:
-        return pa.array(values)
-    except _MISFITS:
-        try:
-            return pa.array([_storable(value) for value in values])
-        except _MISFITS as exc:
-            raise ColumnClash(column, exc) from exc
-
-
-def _storable(value: Any) -> Any:
-    """The value with what Arrow does not have written as JSON would, and halves of surrogate pairs as escapes."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {str(_storable(key)): _storable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_storable(each) for each in value]
-    if value is None or isinstance(value, bool | int | float | bytes):
-        return value
-    try:
-        pa.scalar(value)
-    except _MISFITS:
-        return _storable(plain(value))
-    return value
+        return _texts(values) if is_json(field) else pa.array(values, field.type)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
+        raise ColumnClash(field.name, exc) from exc
 
 
 def _texts(values: Sequence[Any]) -> pa.Array:
-    return pa.array([None if value is None else _storable(as_json(value)) for value in values], pa.string())
+    """Values as JSON, in which half a surrogate pair is an escape."""
+    texts = (None if value is None else as_json(value) for value in values)
+    return pa.array(
+        [None if text is None else text.encode("utf-8", "backslashreplace").decode() for text in texts], pa.string()
+    )
 
 
 def json_field(column: str) -> pa.Field:
@@ -108,40 +158,6 @@ def json_field(column: str) -> pa.Field:
 def is_json(field: pa.Field) -> bool:
     """Tell whether the column holds JSON text that this package wrote."""
     return bool(field.metadata) and field.metadata.get(b"limbeck") == b"json"
-
-
-def _has_empty_struct(type: Any) -> bool:
-    if pa.types.is_struct(type) and type.num_fields == 0:
-        return True
-    return any(_has_empty_struct(type.field(place).type) for place in range(type.num_fields))
-
-
-def widened(schema: pa.Schema | None, other: pa.Schema) -> pa.Schema:
-    """The schema that holds the rows of both: all columns, all fields of structs, wider numbers.
-
-    Raises:
-        ColumnClash: a column has types that do not go together, such as text and numbers.
-    """
-    if schema is None:
-        return other
-    fields = {field.name: field for field in schema}
-    for field in other:
-        known = fields.get(field.name)
-        fields[field.name] = field if known is None else _wider(known, field)
-    return pa.schema(fields.values())
-
-
-def _wider(one: pa.Field, other: pa.Field) -> pa.Field:
-    if one.equals(other, check_metadata=True):
-        return one
-    if is_json(one) or is_json(other):
-        return json_field(one.name)
-    try:
-        return pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive").field(0)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
-        if one.name == METADATA:
-            return json_field(one.name)
-        raise ColumnClash(one.name, f"{one.type} and {other.type} do not go together") from exc
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -155,7 +171,13 @@ def _conformed(table: pa.Table, field: pa.Field) -> Any:
         return pa.nulls(table.num_rows, field.type)
     if is_json(field) and not is_json(table.schema.field(place)):
         return _texts(_values(table, place))
-    return table.column(place).cast(field.type)
+    column = table.column(place)
+    if column.type.equals(field.type):
+        return column
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # of what is nested, not every cast is there
+        return pa.array(column.to_pylist(), field.type)
 
 
 def rows_of(batch: Any) -> Iterator[Row]:
@@ -167,18 +189,11 @@ def rows_of(batch: Any) -> Iterator[Row]:
 
 
 def _values(batch: Any, place: int) -> list[Any]:
-    field, column = batch.schema.field(place), batch.column(place)
-    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":  # Python's have microseconds
-        column = column.cast(pa.timestamp("us", field.type.tz), safe=False)
-    values: list[Any] = column.to_pylist(maps_as_pydicts="lossy") if _has_maps(field.type) else column.to_pylist()
+    field = batch.schema.field(place)
+    values = arrow_values(batch.column(place), field.name)
     if is_json(field):
         return [None if value is None else json.loads(value) for value in values]
     return [_without_nulls(value) for value in values] if field.name == METADATA else values
-
-
-@cache
-def _has_maps(type: Any) -> bool:
-    return pa.types.is_map(type) or any(_has_maps(type.field(place).type) for place in range(type.num_fields))
 
 
 def _without_nulls(metadata: Any) -> Any:

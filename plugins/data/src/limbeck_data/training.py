@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import model_validator
 
 from limbeck import Step
 from limbeck.errors import ConfigurationError
+from limbeck.files import plain_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +49,8 @@ class FormatForDPO(Step):
     """Adds a preference to train on: `prompt`, `chosen` and `rejected`.
 
     Of several answers with a rating each, the best is chosen and the worst rejected; of equals
-    the first. Or the two answers stand in columns of their own.
+    the first. Null and NaN are no rating. Or the two answers stand in columns of their own. Two
+    answers that are equal are no preference: the row fails.
 
     Attributes:
         prompt: the column with the question: a text or a chat.
@@ -93,6 +96,8 @@ class FormatForDPO(Step):
         return {**self._pair(row, best, worst), "chosen_rating": high, "rejected_rating": low}
 
     def _pair(self, row: Row, chosen: str, rejected: str) -> Row:
+        if chosen == rejected:
+            raise ValueError("the better and the worse answer are the same text, so neither is preferred")
         if self.form == "text":
             return {"prompt": _text(row, self.prompt), "chosen": chosen, "rejected": rejected}
         return {
@@ -108,10 +113,20 @@ class FormatForDPO(Step):
                 f"the column {self.generations!r} has {len(answers)} answers, "
                 f"and {self.ratings!r} has {len(ratings)} ratings"
             )
-        rated = [pair for pair in zip(answers, ratings, strict=True) if None not in pair]
+        numbers = [_number(rating, self.ratings) for rating in ratings]
+        rated = [pair for pair in zip(answers, numbers, strict=True) if None not in pair]
         if len({rating for _, rating in rated}) < 2:
             raise ValueError(f"no answer is better than another: the ratings in {self.ratings!r} are {ratings!r}")
         return max(rated, key=_rating), min(rated, key=_rating)
+
+
+def _number(rating: Any, column: str) -> Any:
+    """A rating that can be compared, or None for what is none."""
+    if rating is None:
+        return None
+    if isinstance(rating, bool) or not isinstance(rating, int | float | Decimal):
+        raise TypeError(f"the column {column!r} holds the rating {rating!r}, where a number is needed")
+    return None if rating != rating else rating  # noqa: PLR0124 - NaN of either kind
 
 
 def _rating(pair: tuple[str, Any]) -> Any:
@@ -144,7 +159,7 @@ def _text(row: Row, column: str) -> str:
 
 
 def _items(row: Row, column: str) -> list[Any]:
-    value = row[column]
+    value = plain_row({column: row[column]})[column]  # a step may have made an array
     if not isinstance(value, list):
         raise TypeError(f"the column {column!r} holds {type(value).__name__}, where a list is needed")
     return value

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import PositiveInt, PrivateAttr
+from pydantic import PositiveFloat, PositiveInt, PrivateAttr
 
 from limbeck import LLM
 from limbeck.types import Capabilities
@@ -56,6 +56,7 @@ class TransformersLLM(LLM):
         generation_kwargs: what `transformers.GenerationConfig` takes. A sampling parameter, or more than one
             generation, turns sampling on, unless `do_sample=False`; `temperature=0` turns it off.
         max_concurrency: batches under way at once; more than 1 share the same device.
+        timeout: seconds for one batch, which a processor may work on for hours.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(native_n=True)
@@ -71,6 +72,7 @@ class TransformersLLM(LLM):
     trust_remote_code: bool = False
     chat_template: str | None = None
     max_concurrency: PositiveInt = 1
+    timeout: PositiveFloat = 6 * 3600.0
 
     _loaded: LocalModel | None = PrivateAttr(None)
 

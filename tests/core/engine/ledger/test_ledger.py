@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,11 +12,13 @@ import warnings
 from collections import Counter
 from contextlib import closing
 from datetime import date
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limbeck import Task
+from limbeck import Pipeline, Task
+from limbeck._engine.ledger import ledger as ledger_module
 from limbeck._engine.ledger.file import FILE, MIGRATIONS
 from limbeck._engine.ledger.ledger import Ledger, release_ledger, shared_ledger
 from limbeck.errors import BadRequestError, ConfigurationError, LedgerError, LimbeckWarning
@@ -24,7 +27,7 @@ from limbeck.types import Generation, GenerationResponse, RunStats, Usage
 from support.questions import METADATA, PATIENCE, Ask, GatedLLM, prompt_of, questions, response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from limbeck.types import GenerationRequest, Row
@@ -660,3 +663,50 @@ def test_a_ledger_that_is_closed_says_so_to_who_comes_late_instead_of_making_the
     ledger.close()
     with pytest.raises(LedgerError, match="is closed"):
         ledger.submit("SELECT NULL")
+
+
+def delete(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def move(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def replace(folder: Path) -> None:
+    (folder / FILE).unlink()
+    (folder / FILE).touch()
+
+
+def questions_until(act: Callable[[Path], None], folder: Path) -> Iterator[Row]:
+    yield from questions(3)
+    act(folder)
+    yield from questions(3)
+
+
+@pytest.mark.parametrize("act", [delete, move, replace])
+def test_a_run_whose_directory_goes_under_it_says_so_in_the_end(act: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(LedgerError, match="deleted, moved or replaced while the run wrote to it"):
+        list(Ask(llm=EchoLLM()).run(questions_until(act, folder), run_dir=folder))
+
+
+def test_a_run_whose_directory_is_deleted_does_not_go_on_for_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ledger_module, "_NOTED_EVERY", 0.0)
+    folder = tmp_path / "run"
+
+    def endless() -> Iterator[Row]:
+        yield from questions_until(delete, folder)
+        yield from ({"question": str(number)} for number in count())
+
+    with pytest.raises(LedgerError, match="deleted, moved or replaced"):
+        for _ in Ask(llm=EchoLLM()).run(endless(), run_dir=folder):
+            pass
+
+
+def test_a_pipeline_whose_directory_is_deleted_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(LedgerError, match="deleted, moved or replaced"):
+        Pipeline(questions_until(delete, folder), Ask(llm=EchoLLM())).run(run_dir=folder).to_list()

@@ -52,6 +52,10 @@ def arrow_data_set(columns: dict[str, list[Any]]) -> Any:
     return pytest.importorskip("pyarrow.dataset").dataset(arrow_table(columns))
 
 
+def arrow_batch(columns: dict[str, list[Any]]) -> Any:
+    return pytest.importorskip("pyarrow").record_batch(columns)
+
+
 def data_set(columns: dict[str, list[Any]]) -> Any:
     return pytest.importorskip("datasets").Dataset.from_dict(columns)
 
@@ -65,6 +69,7 @@ TABLES: list[Callable[[dict[str, list[Any]]], Any]] = [
     polars_frame,
     arrow_table,
     arrow_data_set,
+    arrow_batch,
     data_set,
     iterable_data_set,
 ]
@@ -162,3 +167,71 @@ def test_what_pandas_calls_missing_in_any_of_its_types_is_none() -> None:
         "when": None,
         "marks": ["m"],
     }
+
+
+def test_columns_of_lists_that_pandas_holds_as_arrays_are_lists_in_the_rows() -> None:
+    pa = pytest.importorskip("pyarrow")
+    columns = {"tags": [["a", None], None], "deep": [{"of": [1, 2]}, {"of": []}], "n": [[[1], [2, 3]], [[]]]}
+    rows = Pipeline(pa.table(columns).to_pandas(), Mark(name="m")).run().to_list()
+    assert rows == [
+        {"tags": ["a", None], "deep": {"of": [1, 2]}, "n": [[1], [2, 3]], "marks": ["m"]},
+        {"tags": None, "deep": {"of": []}, "n": [[]], "marks": ["m"]},
+    ]
+
+
+def test_a_data_set_in_any_format_gives_plain_values() -> None:
+    table = data_set({"text": ["t"], "vector": [[1.0, 2.0]], "n": [3]})
+    for format in (None, "numpy", "pandas", "polars", "arrow"):
+        rows = Pipeline(table.with_format(format), Mark(name="m")).run(run_dir=f"kept-{format}")
+        if format in ("pandas", "polars", "arrow"):  # whose items are tables of one row
+            assert "Give the table itself" in rows.failed[0]["limbeck_error"]["errors"][0]["message"]
+        else:
+            assert rows.to_list() == [{"text": "t", "vector": [1.0, 2.0], "n": 3, "marks": ["m"]}]
+
+
+def test_a_reader_of_arrow_batches_and_maps_and_nanoseconds_give_pythons_values() -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table(
+        {
+            "map": pa.array([[("a", 1)], [("b", 2)]], pa.map_(pa.string(), pa.int64())),
+            "when": pa.array([[1], [2]], pa.list_(pa.int64())).cast(pa.list_(pa.timestamp("ns"))),
+            "big": pa.array([2**64 - 1, 1], pa.uint64()),
+        }
+    )
+    expected = [{"a": 1}, {"b": 2}]
+    epoch = datetime(1970, 1, 1)  # noqa: DTZ001 - as above
+    for rows in (table, table.to_reader(), table.to_batches()[0]):
+        made = Pipeline(rows, Mark(name="m")).run().to_list()
+        assert (column(made, "map"), column(made, "big")) == (expected, [2**64 - 1, 1])
+        assert column(made, "when") == [[epoch], [epoch]]
+
+
+def odd_names() -> list[Any]:
+    pandas = pytest.importorskip("pandas")
+    return [
+        pandas.DataFrame([["a", "b"]], columns=["text", 0]),
+        pandas.DataFrame([["a", "b"]]),
+        pandas.DataFrame([["a", "b"]], columns=["text", pandas.Timestamp("2024-01-01")]),
+        pandas.DataFrame([["a", "b"]], columns=["text", None]),
+        pandas.DataFrame({"text": ["a", "a"], "k": ["x", "y"], "v": [1, 2]}).pivot_table(
+            index="text", columns=["k", "text"]
+        ),
+    ]
+
+
+def test_a_column_whose_name_is_no_text_is_told_before_anything_is_asked() -> None:
+    for frame in odd_names():
+        for begin in (lambda f: Pipeline(f, say("a")).run(), say("a").run, lambda f: list(say("a").process(f))):
+            with pytest.raises(ConfigurationError, match=r"A column is named .*, which is no text.*frame\.columns ="):
+                begin(frame)
+
+
+def test_two_columns_of_one_name_are_told_before_anything_is_asked() -> None:
+    pandas, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame([["a", "b"]], columns=["text", "text"])
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    for rows in (frame, table, table.to_batches()[0], table.to_reader()):
+        with pytest.raises(ConfigurationError, match="two columns have the name 'text'"):
+            Pipeline(rows, say("a")).run()
+        with pytest.raises(ConfigurationError, match="two columns have the name 'text'"):
+            say("a").run(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar
 
@@ -15,6 +16,7 @@ from ...errors import (
     RateLimitError,
     TransientError,
 )
+from .attempts import ending_of, leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from ...types import BatchSearch, BatchStatus, GenerationResponse
     from ..calls.parties import Answerer
     from ..ledger.batch_records import Batch, BatchRecords
+    from .attempts import Ending
 
 T = TypeVar("T")
 Reason: TypeAlias = Literal["refused", "failed", "unreachable"]
 
+_READ_AHEAD = 64  # results
 _GROWTH, _LONGEST = 1.5, 10.0  # of an interval, and as a multiple of the first
 
 
@@ -52,7 +56,7 @@ class BatchCalls:
         pauses, limit = self._intervals(), self._time_limit()
         while True:
             try:
-                return await self._once(self._api.submit_batch(batch.lines, self._records.intent(batch)))
+                return await self._once(lambda: self._api.submit_batch(batch.lines, self._records.intent(batch)))
             except (AuthenticationError, BadRequestError, RateLimitError) as exc:
                 failure: GenerationError = exc
             except GenerationError as exc:
@@ -105,7 +109,7 @@ class BatchCalls:
         while True:
             number = 0
             try:
-                async with aclosing(self._api.fetch_batch(batch.id)) as results:
+                async with aclosing(self._read(batch)) as results:
                     async for custom_id, result in results:
                         yield custom_id, result
                         number += 1
@@ -118,29 +122,45 @@ class BatchCalls:
             if not await self._pause(next(pauses), failure, limit):
                 self._give_up(failure, batch)
 
+    async def _read(self, batch: Batch) -> AsyncGenerator[tuple[str, Any]]:
+        """Read the results of `batch` in a task of its own; each has the time of an attempt."""
+        read: asyncio.Queue[Ending] = asyncio.Queue(_READ_AHEAD)
+        fetching = asyncio.create_task(_fetch(self._api, batch, read))
+        try:
+            while True:
+                async with asyncio.timeout(None if math.isinf(self._backend.timeout) else self._backend.timeout):
+                    result, error = await read.get()
+                if error is not None:
+                    raise self.typed(error) from error
+                if result is None:
+                    return
+                yield result
+        finally:
+            leave(fetching)
+
     # Patience
 
     async def _persist(self, call: Callable[[], Awaitable[T]], batch: Batch) -> T:
         limit = self._time_limit()
         for pause in self._intervals():
             try:
-                return await self._once(call())
+                return await self._once(call)
             except GenerationError as exc:
                 failure = exc
             if not await self._pause(pause, failure, limit):
                 self._give_up(failure, batch)
         raise AssertionError("intervals never end")
 
-    async def _once(self, call: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(self._backend.timeout):
-                return await call
-        except GenerationError:
-            raise
-        except Exception as exc:  # the isolation boundary of backends: one call
-            raise self.typed(exc) from exc
+    async def _once(self, call: Callable[[], Awaitable[T]]) -> T:
+        result: T
+        result, error = await ending_of(call, self._backend.timeout)
+        if error is None:
+            return result
+        if isinstance(error, GenerationError):
+            raise error
+        raise self.typed(error) from error
 
-    def typed(self, error: Exception) -> GenerationError:
+    def typed(self, error: BaseException) -> GenerationError:
         """The API's error, raised or given as a result, as one of the types that the engine tells apart."""
         typed = self._backend.typed(error)
         return typed if isinstance(typed, GenerationError) else BackendError(f"LedgerError: {typed}")
@@ -173,3 +193,17 @@ class BatchCalls:
     def error(self, reason: Reason, batch: Batch, cause: GenerationError) -> BatchError:
         """The error of a batch as a whole."""
         return BatchError(reason, step=self._step, batch=batch.id, requests=batch.requests, cause=cause)
+
+
+async def _fetch(api: Any, batch: Batch, read: asyncio.Queue[Ending]) -> None:
+    """Put the results of `batch` into `read`, then None, or what was raised."""
+    last: BaseException | None = None
+    try:
+        async with aclosing(api.fetch_batch(batch.id)) as results:
+            async for result in results:
+                await read.put((result, None))
+    except GeneratorExit:  # it is closed with its loop
+        raise
+    except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
+        last = exc
+    await read.put((None, last))

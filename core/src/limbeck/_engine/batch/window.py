@@ -125,7 +125,7 @@ class _Line:
     def __init__(self, stream: Requester, records: BatchRecords, loop: asyncio.AbstractEventLoop) -> None:
         self._stream = stream
         self._records = records
-        self._stats = stream.info.stats
+        self._stats = stream.stats
         self._loop = loop
         self._api: Any = stream.backend.llm
         self._settings = _Settings.of(self._api)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, RunInfo
+    from ...types import GenerationRequest, RunInfo, RunStats
     from .jobs import Unit
 
 Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
@@ -77,11 +77,12 @@ class Requester(Protocol):
     """A stream, to the windows that send its requests and bring back what came of them.
 
     Attributes:
-        info: its run. running: the asyncio tasks that end with it. context: the variables of its caller.
-        ledger: where answers are kept.
+        info: its run. stats: the counters of that. running: the asyncio tasks that end with it.
+        context: the variables of its caller. ledger: where answers are kept.
     """
 
     info: RunInfo
+    stats: RunStats
     running: set[asyncio.Task[None]]
     context: Context
     ledger: StepLedgerProtocol | None

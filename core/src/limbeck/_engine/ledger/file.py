@@ -136,6 +136,15 @@ def make_folder(folder: Path) -> None:
         raise LedgerError(f"The run directory {str(folder)!r} cannot be made: {exc}. Name another.") from exc
 
 
+def mark_of(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path`; None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def lock_folder(folder: Path) -> sqlite3.Connection:
     """A lock that ends with the process, however it ends: an open transaction on a file of its own."""
     lock = connect(folder / "lock.sqlite", timeout=0)

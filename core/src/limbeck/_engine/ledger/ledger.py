@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError, LedgerError, LimbeckWarning
 from ..calls.changes import changes, config_text
 from ..threads.handoff import call_on, settle
-from .file import CLAIMS, FAILED_FILE, FILE, UNREADABLE, connect, lock_folder, make_folder, open_file, remedy
+from .file import CLAIMS, FAILED_FILE, FILE, UNREADABLE, connect, lock_folder, make_folder, mark_of, open_file, remedy
 from .kept import check_contents, check_files, closed, count_calls, read_kept, write_kept
 from .step_ledger import StepLedger
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ...types import Durability, StoredRequests
 
 _GROUP = 2048
-_NOTED_EVERY = 1.0  # seconds
+_NOTED_EVERY = 1.0  # seconds; of looking whether the file is there still, too
 
 
 class Ledger:
@@ -86,7 +86,7 @@ class Ledger:
                 raise self.unreadable(exc) from exc
             raise
         write_kept(self.folder, self._kept)
-        self._noted_at = time.monotonic()
+        self._noted_at, self._mark = time.monotonic(), mark_of(path)
         return connection
 
     # Steps
@@ -152,8 +152,7 @@ class Ledger:
     def _write(self) -> None:
         while (first := self._queue.get()) is not None:
             group, closing = self._gather(first)
-            error = self._commit(group)
-            self._note_progress()
+            error = self._commit(group) or self._note_progress()
             _resolve([done for _, _, done in group if done is not None], error)
             if closing:
                 return
@@ -191,12 +190,31 @@ class Ledger:
                     self._writer.execute("ROLLBACK")
         return self._failure
 
-    def _note_progress(self) -> None:
+    def _note_progress(self) -> LedgerError | None:
         """Note now and then how many calls are committed; a kill leaves it behind what there is."""
         now = time.monotonic()
-        if now - self._noted_at >= _NOTED_EVERY and self._failure is None:
-            self._noted_at = now
+        if now - self._noted_at < _NOTED_EVERY:
+            return None
+        self._noted_at = now
+        try:
+            self.check_there()
+        except LedgerError as exc:
+            self._failure = exc
+        else:
             write_kept(self.folder, replace(self._kept, calls=count_calls(self._writer)))
+        return self._failure
+
+    def check_there(self) -> None:
+        """See that what is written can be found again: a file that was deleted takes in all that is written to it.
+
+        Raises:
+            LedgerError: the file that was opened is not in the run directory any more.
+        """
+        if mark_of(self.folder / FILE) != self._mark:
+            raise LedgerError(
+                f"The ledger in {str(self.folder)!r} was deleted, moved or replaced while the run wrote to it. What "
+                "this run has bought is lost with it, unless it was moved: put it back, or run again."
+            )
 
     def flush(self) -> None:
         """Wait until all that was handed in is committed.

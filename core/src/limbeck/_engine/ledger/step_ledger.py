@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     from .ledger import Ledger
 
 
+class _Commit(asyncio.Future[None]):
+    """An answer on its way to the disk, which goes on though whoever waits for it is cancelled."""
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002 - as in the base class
+        return False
+
+
 class StepLedger:
     """One step's calls, for the duration of one run. Used on the portal's loop.
 
@@ -163,7 +170,7 @@ class StepLedger:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
         self._note_start()
         body, maker = self._asked(answer.request)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done = _Commit(loop=asyncio.get_running_loop())
         records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
         self._ledger.submit(INSERT_CALL, records, done)
         return done
@@ -271,8 +278,13 @@ class StepLedger:
         self._ledger.submit(CLOSE_RUN, [(self._name,)])
 
     def close(self) -> None:
-        """The run of the step is over."""
+        """The run of the step is over.
+
+        Raises:
+            LedgerError: what it wrote cannot be found again.
+        """
         self._ledger.release(self._name)
+        self._ledger.check_there()
 
 
 # What is stored for a row, and last whether anything is stored under its key.

@@ -8,6 +8,7 @@ import json
 import math
 import weakref
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...backends import legible, legible_usage
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from ...types import GenerationRequest
     from ..calls.parties import RequestWindow, Result, Tell
     from ..threads.portal import Portal
+
+
+# Seconds that an attempt is given to end once it was cancelled. What it brings in that time counts.
+_GRACE = 1.0
 
 
 def told_nobody(_word: str) -> None:
@@ -71,6 +76,7 @@ class Backend:
         self.batches: RequestWindow | None = None
         self._threads: Threads | None = None
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
+        self._late: dict[asyncio.Task[Any], asyncio.TimerHandle] = {}  # cancelled; the timer abandons it
         self._watch: asyncio.TimerHandle | None = None
         self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
 
@@ -91,13 +97,16 @@ class Backend:
             return await self._ask_batch(requests, tell)
         task = asyncio.current_task()
         try:
-            return [_checked(await self._within_timeout(requests[0]), tell)]
+            return [_checked(await self._within_timeout(self._agenerate or self._generate, requests[0]), tell)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             _reraise_cancellation(exc, task)
             return [self.typed(exc, tell)]
 
-    async def _within_timeout(self, request: GenerationRequest) -> Any:
-        """The answer, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time."""
+    async def _within_timeout(self, call: Callable[[Any], Awaitable[Any]], argument: Any) -> Any:
+        """What a call gives, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time.
+
+        The call may not end though it is cancelled: then its worker is abandoned.
+        """
         task = asyncio.current_task()
         assert task is not None  # a coroutine on a loop has one
         self._running[task] = self.home.loop.time() + self.timeout
@@ -105,12 +114,12 @@ class Backend:
             self._watch_at(self.home.loop.time() + self.timeout)
         try:
             try:
-                if self._agenerate is not None:
-                    return await self._agenerate(request)
-                return await self._in_thread(self.llm.generate, request)
+                return await call(argument)
             finally:  # however it ends: a word of ours that is left would be taken for somebody else's next time
                 late = self._running.pop(task, None) is None
                 others = task.uncancel() if late else task.cancelling()
+                if late:
+                    self._late.pop(task).cancel()
         except asyncio.CancelledError:
             if not late or others > 0:
                 raise
@@ -129,15 +138,14 @@ class Backend:
                 self._watch_at(when)
                 return
             del self._running[task]
+            self._late[task] = self.home.loop.call_later(_GRACE, self.online.abandon, task)
             task.cancel()
         self._watch = None
 
     async def _ask_batch(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
         task = asyncio.current_task()
         try:
-            results = list(await self._in_thread(self.llm.generate_batch, requests))
-            if len(results) != len(requests):
-                raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
+            results = await self._within_timeout(self._generate_batch, requests)
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
             _reraise_cancellation(exc, task)
             error = self.typed(exc, tell)
@@ -167,10 +175,23 @@ class Backend:
         typed.__cause__ = error
         return typed
 
+    def _generate(self, request: GenerationRequest) -> Awaitable[Any]:
+        return self._in_thread(self.llm.generate, request)
+
+    def _generate_batch(self, requests: list[GenerationRequest]) -> Awaitable[Any]:
+        return self._in_thread(partial(_together, self.llm), requests)
+
     def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
         if self._threads is None:
             self._threads = Threads(self.max_concurrency)
         return self._threads.call(function, argument)
+
+
+def _together(llm: Any, requests: list[GenerationRequest]) -> list[Any]:
+    results = list(llm.generate_batch(requests))
+    if len(results) != len(requests):
+        raise BackendError(f"`generate_batch` returned {len(results)} results for {len(requests)} requests.")
+    return results
 
 
 def _expire_if_alive(reference: weakref.ref[Backend]) -> None:

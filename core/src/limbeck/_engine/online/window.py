@@ -5,6 +5,11 @@ sends one request after another and ends when there is none to send, or no room.
 that must wait before its next attempt leaves its worker and waits in a heap, so no permit is
 held across a pause. A worker takes the next request only when the answer of the last one is
 committed, where there is a ledger.
+
+A backend's coroutine runs in its worker's task, so it may cancel that task, now or by a timer
+later, or swallow a cancellation. A worker that was cancelled by nobody of ours ends, and another
+goes on with what it had in hand: nothing of it reaches the next request. A worker that does not
+come back is abandoned.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import weakref
 from dataclasses import replace
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
 from ...types import GenerationResponse
@@ -29,6 +34,7 @@ from ..limits.cycle import Cycle
 from ..limits.outage import Outage
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from contextvars import Context
 
     from ...types import GenerationRequest
@@ -38,6 +44,28 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 _PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the request itself is given up
+
+
+class _Hand:
+    """What a worker has in hand, and another may go on with: requests sent together, and what came of them so far.
+
+    Attributes:
+        units: the requests; none where the worker was abandoned. fresh: whether they are the worker's first.
+        results: what came of them, after `latency` seconds; None until then. commit: done once the answers are on disk.
+    """
+
+    __slots__ = ("commit", "fresh", "latency", "results", "units")
+
+    def __init__(self, units: list[Unit]) -> None:
+        self.fresh = True
+        self.take(units)
+
+    def take(self, units: list[Unit]) -> None:
+        """Take other requests, or none."""
+        self.units = units
+        self.results: list[Result] | None = None
+        self.latency = 0.0
+        self.commit: asyncio.Future[Any] | None = None
 
 
 class Window:
@@ -56,9 +84,8 @@ class Window:
         self._loop = home.loop
         self._streams: list[Requester] = []
         self._turn = 0
-        self._workers = 0
+        self._workers: dict[asyncio.Task[None], _Hand] = {}  # the loop itself holds tasks weakly
         self._cycle = Cycle(home.loop)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -106,21 +133,19 @@ class Window:
             units = self._next()
             if not units:
                 return
-            self._workers += 1
             self._cycle.begun()
-            self._begin(units)
+            self._begin(_Hand(units))
 
     @property
     def _has_room(self) -> bool:
         """Whether one more worker may begin; a probe may, whoever still waits for a server that is away."""
-        return self._outage.away or self._workers < self.controller.limit
+        return self._outage.away or len(self._workers) < self.controller.limit
 
-    def _begin(self, units: list[Unit]) -> None:
+    def _begin(self, hand: _Hand) -> None:
         """A worker, in the context of whoever's requests it sends."""
-        context = units[0].stream.context
-        task = self._loop.create_task(self._work(units, context), context=context.copy())
-        self._tasks.add(task)  # the loop itself holds tasks weakly
-        task.add_done_callback(self._tasks.discard)
+        context = hand.units[0].stream.context
+        task = self._loop.create_task(self._work(hand, context), context=context.copy())
+        self._workers[task] = hand
 
     def _next(self) -> list[Unit]:
         """The next units to send together: one, or up to a batch for a backend that takes batches."""
@@ -186,51 +211,113 @@ class Window:
 
     # Sending
 
-    async def _work(self, units: list[Unit], context: Context) -> None:
+    async def _work(self, hand: _Hand, context: Context) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine on a loop has one
         try:
-            while units and units[0].stream.context is context:
-                if not units[0].stream.ended:  # it may have been stopped since they were taken
-                    await self._send(units)
-                self._outage.lost(units[0])  # if nothing was heard of it
-                await self._cycle.wait()
-                units = self._next() if self._outage.away or self._workers <= self.controller.limit else []
-        except Exception as exc:  # noqa: BLE001 - a defect of ours, which the takers must hear of instead of waiting
-            for unit in units:
-                unit.stream.stop(exc)
-            units = []
+            await self._send_in_turn(hand, task, context)
+        except asyncio.CancelledError:
+            if self.home.closing:
+                raise
+        except (Exception, KeyboardInterrupt, SystemExit) as exc:  # noqa: BLE001 - a defect, which the takers must hear of instead of waiting
+            _stop(hand.units, exc)
+            hand.units = []
         finally:
-            self._workers -= 1
-        if units:  # another caller's: another worker takes this one's place
-            self._workers += 1
-            self._begin(units)
+            abandoned = self._workers.pop(task, None) is None
+        if abandoned:
+            return
+        if hand.units:  # another caller's, or this worker was cancelled by the backend: another takes its place
+            hand.fresh = True
+            self._begin(hand)
         elif self._has_room:
             self.wake()
 
-    async def _send(self, units: list[Unit]) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine on a loop has one
-        stream, now = units[0].stream, self._loop.time()
-        for unit in units:
-            if unit.deadline is None:
-                unit.deadline = now + stream.backend.deadline
-            stream.started(unit)
+    async def _send_in_turn(self, hand: _Hand, task: asyncio.Task[None], context: Context) -> None:
+        while hand.units and hand.units[0].stream.context is context and not task.cancelling():
+            if not hand.units[0].stream.ended:
+                await self._send(hand, task)
+            elif hand.results is not None:  # of another worker
+                _withdraw(hand.units)
+            if not hand.units:
+                return
+            self._outage.lost(hand.units[0])  # if nothing was heard of it
+            hand.take([])
+            hand.fresh = False
+            await self._cycle.wait()
+            if self._outage.away or len(self._workers) <= self.controller.limit:
+                hand.take(self._next())
+
+    async def _send(self, hand: _Hand, task: asyncio.Task[None]) -> None:
+        """Send what is in hand, unless that was done, and take in what came of it.
+
+        Raises:
+            CancelledError: by nobody of ours, or with the loop; `hand` holds how far it came.
+        """
+        units = hand.units
+        stream = units[0].stream
         stream.running.add(task)
         try:
-            results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
-            latency = self._loop.time() - now
-            if stream.ledger is not None:
-                results = await _kept(units, results, latency)
-        except asyncio.CancelledError:
-            for unit in units:
-                stream.withdrawn(unit)
+            if hand.results is None:
+                await self._ask(hand, stream)
+                if task.cancelling():
+                    raise asyncio.CancelledError
+            if stream.ledger is not None and hand.units:
+                await _commit(hand, stream)
+        except asyncio.CancelledError as exc:
+            self._interrupted(hand, stream, exc)
             if not stream.ended:
                 raise
             task.uncancel()  # the stream was stopped, not the worker
             return
         finally:
             stream.running.discard(task)
-        for unit, result in zip(units, results, strict=True):
-            self._ended(unit, result, latency)
+        for unit, result in zip(hand.units, hand.results or (), strict=False):
+            self._ended(unit, result, hand.latency)
+
+    async def _ask(self, hand: _Hand, stream: Requester) -> None:
+        units, now = hand.units, self._loop.time()
+        for unit in units:
+            if unit.deadline is None:
+                unit.deadline = now + stream.backend.deadline
+            stream.started(unit)
+        hand.results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
+        hand.latency = self._loop.time() - now
+
+    def _interrupted(self, hand: _Hand, stream: Requester, error: asyncio.CancelledError) -> None:
+        """The stream or the loop has ended, or the backend has cancelled the task: in this request, or before."""
+        if stream.ended or self.home.closing:
+            _withdraw(hand.units)
+        elif hand.results is None and hand.fresh:  # nobody but these requests could
+            hand.results = [stream.backend.typed(error) for _ in hand.units]
+        elif hand.results is None:
+            _withdraw(hand.units)  # they are sent again
+        elif hand.commit is not None and hand.commit.cancelled():
+            hand.commit = None  # a store of somebody else's: they are handed to it again
+
+    def abandon(self, task: asyncio.Task[None]) -> None:
+        """Go on without a worker whose attempt is out of time, and has not ended though it was cancelled.
+
+        Its requests have failed; what it may still bring is dropped.
+        """
+        hand = self._workers.pop(task, None)
+        if hand is None:
+            return
+        units, hand.units = hand.units, []
+        try:
+            self._give_up(units, task)
+        except Exception as exc:  # noqa: BLE001 - a defect, as above
+            _stop(units, exc)
+        self.wake()
+
+    def _give_up(self, units: list[Unit], task: asyncio.Task[None]) -> None:
+        stream = units[0].stream
+        stream.running.discard(task)
+        for unit in units:
+            if stream.ended:
+                stream.withdrawn(unit)
+            else:
+                self._ended(unit, stream.backend.typed(TimeoutError()), 0.0)
+        self._outage.lost(units[0])
 
     # Taking in the result
 
@@ -250,14 +337,14 @@ class Window:
             self._loop.time(),
             latency=latency,
             sent_at=unit.sent_at,
-            in_flight=self._workers,
+            in_flight=len(self._workers),
             tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
             quota=quota_of(response.quota, longest=stream.backend.deadline),
         )
         again = stream.answered(unit, response, latency)
         if again is not None:
             self._send_later(again, 0.0)
-        if self._workers < self.controller.limit:
+        if len(self._workers) < self.controller.limit:
             self.wake()
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
@@ -280,9 +367,9 @@ class Window:
         spared = outage.found_nobody(
             unit,
             now,
-            in_flight=self._workers,
+            in_flight=len(self._workers),
             patience=stream.backend.deadline,
-            answered_before=stream.info.stats.reused > 0,
+            answered_before=stream.stats.reused > 0,
             retry_after=error.retry_after,
         )
         if outage.away:
@@ -329,21 +416,36 @@ class Window:
             self._wake_at(when)
 
 
-async def _kept(units: list[Unit], results: list[Result], latency: float) -> list[Result]:
-    """The results, once the answers among them are on disk; a stream whose ledger fails gets that instead."""
+async def _commit(hand: _Hand, stream: Requester) -> None:
+    """Wait until the answers among the results are on disk; a stream whose ledger fails gets that instead."""
+    assert hand.results is not None  # it was asked
     try:
-        commits = [
-            unit.stream.keep(unit, result, latency)
-            for unit, result in zip(units, results, strict=True)
-            if isinstance(result, GenerationResponse)
-        ]
-        if len(commits) == 1 and commits[0] is not None:
-            await commits[0]
-        else:
-            await asyncio.gather(*(commit for commit in commits if commit is not None))
+        if hand.commit is None:
+            commits = [
+                stream.keep(unit, result, hand.latency)
+                for unit, result in zip(hand.units, hand.results, strict=True)
+                if isinstance(result, GenerationResponse)
+            ]
+            hand.commit = _together([commit for commit in commits if commit is not None])
+        await hand.commit
     except LedgerError as exc:
-        return [exc] * len(units)
-    return results
+        hand.results = [exc] * len(hand.units)
+
+
+def _together(commits: list[Awaitable[None]]) -> asyncio.Future[Any]:
+    if len(commits) == 1:
+        return asyncio.ensure_future(commits[0])
+    return asyncio.gather(*commits)
+
+
+def _withdraw(units: list[Unit]) -> None:
+    for unit in units:
+        unit.stream.withdrawn(unit)
+
+
+def _stop(units: list[Unit], error: BaseException) -> None:
+    for unit in units:
+        unit.stream.stop(error)
 
 
 def for_samples(unit: Unit) -> GenerationRequest:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError, RowError
+from .copies import plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -39,12 +40,16 @@ _METHODS: dict[str, dict[str, Any]] = {"model_dump": {"mode": "json"}, "isoforma
 def plain(value: Any) -> Any:
     """The form in JSON of a value that JSON lacks: what `json.dumps` takes as its `default`.
 
-    A model becomes a dict, a set and an array a list, a date its ISO form, bytes, decimals, UUIDs
-    and paths text, an enumeration's member its value.
+    A value of numpy, pandas, polars and the like is the Python value that it stands for. A model
+    becomes a dict, a set a list, a date its ISO form, bytes, decimals, UUIDs and paths text, an
+    enumeration's member its value.
 
     Raises:
         TypeError: it has none.
     """
+    found = plain_value(value)
+    if found is not value:
+        return found
     for method, options in _METHODS.items():
         if callable(getattr(value, method, None)):
             return getattr(value, method)(**options)
@@ -123,7 +128,8 @@ def _unwritable(value: Any, inside: tuple[Any, ...], *, objects: bool = True) ->
     if cls in _SCALARS:
         return None
     if not issubclass(cls, dict | list | tuple):
-        return None if not objects or _has_form(cls) else f"a value of the type `{cls.__qualname__}`"  # type: ignore[arg-type]  # a class is hashable
+        fine = not objects or _has_form(cls) or plain_value(value) is not value  # type: ignore[arg-type]  # a class is hashable
+        return None if fine else f"a value of the type `{cls.__qualname__}`"
     parts = value.values() if isinstance(value, dict) else value
     if isinstance(value, dict) and not all(isinstance(key, str | int | float | None) for key in value):
         return "a dict with keys that are no texts"

@@ -1,33 +1,74 @@
 """Tables as people hold them, as rows: pyarrow's, pandas' and polars'; `datasets` gives rows by itself.
 
-A table is told by its methods, so that no package is imported for one that nobody has.
+A table is told by its methods, so that no package is imported for one that nobody has. Its values
+become Python's own where rows come in (`copies.taken_row`).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
+from .copies import odd_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ...types import Row
 
 LOT_ROWS = 256
+_ARROW = ("to_batches", "read_next_batch", "to_pylist")  # of tables and data sets, of readers, and of one batch
 
 
 def is_table(rows: object) -> bool:
-    """Whether `lots_of_table` takes it: an Arrow table or data set, or a frame."""
-    return any(hasattr(rows, method) for method in ("to_batches", "iter_slices", "iloc"))
+    """Whether `lots_of_table` takes it: an Arrow table, data set, reader or batch, or a frame."""
+    arrow = hasattr(rows, "schema") and any(hasattr(rows, method) for method in _ARROW)
+    return arrow or any(hasattr(rows, method) for method in ("iter_slices", "iloc"))
+
+
+def columns_of_table(table: Any) -> list[str]:
+    """The names of its columns.
+
+    Raises:
+        ConfigurationError: one is no text, or is there twice.
+    """
+    return checked_names(table.schema.names if _is_arrow(table) else table.columns, f"this `{type(table).__name__}`")
+
+
+def checked_names(names: Iterable[object], where: str) -> list[str]:
+    """The names of a table's columns, which are texts, each there once.
+
+    Args:
+        where: what messages call the table.
+
+    Raises:
+        ConfigurationError: one is no text, or is there twice: of two, a row would hold only one.
+    """
+    known: dict[str, None] = {}
+    for name in names:
+        if not isinstance(name, str):
+            rename = " In pandas: `frame.columns = [str(name) for name in frame.columns]`."
+            raise ConfigurationError(f"In {where}: {odd_name(name)}{rename}")
+        if name in known:
+            raise ConfigurationError(f"In {where}: two columns have the name {name!r}. Rename or drop one of them.")
+        known[name] = None
+    return list(known)
 
 
 def lots_of_table(table: Any) -> Iterator[list[Row]]:
-    """Its rows as dicts, in lists of a few hundred, with None for what is missing."""
-    if hasattr(table, "to_batches"):  # pyarrow's tables and data sets, whose batches may be large
-        for batch in table.to_batches():
+    """Its rows as dicts, in lists of a few hundred, with None for what is missing.
+
+    Raises:
+        ConfigurationError: the name of a column is no text, or is there twice.
+    """
+    names = columns_of_table(table)
+    if _is_arrow(table):
+        for batch in _batches(table):  # which may be large
             for start in range(0, batch.num_rows, LOT_ROWS):
-                yield batch.slice(start, LOT_ROWS).to_pylist()
+                lot = batch.slice(start, LOT_ROWS)
+                columns = [arrow_values(lot.column(place), name) for place, name in enumerate(names)]
+                yield [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     elif hasattr(table, "iter_slices"):  # polars
         for frame in table.iter_slices(LOT_ROWS):
             yield frame.to_dicts()
@@ -35,6 +76,51 @@ def lots_of_table(table: Any) -> Iterator[list[Row]]:
         for start in range(0, len(table), LOT_ROWS):
             lot = table.iloc[start : start + LOT_ROWS]
             yield lot.astype(object).where(lot.notna(), None).to_dict("records")  # NaN is its word for what is missing
+
+
+def _is_arrow(table: Any) -> bool:
+    return not hasattr(table, "iter_slices") and not hasattr(table, "iloc")
+
+
+def _batches(table: Any) -> Any:
+    if hasattr(table, "to_batches"):
+        return table.to_batches()
+    return table if hasattr(table, "read_next_batch") else [table]
+
+
+def arrow_values(array: Any, name: str) -> list[Any]:
+    """The values of an Arrow column: maps as dicts, and times to the microsecond, which is what Python's have.
+
+    Raises:
+        ConfigurationError: a map has a key twice.
+    """
+    wanted = _python_type(array.type)
+    if not wanted.equals(array.type):
+        array = array.cast(wanted, safe=False)
+    try:
+        values: list[Any] = array.to_pylist(maps_as_pydicts="strict")
+    except KeyError as exc:
+        raise ConfigurationError(f"The column {name!r} holds a map that has a key twice: {exc}.") from exc
+    return values
+
+
+@cache
+def _python_type(type: Any) -> Any:
+    """The Arrow type that holds what Python can: microseconds in place of nanoseconds."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(type) and type.unit == "ns":
+        return pa.timestamp("us", type.tz)
+    if pa.types.is_duration(type) and type.unit == "ns":
+        return pa.duration("us")
+    if pa.types.is_time64(type) and type.unit == "ns":
+        return pa.time64("us")
+    if pa.types.is_struct(type):
+        return pa.struct([field.with_type(_python_type(field.type)) for field in type])
+    if pa.types.is_list(type) or pa.types.is_large_list(type):
+        make = pa.list_ if pa.types.is_list(type) else pa.large_list
+        return make(type.value_field.with_type(_python_type(type.value_type)))
+    return type
 
 
 def refuse_series(rows: object) -> None:

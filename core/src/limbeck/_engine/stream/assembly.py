@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...errors import LedgerError
 from ..answers.rerun import Rerun
 from ..ledger.stores import opened_step
 from ..money.budget import check_priced, open_account
@@ -82,7 +84,8 @@ def assemble(
         return Stream(asking, source, receiver, policy, _terms(asking, storage, spending, ledger))
     except BaseException:
         if ledger is not None:
-            ledger.close()  # or the step would be taken for one that runs
+            with suppress(LedgerError):  # there is another error to tell
+                ledger.close()  # or the step would be taken for one that runs
         raise
 
 

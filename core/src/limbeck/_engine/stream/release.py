@@ -9,7 +9,7 @@ from ..rows.reorder import ReorderBuffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...types import Row, RunInfo
+    from ...types import Row, RunInfo, RunStats
     from ..calls.jobs import Job
     from ..calls.observers import Observers
     from ..calls.policy import Policy
@@ -19,15 +19,22 @@ class Release:
     """Gives what came of rows on, in the order that the policy says; it is counted, and observers are told.
 
     Args:
-        emit: takes a row's id and the rows that came of it. info: the run's.
+        emit: takes a row's id and the rows that came of it. info: the run's. stats: its counters.
     """
 
     def __init__(
-        self, policy: Policy, *, emit: Callable[[str, list[Row]], object], info: RunInfo, observers: Observers
+        self,
+        policy: Policy,
+        *,
+        emit: Callable[[str, list[Row]], object],
+        info: RunInfo,
+        stats: RunStats,
+        observers: Observers,
     ) -> None:
         self._policy = policy
         self._emit = emit
         self._info = info
+        self._stats = stats
         self._observer = observers.rows_written
         self._head = 0  # the index whose turn it is
         self._ready = ReorderBuffer()
@@ -82,7 +89,7 @@ class Release:
         self._give(self._ids.pop(index, str(index)), self._ready.pop(index))
 
     def _give(self, id: str, rows: list[Row]) -> None:
-        self._info.stats.rows_out += len(rows)
+        self._stats.rows_out += len(rows)
         self._given += 1
         self._emit(id, rows)
         if self._observer is not None and rows:

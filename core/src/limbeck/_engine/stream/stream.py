@@ -29,6 +29,7 @@ from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
 from ..calls.log import log
 from ..calls.observers import Observers
 from ..calls.policy import Breaker
+from ..calls.watched import WatchedStats
 from ..rows.plain import check_row
 from ..threads.handoff import EMPTY, END, call_on
 from .accounting import Accounting
@@ -61,7 +62,8 @@ class Stream:
         self.backend = backend
         self.ledger = terms.ledger
         self.context = asking.context
-        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", self.stats, asking.pipeline)
+        watched = WatchedStats(self.stats)
+        self.info = RunInfo(uuid.uuid4().hex, work.name, backend.llm.model_name, "task", watched, asking.pipeline)
         self.running: set[asyncio.Task[None]] = set()
         self.ended = False
         self._work = work
@@ -87,7 +89,7 @@ class Stream:
         self._exhausted = False
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
-        self._release = Release(policy, emit=receiver.emit, info=self.info, observers=observers)
+        self._release = Release(policy, emit=receiver.emit, info=self.info, stats=self.stats, observers=observers)
 
     def attached(self, wake: Callable[[], object]) -> None:
         """A window has taken it in, and is told by `wake` when there may be something to send."""
@@ -432,7 +434,7 @@ class Stream:
             self._note_run(error)
             try:
                 self.ledger.close()
-            except LedgerError as exc:  # a store of somebody else's
+            except LedgerError as exc:  # of a store of somebody else's, or of one that was deleted
                 error = error or exc
         self._receiver.finished(error)
         for task in self.running:  # at the end of the rows, only batches can be left, which are for none of them

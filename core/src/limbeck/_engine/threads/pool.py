@@ -1,4 +1,4 @@
-"""Threads for backends that block. They do not keep the process alive: a call may never return."""
+"""Threads for what blocks: backends, and steps. They do not keep the process alive: a call may never return."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class Threads:
     a time limit would keep it for ever.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, name: str = "llm") -> None:
         self._most = most
+        self._name = name
         self._started = 0
         self._idle = threading.Semaphore(0)
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
@@ -44,7 +45,9 @@ class Threads:
         if not self._idle.acquire(blocking=False) and self._started < self._most:
             self._started += 1
             serving = (self._calls, self._idle)
-            threading.Thread(target=_serve, args=serving, name=f"limbeck-llm-{next(_numbers)}", daemon=True).start()
+            threading.Thread(
+                target=_serve, args=serving, name=f"limbeck-{self._name}-{next(_numbers)}", daemon=True
+            ).start()
         return answer
 
 

@@ -10,7 +10,9 @@ import asyncio
 import atexit
 import os
 import threading
+import time
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import ConfigurationError
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds that what runs is given to end when it is cancelled, before what it uses is closed.
+# Seconds that what runs is given to end when it is cancelled, before what it uses is closed; and for all of that.
 _PATIENCE = 2.0
+_SHUTDOWN_SECONDS = 5.0
 
 
 class Portal:
@@ -34,6 +37,7 @@ class Portal:
 
     def __init__(self) -> None:
         self.closing = False
+        self._stopped = False
         self._pid = os.getpid()
         self._closers: dict[int, Callable[[], Coroutine[Any, Any, None]]] = {}
         self.loop = asyncio.new_event_loop()
@@ -43,7 +47,10 @@ class Portal:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._stopped:
+            # What a task that a backend made for itself exits with leaves the loop as well: it is that task's alone.
+            with suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
 
     @property
     def usable(self) -> bool:
@@ -88,18 +95,28 @@ class Portal:
             self._closers[key] = closer
 
     def shutdown(self) -> None:
-        """Close what is open and stop the loop; for the end of the process."""
+        """Close what is open and stop the loop; for the end of the process.
+
+        A loop that a backend blocks is left as it is: its thread ends with the process.
+        """
         atexit.unregister(self.shutdown)
         if not self.usable:
             return
+        until = time.monotonic() + _SHUTDOWN_SECONDS
         closing = self.submit(self._close_all())
         try:
-            closing.result(5)
+            closing.result(_SHUTDOWN_SECONDS)
         except TimeoutError:
             closing.cancel()
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
-        self.loop.close()
+        self.loop.call_soon_threadsafe(self._stop)
+        self._thread.join(max(0.5, until - time.monotonic()))
+        self.loop.set_exception_handler(lambda *_: None)  # of what did not end it would say so, task by task
+        if not self._thread.is_alive():
+            self.loop.close()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self.loop.stop()
 
     async def _close_all(self) -> None:
         self.closing = True  # or those that are cancelled would make room for others

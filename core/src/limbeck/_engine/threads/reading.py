@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
+from ..rows.copies import taken_row
 
 if TYPE_CHECKING:
     import threading
@@ -26,7 +27,7 @@ def read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, over: 
         for row in rows:
             if over():
                 break
-            if not inbox.give(_own(row)):
+            if not inbox.give(taken_row(row)):  # before the source changes what it has given
                 room.wait()
                 room.clear()
     except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
@@ -42,11 +43,6 @@ def let_go(rows: object) -> None:
     if isinstance(rows, Generator):
         with suppress(Exception):  # nobody wants them any more
             rows.close()
-
-
-def _own(row: Any) -> Any:
-    """A copy, for a source that fills the same dict again and again, and for who changes rows that were read."""
-    return row.copy() if type(row) is dict else row
 
 
 async def aread(
@@ -84,7 +80,7 @@ async def _hand_in(
         async for row in rows:
             if over():
                 break
-            if not inbox.give(_own(row)):
+            if not inbox.give(taken_row(row)):
                 await room.wait()
                 room.clear()
     except Exception as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PARENT = "runs"
 OUTPUTS = "outputs"
+_ANY = "*"  # in place of a mark, where there is none
 _OWN_FILES = (
     *(FILE, f"{FILE}-wal", f"{FILE}-shm", KEPT, FAILED_FILE, "lock.sqlite"),
     *(NOTE, REPORT, "run.new", "report.new"),
@@ -55,10 +56,32 @@ class RunFolder:
         """The directory of the rows of leaves that are no sinks."""
         return self.path / OUTPUTS
 
-    def made(self, target: str) -> bool:
-        """Tell whether `target` was made from the answers here, and so can be made again."""
-        noted = self.noted()["outputs"]
-        return target in noted or _digest(target) in noted
+    def made(self, target: str, mark: str | None = None) -> bool:
+        """Tell whether what is at `target` was made from the answers here, or is gone, and so can be made again.
+
+        Args:
+            mark: of the file; by default it is looked at.
+        """
+        from ..._files.drafts import mark_of  # which needs pydantic
+
+        noted = self.noted()
+        key = next((key for key in (target, _digest(target)) if key in noted["outputs"]), None)
+        if key is None or "made" not in noted:  # as of runs before there were marks
+            return key is not None
+        marks = noted["made"].get(key, [])
+        return _ANY in marks or (mark or mark_of(target)) in (None, *marks)
+
+    def note_made(self, target: str, graph: Graph, mark: str | None) -> None:
+        """Note the mark of an output that is about to be there; the one before it may be there still.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        noted, key = self.noted(), _noted_as(target, graph)
+        made = noted.setdefault("made", {})
+        earlier = [each for each in made.get(key, [])[-1:] if each != _ANY]
+        made[key] = [*earlier, mark] if mark is not None else earlier
+        self.write(NOTE, noted)
 
     def noted(self) -> dict[str, Any]:
         """Read the note of the run: `command`, `outputs` and, once it has begun, the rest.
@@ -78,8 +101,13 @@ class RunFolder:
             ) from exc
         return {**noted, "command": noted.get("command"), "outputs": noted.get("outputs") or []}
 
-    def note(self, graph: Graph, targets: Sequence[str], *, command: str | None = None) -> None:
+    def note(
+        self, graph: Graph, targets: Sequence[str], *, unmarked: Sequence[str] = (), command: str | None = None
+    ) -> None:
         """Note what is run and what will be made, before it is there: a kill may come at any moment.
+
+        Args:
+            targets: all outputs. unmarked: those of sinks that do not tell when they make them.
 
         Raises:
             LedgerError: it cannot be written.
@@ -90,6 +118,7 @@ class RunFolder:
             "name": graph.name,
             "command": command or noted["command"],
             "outputs": list(dict.fromkeys([*noted["outputs"], *made])),
+            "made": self._marks(noted) | {_noted_as(target, graph): [_ANY] for target in unmarked},
             "started": noted.get("started") or now(),
             "config": _config(graph),
             "versions": _versions(graph),
@@ -103,6 +132,11 @@ class RunFolder:
             LedgerError: it cannot be written.
         """
         self.write(NOTE, {**self.noted(), "command": command})
+
+    def _marks(self, noted: dict[str, Any]) -> dict[str, list[str]]:
+        """The marks of what was made; of runs before there were marks, whatever is there is theirs."""
+        marks: dict[str, list[str]] = noted.get("made", {key: [_ANY] for key in noted["outputs"]})
+        return marks
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file as a whole.

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.money.prices import price_table
+from ..._engine.rows.copies import taken_row
 from ..._step import GeneratorStep, Sink
 from ..._task.estimating import check_sample, drawn_from, projected
 from ..._task.task import Task
@@ -81,7 +82,7 @@ def _rows_of(source: GeneratorStep) -> Iterator[Row]:
     chunks: Iterator[list[Any]] = source.process()  # errors among them, in place of rows that could not be read
     try:
         for chunk in chunks:
-            yield from (row for row in chunk if isinstance(row, dict))
+            yield from (row for row in map(taken_row, chunk) if isinstance(row, dict))
     finally:
         source.unload()
 

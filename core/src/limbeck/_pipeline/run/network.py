@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..._engine.threads.reading import let_go
 from ..._step import GeneratorStep, GlobalStep, Sink
 from ..._task.task import Task
 from ..graph.kinds import declared_columns, is_source, kind_of
@@ -21,7 +22,7 @@ from .nodes.step import StepNode
 from .nodes.task import TaskNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ..._engine.ledger.ledger import Ledger
     from ..graph.graph import Graph
@@ -142,7 +143,7 @@ class Network:
     def _seed(self, node: Node) -> None:
         """Have a task that makes its own rows be led to by its seeds."""
         limit = self._graph.file.limit if self._graph.file is not None else None
-        rows = Rows.model_construct(name=f"{node.name} seeds", rows=islice(node.step.seeds(), limit))
+        rows = Rows.model_construct(name=f"{node.name} seeds", rows=_first(node.step.seeds(), limit))
         seeds = self.nodes[rows.name] = SourceNode(self._run, rows, rows.process(), seen=True)
         self._connect(seeds, node, None, 0)
         node.unended = 1
@@ -165,3 +166,11 @@ class Network:
                 outlet = self.collected[exit] if ends else self._exits[exit]
                 node.origin.outlets.append(outlet)
                 outlet.add(node.origin)
+
+
+def _first(seeds: Iterable[Any], limit: int | None) -> Iterator[Any]:
+    """The first seeds of a task, whose generator is closed with this one."""
+    try:
+        yield from islice(seeds, limit)
+    finally:
+        let_go(seeds)

@@ -10,6 +10,7 @@ import threading
 import uuid
 from contextlib import ExitStack
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.cache import open_cache
@@ -22,6 +23,8 @@ from ..._engine.money.budget import check_priced
 from ..._engine.money.prices import Pricing
 from ..._engine.threads.handoff import call_on
 from ..._engine.threads.portal import portal
+from ..._files.drafts import mark_of
+from ..._files.places import is_url
 from ..._registry.registry import default_registry
 from ..._step import Sink
 from ..._task.task import Task
@@ -30,6 +33,7 @@ from ...types import PipelineInfo, RunInfo
 from ..directory.report import Reporter
 from ..directory.run_folder import RunFolder
 from ..graph.kinds import declared_columns
+from .items.outlets import Outlet
 from .network import Network
 from .nodes.global_step import GlobalNode
 from .nodes.in_order import InOrderNode
@@ -90,7 +94,7 @@ class Runner:
         self._steps = {**graph.steps, **asking}
         self._sinks = {**{name: step for name, step in self._steps.items() if isinstance(step, Sink)}, **sinks}
         self._finished = finished
-        self.info = PipelineInfo(uuid.uuid4().hex, graph.name, list(self._steps), graph.edges)
+        self.info = PipelineInfo(uuid.uuid4().hex, graph.name, tuple(self._steps), tuple(graph.edges))
         self.reporter = Reporter(self.info, self.folder)
         self.hooks = default_registry().hooks.with_plugins([self.reporter, *options.observers])
         self.context = copy_context()  # whoever called: what authors wrote is run in copies of it
@@ -128,7 +132,8 @@ class Runner:
             self._ledger = shared_ledger(
                 self.folder.path, durability=self.options.durability, requests=self.options.ledger_requests
             )
-            self.folder.note(self._graph, [target for sink in self._opened for target in sink.targets()])
+            targets = {target: hasattr(sink, "guard") for sink in self._opened for target in sink.targets()}
+            self.folder.note(self._graph, list(targets), unmarked=[each for each in targets if not targets[each]])
         self._network.build(self._ledger)
         self._taking = self._network.takers
         self.reporter.begin()
@@ -140,7 +145,10 @@ class Runner:
                 other = owners.setdefault(target, sink.name)
                 if other != sink.name:
                     raise ConfigurationError(f"The sinks {other!r} and {sink.name!r} both write {target!r}.")
-            sink.open(replace=self.options.overwrite or sink.overwrite or self._made_here(sink))
+            told = self.options.overwrite or sink.overwrite
+            sink.open(replace=told or self._made_here(sink))
+            if hasattr(sink, "guard"):
+                sink.guard(partial(self._note_made, sink), replace=told)
             self._opened.append(sink)
 
     def _check_prices(self) -> None:
@@ -151,7 +159,20 @@ class Runner:
                 check_priced(budget, Pricing(step.llm, table=prices, registry=default_registry()))
 
     def _made_here(self, sink: Sink) -> bool:
-        return self.folder is not None and bool(sink.targets()) and all(map(self.folder.made, sink.targets()))
+        if self.folder is None or not sink.targets():
+            return False
+        marking: Any = sink  # which a sink of files can
+        mark = marking.mark() if hasattr(sink, "guard") else None
+        if mark is None and hasattr(sink, "guard"):
+            return False  # there is nothing to be replaced
+        return all(self.folder.made(target, mark) for target in sink.targets())
+
+    def _note_made(self, sink: Sink, mark: str | None = None) -> None:
+        """Note what a sink makes: by the mark that it tells, or by that of what is there."""
+        for target in sink.targets():
+            known = mark is not None or not is_url(target)  # of another kind of place, only its sink knows
+            if self.folder is not None and known:
+                self.folder.note_made(target, self._graph, mark or mark_of(target))
 
     def columns_seen(self, source: Node, rows: Sequence[Any], *, complete: bool) -> bool:
         """Tell whether to let the first rows of a source go: every column that is needed behind it is in some of them.
@@ -219,11 +240,29 @@ class Runner:
             edges = node.downstream
             if only is not None:
                 edges = [edge for edge in edges if edge.target.name in only]
-            for child in item.children(rows):
-                if node.parts:
-                    child.parted = {**(child.parted or {}), **dict.fromkeys(node.parts, child)}
-                _deliver(child, edges)
+            _deliver_all(node, item.children(rows), edges)
         self._left(node, item.root)
+
+    def send_part(self, node: Node, item: Item, rows: list[Row]) -> Item:
+        """Send on rows that came of an item of which more will come; the item that those come of.
+
+        Where nothing else comes of its root, a root of its own: what came so far need not wait for the rest.
+        """
+        node.stats.rows_out += len(rows)
+        children = item.children(rows, more=True)
+        alone = not item.order and _is_alone(node)
+        rest = item.root.split(item, node.name) if alone else item
+        _deliver_all(node, children, node.downstream)
+        if alone:
+            self._pass_waits_behind(rest.root)
+            self._left(node, item.root)
+        return rest
+
+    def _pass_waits_behind(self, root: Root) -> None:
+        """Have the steps upstream not wait for a root that begins in the middle of the graph."""
+        for each, awaited in root.awaited.items():
+            if not awaited:
+                self._tell_all_there(each, root)
 
     def give_up(self, node: Node, item: Item) -> None:
         """Give an item up, for the run is being stopped."""
@@ -245,9 +284,12 @@ class Runner:
             if node.name in leading:
                 root.awaited[each] -= 1
                 if not root.awaited[each]:
-                    at = self._nodes[each]
-                    assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
-                    at.all_there(root)
+                    self._tell_all_there(each, root)
+
+    def _tell_all_there(self, each: str, root: Root) -> None:
+        at = self._nodes[each]
+        assert isinstance(at, JoinNode | InOrderNode)  # the steps that wait
+        at.all_there(root)
 
     def _complete(self, root: Root) -> None:
         """Let all that came of a root leave."""
@@ -255,7 +297,7 @@ class Runner:
         if len(arrived) > 1:
             arrived.sort(key=lambda each: each[1])
         for outlet in root.origin.outlets:
-            outlet.settle(root.origin, root.index, [row for at, _, row in arrived if at is outlet])
+            outlet.settle(root, [row for at, _, row in arrived if at is outlet])
 
     # Failures
 
@@ -294,23 +336,29 @@ class Runner:
         self._idle.add(node)
         found = [node]
         for each in found:  # and what is found on the way
-            for other in each.upstream:
-                if other not in self._idle and all(edge.target in self._idle for edge in other.downstream):
+            for other in self._directly_upstream(each):
+                if other not in self._idle and all(map(self._is_idle, (edge.target for edge in other.downstream))):
                     self._idle.add(other)
                     found.append(other)
         for each in found:
             each.retire()
 
+    def _is_idle(self, target: Node | Outlet) -> bool:
+        """Tell whether nobody wants what comes to `target`, which may collect rows for a step over all of them."""
+        return (target.taker if isinstance(target, Outlet) else target) in self._idle
+
+    def _directly_upstream(self, node: Node) -> list[Node]:
+        into = (node, self._network.collected.get(node.name))
+        return [each for each in self._nodes.values() if any(edge.target in into for edge in each.downstream)]
+
     def _leading_to(self, node: Node) -> set[Node]:
-        nodes = list(self._nodes.values())
         found: set[Node] = set()
         waiting = [node]
         while waiting:
             at = waiting.pop()
             if at not in found:
                 found.add(at)
-                into = (at, self._network.collected.get(at.name))
-                waiting += [each for each in nodes if any(edge.target in into for edge in each.downstream)]
+                waiting += self._directly_upstream(at)
         return found
 
     def stop(self) -> None:
@@ -395,6 +443,8 @@ class Runner:
             for node in self._nodes.values():
                 stack.callback(node.close)
             for sink in self._opened:
+                if not hasattr(sink, "guard") and sink.targets() and self._ledger is not None:
+                    stack.callback(self._note_made, sink)  # once it is closed
                 stack.callback(sink.close, finished=finished)
             if self.cache is not None:
                 stack.callback(self.cache.close)
@@ -403,6 +453,22 @@ class Runner:
         """Give the run directory back, whose lock is the ledger's."""
         if self._ledger is not None:
             release_ledger(self._ledger)
+
+
+def _is_alone(node: Node) -> bool:
+    """Tell whether one row at a time comes to `node` of each root, however long that takes: no branches lead here."""
+    while node.upstream:
+        if len(node.upstream) > 1 or len(node.upstream[0].downstream) > 1:
+            return False
+        (node,) = node.upstream
+    return True
+
+
+def _deliver_all(node: Node, children: list[Item], edges: Sequence[Edge]) -> None:
+    for child in children:
+        if node.parts:
+            child.parted = {**(child.parted or {}), **dict.fromkeys(node.parts, child)}
+        _deliver(child, edges)
 
 
 def _deliver(child: Item, edges: Sequence[Edge]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..._engine.threads.reading import let_go
 from ..._function_class import check_function, class_of
 from ..._step import GlobalStep, Step
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ...types import Row
+
+_CHUNK_ROWS = 256
 
 
 def step(
@@ -64,24 +68,42 @@ def step(
 def _process_each(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[Row]]]:
     def process(_self: Any, inputs: list[Row]) -> Iterator[list[Row]]:
         for row in inputs:
-            yield _rows_of(function(row))
+            yield from _chunks_of(function(row))
 
     return process
 
 
-def _rows_of(made: Any) -> list[Row]:
-    """The rows that a function of a row returned."""
+def _chunks_of(made: Any) -> Iterator[list[Row]]:
+    """The rows that a function of a row returned: one list, unless a generator makes very many."""
     if isinstance(made, dict):
-        return [made]
+        yield [made]
+        return
     if made is None:
-        return []
+        yield []
+        return
     if isinstance(made, str) or not isinstance(made, Iterable):
         raise TypeError(f"it returned {type(made).__name__}, where a row (a dict), a list of rows or None is expected")
-    return list(made)
+    if isinstance(made, Generator):
+        yield from _in_chunks(made)
+    else:
+        yield list(made)
+
+
+def _in_chunks(made: Generator[Row]) -> Iterator[list[Row]]:
+    try:
+        yield list(islice(made, _CHUNK_ROWS))
+        while chunk := list(islice(made, _CHUNK_ROWS)):
+            yield chunk
+    finally:
+        let_go(made)
 
 
 def _process_all(function: Callable[[Any], Any]) -> Callable[..., Iterator[list[Row]]]:
     def process(_self: Any, inputs: list[Row]) -> Iterator[list[Row]]:
-        yield list(function(inputs))
+        made = function(inputs)
+        if isinstance(made, Generator):
+            yield from _in_chunks(made)
+        else:
+            yield list(made)
 
     return process

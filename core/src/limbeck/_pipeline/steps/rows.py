@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from ..._engine.rows.tables import LOT_ROWS, is_table, lots_of_table, refuse_series
+from ..._engine.rows.copies import is_row
+from ..._engine.rows.tables import LOT_ROWS, columns_of_table, is_table, lots_of_table, refuse_series
 from ..._engine.threads.reading import let_go
 from ..._step import GeneratorStep, LoadDataFromDicts
 from ...errors import ConfigurationError
@@ -20,8 +21,8 @@ class Rows(GeneratorStep):
     """A source of rows that are there already: what `rows >> step` and `p.run(rows)` make.
 
     Attributes:
-        rows: an iterable of mappings, a pyarrow table or data set, a pandas or polars frame,
-            a `datasets.Dataset`, or (in `arun` and `stream`) an async iterable.
+        rows: an iterable of mappings, a pyarrow table, data set, reader or batch, a pandas or polars
+            frame, a `datasets.Dataset`, or (in `arun` and `stream`) an async iterable.
     """
 
     rows: Any
@@ -61,13 +62,14 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
     """
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
         return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=LOT_ROWS)
-    if isinstance(rows, dict | str | bytes) or not (is_table(rows) or isinstance(rows, Iterable | AsyncIterable)):
+    refuse_series(rows)
+    one = not is_table(rows) and is_row(rows)
+    if one or isinstance(rows, str | bytes) or not (is_table(rows) or isinstance(rows, Iterable | AsyncIterable)):
         raise ConfigurationError(
             f"A pipeline takes its rows from a step, a list of dicts, a table or an iterable, not from "
             f"{'one row' if type(rows) is dict else f'`{type(rows).__name__}`'}."
         )
-    refuse_series(rows)
-    if isinstance(rows, list) and not any(isinstance(row, Mapping) for row in rows):
+    if isinstance(rows, list) and not any(map(is_row, rows)):
         raise ConfigurationError(
             f"A row is a dict of columns, and these are a list of `{type(rows[0]).__name__}`. Name the column: "
             '`[{"instruction": each} for each in …]`.'
@@ -82,16 +84,14 @@ def chunks_of(rows: Any) -> Iterator[list[Row]]:
         return
     try:
         for row in rows:
-            yield [dict(row) if isinstance(row, Mapping) and type(row) is not dict else row]
+            yield [row]
     finally:
         let_go(rows)
 
 
 def _columns(rows: Any) -> list[str]:
     """The columns of a table; none for what only iterating can tell."""
-    places = ((rows, "column_names"), (rows, "columns"), (getattr(rows, "schema", None), "names"))
-    for holder, attribute in places:  # tables of pyarrow and datasets; frames; data sets of pyarrow
-        names = getattr(holder, attribute, None)
-        if isinstance(names, Iterable) and not isinstance(names, str):
-            return [str(name) for name in names]
-    return []
+    if is_table(rows):
+        return columns_of_table(rows)
+    names = getattr(rows, "column_names", None)  # of data sets of `datasets`
+    return list(names) if isinstance(names, list) else []

@@ -73,3 +73,21 @@ def test_what_is_not_plain_data_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigurationError, match="not valid YAML"):
         read_yaml(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("{a: Why?, b: ?x}", {"a": "Why?", "b": "?x"}),
+        ("[?x, a?b, a ?b c?]", ["?x", "a?b", "a ?b c?"]),
+        ("{is it?: yes?}", {"is it?": "yes?"}),
+        ("[[http://a.b/c?d=1], {a: 2 + 2?}]", [["http://a.b/c?d=1"], {"a": "2 + 2?"}]),
+        ("{? a : b}", {"a": "b"}),
+        ("[? a]", [{"a": None}]),
+        ("? a\n: b?", {"a": "b?"}),
+    ],
+)
+def test_a_question_mark_is_a_letter_unless_a_space_or_a_bracket_follows_it_at_the_start(
+    text: str, data: object
+) -> None:
+    assert read_yaml("a.yaml", text=text).data == data

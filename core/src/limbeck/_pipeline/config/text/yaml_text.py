@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TAG = "tag:yaml.org,2002:"
 _MERGE = ("merge", "<<", "<")
 _LONGEST = 60  # characters of a value in a message
+_AFTER_INDICATOR = "\0 \t\r\n\x85\u2028\u2029,[]{}"  # what makes a `?` before it more than a letter, in flow style
 _DEEPEST = 6  # lines are noted down to here: a task's LLM's generation_kwargs
 
 
@@ -109,9 +110,27 @@ def _yaml() -> ModuleType:
 @cache
 def _loader() -> Any:
     class Loader(_yaml().SafeLoader):  # type: ignore[misc]  # imported when it is first used
-        """The core schema of YAML 1.2, with merge keys (`<<`) kept."""
+        """The core schema of YAML 1.2, with merge keys (`<<`) kept, and `?` in plain texts of its flow style."""
 
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - its base class declares it so
+        _in_plain = False
+
+        def check_key(self) -> bool:
+            return self.peek(1) in _AFTER_INDICATOR if self.flow_level else super().check_key()
+
+        def check_plain(self) -> bool:
+            return super().check_plain() or (self.flow_level and self.peek() == "?" and not self.check_key())
+
+        def scan_plain(self) -> Any:
+            self._in_plain = True
+            try:
+                return super().scan_plain()
+            finally:
+                self._in_plain = False
+
+        def peek(self, index: int = 0) -> str:
+            character: str = super().peek(index)
+            return "_" if character == "?" and self._in_plain else character  # the scanner would end a text at it
 
     for kind, pattern, first in (*PATTERNS, _MERGE):
         _resolve(Loader, kind, pattern, first)

@@ -27,7 +27,8 @@ class _Lane:
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self.head = 0
+        self.released = 0
+        self.last = origin.last  # whose rows have left
         self.ready = ReorderBuffer()
 
 
@@ -77,28 +78,31 @@ class Outlet:
         if rows and not self.taker.give(rows):
             self.full = True
 
-    def settle(self, origin: Origin, index: int, rows: list[Row]) -> None:
+    def settle(self, root: Root, rows: list[Row]) -> None:
         """Take all that came of a root, in order; be it nothing."""
-        lane = self._lanes[origin]
-        if not self._ordered or (index == lane.head and self._turn[0] is origin):
-            lane.head += 1
-            self._release(origin, index, rows)
+        lane = self._lanes[root.origin]
+        if not self._ordered or (lane.last.next is root and self._turn[0] is root.origin):
+            self._let_pass(lane, root, rows)
         else:
-            lane.ready.put(index, rows)
+            lane.ready.put(root.number, rows)
         self.end_if_done()
 
     def _drain(self) -> None:
         while self._turn:
             lane = self._lanes[self._turn[0]]
-            while lane.head in lane.ready:
-                lane.head += 1
-                self._release(lane.origin, lane.head - 1, lane.ready.pop(lane.head - 1))
+            while (root := lane.last.next) is not None and root.number in lane.ready:
+                self._let_pass(lane, root, lane.ready.pop(root.number))
             if not _is_done(lane):
                 return
             lane.ready.close()
             self._turn.pop(0)
 
-    def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:  # noqa: ARG002 - a gate looks at them
+    def _let_pass(self, lane: _Lane, root: Root, rows: list[Row]) -> None:
+        lane.last = root
+        lane.released += 1
+        self._release(root, rows)
+
+    def _release(self, root: Root, rows: list[Row]) -> None:  # noqa: ARG002 - a gate looks at it
         """Give what came of a root, whose turn it is."""
         self.give(rows)
 
@@ -115,7 +119,7 @@ class Outlet:
 
 
 def _is_done(lane: _Lane) -> bool:
-    return lane.origin.exhausted and lane.head == lane.origin.count
+    return lane.origin.exhausted and lane.released == lane.origin.roots
 
 
 class Gate(Outlet):
@@ -128,7 +132,7 @@ class Gate(Outlet):
     def __init__(self, name: str, admit: Callable[[Item], object]) -> None:
         super().__init__(name, ordered=True)
         self._admit = admit
-        self._items: dict[tuple[Origin, int], list[Item]] = {}
+        self._items: dict[Root, list[Item]] = {}
 
     @property
     def holds(self) -> bool:
@@ -140,11 +144,11 @@ class Gate(Outlet):
         rows = [item.row for item in items]
         for item in items:
             item.row = {}
-        self._items[root.origin, root.index] = items
-        self.settle(root.origin, root.index, rows)
+        self._items[root] = items
+        self.settle(root, rows)
 
-    def _release(self, origin: Origin, index: int, rows: list[Row]) -> None:
-        for item, row in zip(self._items.pop((origin, index)), rows, strict=True):
+    def _release(self, root: Root, rows: list[Row]) -> None:
+        for item, row in zip(self._items.pop(root), rows, strict=True):
             item.row = row
             self._admit(item)
 

@@ -6,12 +6,13 @@ import pickle
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ...._engine.rows.copies import own_row
+from ...._engine.rows.copies import is_row, own_row, row_fault
+from ...._engine.threads.reading import let_go
 from ...._step import required_columns
 from ....errors import ConfigurationError, GenerationError, RowError, described, has_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from concurrent.futures import ProcessPoolExecutor
 
     from ....types import Row
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
 # A chunk goes back after this time, so that rows that are done do not wait for those that are not.
 _CHUNK_SECONDS = 0.02
 
+_PART_ROWS = 256  # of one row, that go on before the others are made
+_MOST_OF_ONE = 100_000  # rows of one row, in a process that cannot give them in parts
+
 Result: TypeAlias = "tuple[list[Any], GenerationError | None]"
 """What came of a row (rows, or for a router the names of steps), and the error if it failed."""
+
+
+class Part(list[Any]):
+    """Rows that came of a row of which more will come: so many, or none as yet."""
 
 
 class RowProcessor:
@@ -28,10 +36,14 @@ class RowProcessor:
 
     Args:
         step: anything with `process`; for a router, its `destinations` is asked.
+        parts: whether a row may be given in parts; the first of the next rows is then the same again.
     """
 
-    def __init__(self, step: Any) -> None:
+    def __init__(self, step: Any, *, parts: bool = False) -> None:
         self._step = step
+        self._parts = parts
+        self._open: Generator[Row | None] | None = None  # what makes the rest of the row that is given in parts
+        self._made: list[Row] = []  # of that row, not given yet
         self._name: str = step.name
         self._routes = hasattr(step, "destinations")
         inputs: dict[str, str] = getattr(step, "input_mappings", {})
@@ -45,23 +57,31 @@ class RowProcessor:
         results: list[Result] = []
         for row in rows:
             results.append(self.one(row))
-            if time.monotonic() > until:
+            if time.monotonic() > until or type(results[-1][0]) is Part:
                 break
         return results
 
     def one(self, row: Row) -> Result:
         """Have the step work on one row."""
         try:
-            for column in self._required:
-                if column not in row:
-                    raise RowError(f"The row lacks the column `{column}`, which step {self._name!r} needs.")
+            if self._open is None:
+                for column in self._required:
+                    if column not in row:
+                        raise RowError(f"The row lacks the column `{column}`, which step {self._name!r} needs.")
             if self._routes:
                 return self._step.destinations(own_row(row)), None
             return self._processed(row), None
         except GenerationError as exc:
+            self.close()
             return [], exc if has_message(exc) else self._raised(exc)
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of steps: one row, an author's `sys.exit` too
+            self.close()
             return [], self._raised(exc)
+
+    def close(self) -> None:
+        """Let go of what makes the rest of a row that is given in parts."""
+        making, self._open, self._made = self._open, None, []
+        let_go(making)
 
     def _raised(self, cause: BaseException) -> RowError:
         kind = "Router" if self._routes else "Step"
@@ -70,24 +90,86 @@ class RowProcessor:
         return error
 
     def _processed(self, row: Row) -> list[Row]:
+        if self._open is None:
+            self._open, self._made = self._each(row), []
+        until = time.monotonic() + _CHUNK_SECONDS
+        for made in self._open:
+            if made is not None:
+                self._made.append(made)
+            if not self._parts:
+                if len(self._made) > _MOST_OF_ONE:
+                    raise RowError(
+                        f"Step {self._name!r} makes more than {_MOST_OF_ONE:,} rows of one, and a step that is "
+                        "`cpu_bound` or `stored` gives them all at once."
+                    )
+            elif len(self._made) == _PART_ROWS:
+                part, self._made = Part(self._made), []
+                return part
+            elif time.monotonic() > until:
+                return Part()
+        rows, self._open, self._made = self._made, None, []
+        return rows
+
+    def _each(self, row: Row) -> Generator[Row | None]:
+        """Each row that comes of a row, and None after each list of them."""
         given = own_row(row)
         given |= {own: given[column] for own, column in self._renamed_in.items() if column in given}
-        made = [each for chunk in self._step.process([given]) for each in chunk]
-        for each in made:
-            if not isinstance(each, dict):
-                raise TypeError(f"`process` yielded {type(each).__name__} where a row, a dict, is expected")
-        if self._renamed_in or self._renamed_out:
-            return [self._with_the_rows_names(each, row) for each in made]
-        return made
+        making = self._step.process([given])
+        try:
+            for chunk in making:
+                for each in chunk:
+                    made = _made(each)
+                    renamed = self._renamed_in or self._renamed_out
+                    yield self._with_the_rows_names(made, row) if renamed else made
+                yield None
+        finally:
+            let_go(making)
 
     def _with_the_rows_names(self, made: Row, row: Row) -> Row:
         aliases = {own for own in self._renamed_in if own not in row}
         return {self._renamed_out.get(name, name): value for name, value in made.items() if name not in aliases}
 
 
-def all_rows(step: Any, rows: list[Row]) -> list[Row]:
-    """Have a step work on all rows at once."""
-    return [row for chunk in step.process([own_row(row) for row in rows]) for row in chunk]
+class AllRows:
+    """What a step that is given all rows makes of them, in chunks."""
+
+    def __init__(self, step: Any, rows: list[Row]) -> None:
+        self._making = _made_of_all(step, rows)
+
+    def chunk(self, most: int) -> Part | list[Row]:
+        """The next rows, a `Part` as long as more may come."""
+        until = time.monotonic() + _CHUNK_SECONDS
+        rows = Part()
+        for row in self._making:
+            if row is not None:
+                rows.append(row)
+            if len(rows) == most or time.monotonic() > until:
+                return rows
+        return list(rows)
+
+    def close(self) -> None:
+        """Make no more."""
+        self._making.close()
+
+
+def _made_of_all(step: Any, rows: list[Row]) -> Generator[Row | None]:
+    making = step.process([own_row(row) for row in rows])
+    try:
+        for chunk in making:
+            yield from map(_made, chunk)
+            yield None
+    finally:
+        let_go(making)
+
+
+def _made(row: Any) -> Row:
+    """A row that a step yielded, as a dict of its own: the step may go on to fill a list that it has given."""
+    if not is_row(row):
+        raise TypeError(f"`process` yielded {type(row).__name__} where a row, a dict, is expected")
+    fault = row_fault(row)
+    if fault is not None:
+        raise ValueError(fault)
+    return own_row(row if isinstance(row, dict) else {name: row[name] for name in row.keys()})  # noqa: SIM118 - `sqlite3.Row` iterates over values
 
 
 # In a process of a pool: the processor of the step that it works for.

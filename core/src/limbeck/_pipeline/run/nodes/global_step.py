@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...._engine.calls.context import inside
+from ...._engine.threads.pool import Threads
 from ....errors import ConfigurationError, described
 from ..items.lineage import Origin
-from ..items.processing import all_rows
+from ..items.processing import AllRows, Part
 from .node import CHUNK_ROWS, Node
 
 if TYPE_CHECKING:
@@ -26,13 +26,16 @@ class GlobalNode(Node):
         self.origin = Origin(step.name)
         self._rows: list[Row] = []
         self._all_given = False
-        self._submitted = False
-        self._made: deque[Row] | None = None
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"limbeck-{step.name}")
+        self._working: AllRows | None = None
+        self._busy = False
+        self._more = True
+        self._made: deque[Row] = deque()
+        self._threads = Threads(1, name=step.name)
 
     def give(self, rows: list[Row]) -> bool:
         """Keep rows; see `Taker`."""
-        self._rows += rows
+        if not self.stopped:
+            self._rows += rows
         self.stats.rows_in += len(rows)
         return True
 
@@ -42,39 +45,48 @@ class GlobalNode(Node):
         self.pump_soon()
 
     def pump(self) -> None:
-        if self._made is not None:
-            self._send_made()
-        elif not self._all_given or self._submitted:
+        if self._busy:
             return
-        elif self.run.failing:  # rows are missing: what it made of the others would be wrong
-            self._exhaust()
+        if self.stopped or (self._all_given and self.run.failing and self._working is None):
+            self._exhaust()  # nobody wants what it makes; or rows are missing, and that would be wrong
+        elif self._all_given:
+            self._send_made()
+
+    def _send_made(self) -> None:
+        for _ in range(CHUNK_ROWS):
+            if self.blocked:
+                return
+            if not self._made:
+                break
+            row = self._made.popleft()
+            self.run.send(self, self.origin.next_root().item(row), [row])
+        if self._made:
+            self.pump_soon()
+        elif self._more:
+            self._make()
         else:
-            self._submitted = True
-            future = self._pool.submit(inside(self.run.context, all_rows), self.step, self._rows)
-            future.add_done_callback(partial(self.run.call_on_loop, self._guarded, self._worked))
+            self._exhaust()
+
+    def _make(self) -> None:
+        """Have the next rows made."""
+        if self._working is None:
+            self._working, self._rows = AllRows(self.step, self._rows), []
+        self._busy = True
+        made = self._threads.call(inside(self.run.context, self._working.chunk), CHUNK_ROWS)
+        made.add_done_callback(partial(self._guarded, self._worked))
 
     def _worked(self, done: Any) -> None:
-        self._rows = []
+        self._busy = False
         self.stats.rows_done = self.stats.rows_in
         try:
-            self._made = deque(done.result())
+            made = done.result()
+            self._more = type(made) is Part
+            self._made.extend(made)
         except BaseException as exc:  # noqa: BLE001 - a step over all rows has no one row to blame: it stops the run
-            self._made = deque()
+            self._more = False
             error = ConfigurationError(f"Step {self.name!r} raised {described(exc)}")
             error.__cause__ = exc
             self.run.fail(self, error)
-        self.pump_soon()
-
-    def _send_made(self) -> None:
-        assert self._made is not None  # as `pump` saw
-        for _ in range(CHUNK_ROWS):
-            if not self._made or self.stopped:
-                self._exhaust()
-                return
-            if self.blocked:
-                return
-            row = self._made.popleft()
-            self.run.send(self, self.origin.next_root().item(row), [row])
         self.pump_soon()
 
     def _exhaust(self) -> None:
@@ -82,4 +94,5 @@ class GlobalNode(Node):
         self.end()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._working is not None:
+            self._working.close()

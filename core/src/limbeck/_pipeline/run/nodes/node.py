@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...._engine.calls.policy import failure_limit
+from ...._engine.calls.watched import WatchedStats
 from ....errors import RowFailedError
 from ....types import METADATA, RunInfo, RunStats
 from ..items.lineage import error_record
@@ -67,6 +68,10 @@ class Run(Protocol):
         self, node: Node, item: Item, rows: list[Row], *, only: Sequence[str] | None = None, counted: bool = False
     ) -> None:
         """Send on the rows that came of an item at a node; the item has been."""
+        ...
+
+    def send_part(self, node: Node, item: Item, rows: list[Row]) -> Item:
+        """Send on rows that came of an item of which more will come; the item that those come of."""
         ...
 
     def give_up(self, node: Node, item: Item) -> None:
@@ -136,7 +141,7 @@ class Node(ABC):
         self.name: str = step.name
         self.kind = kind
         self.stats = RunStats()
-        self.info = RunInfo(uuid.uuid4().hex, self.name, None, kind, self.stats, run.info)
+        self.info = RunInfo(uuid.uuid4().hex, self.name, None, kind, WatchedStats(self.stats), run.info)
         self.downstream: list[Edge] = []
         self.upstream: list[Node] = []
         self.parts: list[str] = []

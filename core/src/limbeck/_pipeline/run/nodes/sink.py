@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from ...._engine.calls.context import inside
+from ...._engine.calls.watched import WatchedStats
 from ....errors import ConfigurationError, described
 from ....types import RunInfo, RunStats
 from ..items.takers import Writer
@@ -30,7 +31,7 @@ class SinkAtWork:
         self._sink = sink
         self._taker = taker
         self._stats = RunStats()
-        self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", self._stats, run.info)
+        self.info = RunInfo(uuid.uuid4().hex, sink.name, None, "sink", WatchedStats(self._stats), run.info)
         self.writer = Writer(
             sink.name,
             inside(run.context, self._write),

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ...._engine.calls.context import inside
+from ...._engine.rows.copies import row_fault
 from ...._engine.threads.handoff import EMPTY, END, Handoff, call_on
 from ...._engine.threads.reading import aread, let_go, read
 from ....errors import RowError, described, has_message
@@ -14,7 +15,7 @@ from ..items.lineage import Origin
 from .node import CHUNK_ROWS, INBOX_ROWS, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from .node import Run
 
@@ -48,7 +49,7 @@ class SourceNode(Node):
 
     def start(self) -> None:
         if not self.is_async:
-            reading = (_rows_of(self._chunks), self._rows, self._room, lambda: self.stopped)
+            reading = (_rows_of(self._chunks, lambda: self.stopped), self._rows, self._room, lambda: self.stopped)
             target = inside(self.run.context, read)
             threading.Thread(target=target, args=reading, name="limbeck-reader", daemon=True).start()
         super().start()
@@ -108,17 +109,17 @@ class SourceNode(Node):
         root = self.origin.next_root()
         self.stats.rows_in += 1
         self.stats.rows_done += 1
-        if isinstance(row, dict):
+        if isinstance(row, RowError):
+            item = root.item(row.row or {})
+            error = row if has_message(row) else RowError(described(row))
+        elif (fault := row_fault(row)) is None:
             if self._renamed:
                 row = {self._renamed.get(name, name): value for name, value in row.items()}
             self.run.send(self, root.item(row), [row])
             return
-        if isinstance(row, RowError):
-            item = root.item(row.row or {})
-            error = row if has_message(row) else RowError(described(row))
         else:
             item = root.item({"row": row})
-            error = RowError(f"A row must be a dict of columns, not {type(row).__name__}.")
+            error = RowError(fault)
         self.count_failure(item, error)
         self.run.send(self, item, [])
 
@@ -132,10 +133,15 @@ class SourceNode(Node):
         self.pump_soon()
 
 
-def _rows_of(chunks: Iterable[Iterable[Any]]) -> Generator[Any, None, None]:
-    """The rows of chunks. Whoever closes it closes what makes them, which may hold a file open."""
+def _rows_of(chunks: Iterable[Iterable[Any]], over: Callable[[], bool]) -> Generator[Any, None, None]:
+    """The rows of chunks, which may be empty for ever.
+
+    Whoever closes it closes what makes them, which may hold a file open.
+    """
     try:
         for chunk in chunks:
             yield from chunk
+            if over():
+                return
     finally:
         let_go(chunks)

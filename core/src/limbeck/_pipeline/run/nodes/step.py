@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...._engine.calls.context import inside
 from ...._engine.ledger.results import results_of
+from ...._engine.threads.pool import Threads
 from ....errors import ConfigurationError, described
-from ..items.processing import RowProcessor, chunk_in_process, process_pool
+from ..items.processing import Part, RowProcessor, chunk_in_process, process_pool
 from .node import CHUNK_ROWS, Node
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from contextvars import Context
 
     from ...._engine.ledger.ledger import Ledger
     from ....errors import GenerationError
     from ....types import Row
     from ..items.lineage import Item
+    from ..items.processing import Result
     from .node import Run
 
 _PROCESS_CHUNK_ROWS = 32
+_PATIENCE = 5.0  # seconds that processes are given to end what they work on once they are stopped
 
 
 class StepNode(Node):
@@ -31,18 +34,14 @@ class StepNode(Node):
 
     def __init__(self, run: Run, step: Any, kind: str, ledger: Ledger | None) -> None:
         super().__init__(run, step, kind)
-        self._pool: Executor
+        self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
+        self._workers: _InThread | _InProcesses
         if getattr(step, "cpu_bound", False):
-            self._free = os.cpu_count() or 1
-            self._pool = process_pool(step, self._free)
-            self._work, self._chunk_rows = chunk_in_process, _PROCESS_CHUNK_ROWS
+            self._workers = _InProcesses(run.loop, step)
         else:
-            self._free = 1
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"limbeck-{step.name}")
-            self._work, self._chunk_rows = inside(run.context, RowProcessor(step).chunk), CHUNK_ROWS
+            self._workers = _InThread(run.context, step, parts=self._results is None and kind != "router")
         self._chunks = 0  # in work
         self._again: deque[Item] = deque()  # those of a chunk that its time did not suffice for
-        self._results = results_of(ledger, step) if ledger is not None and getattr(step, "stored", False) else None
 
     @property
     def _held(self) -> bool:
@@ -50,7 +49,7 @@ class StepNode(Node):
         return False
 
     def pump(self) -> None:
-        while self._chunks < self._free and not self.stopped and not self.blocked:
+        while self._chunks < self._workers.most and not self.stopped and not self.blocked:
             chunk = self._next_chunk()
             if not chunk:
                 break
@@ -60,12 +59,12 @@ class StepNode(Node):
 
     def _begin(self, chunk: list[Item]) -> None:
         try:
-            future = self._pool.submit(self._work, [item.row for item in chunk])
+            future = self._workers.work_on([item.row for item in chunk])
         except RuntimeError as exc:  # the pool is broken, which no chunk of it has told yet
             self._put_back(chunk)
             raise self._not_run(exc) from exc
         self._chunks += 1
-        future.add_done_callback(partial(self.run.call_on_loop, self._guarded, self._worked, chunk))
+        future.add_done_callback(partial(self._guarded, self._worked, chunk))
 
     def _not_run(self, cause: BaseException) -> ConfigurationError:
         return ConfigurationError(f"The step {self.name!r} could not be run: {described(cause)}")
@@ -77,7 +76,7 @@ class StepNode(Node):
     def _next_chunk(self) -> list[Item]:
         """Take the items to work on next; those whose results are stored are done with at once."""
         chunk: list[Item] = []
-        while len(chunk) < self._chunk_rows:
+        while len(chunk) < self._workers.chunk_rows:
             item = self._again.popleft() if self._again else self._next()
             if item is None:
                 break
@@ -105,13 +104,17 @@ class StepNode(Node):
             results = done.result()
         except BaseException as exc:  # noqa: BLE001 - the pool broke: a process was killed, a row does not pickle
             results = []
-            failure = self._not_run(exc)
-            failure.__cause__ = exc
-            self.run.fail(self, failure)
+            if not self.stopped:  # else it was ended
+                failure = self._not_run(exc)
+                failure.__cause__ = exc
+                self.run.fail(self, failure)
         self._put_back(chunk[len(results) :])
         for item, (made, error) in zip(chunk, results, strict=False):
             if error is not None:
                 self._failed(item, error)
+                continue
+            if type(made) is Part:
+                self._again.appendleft(self.run.send_part(self, item, made) if made else item)
                 continue
             self._keep(item, made)
             self._done(item, made)
@@ -163,6 +166,50 @@ class StepNode(Node):
     def stop(self) -> None:
         super().stop()
         self._give_up_again()
+        if self._chunks:
+            self.run.loop.call_later(_PATIENCE, self._workers.end)
+
+    def close(self) -> None:
+        self._workers.close()
+
+
+class _InThread:
+    """A thread of its own. It is a daemon: a step may never return."""
+
+    most, chunk_rows = 1, CHUNK_ROWS
+
+    def __init__(self, context: Context, step: Any, *, parts: bool) -> None:
+        self._threads = Threads(1, name=step.name)
+        self._processor = RowProcessor(step, parts=parts)
+        self._work = inside(context, self._processor.chunk)
+
+    def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
+        return self._threads.call(self._work, rows)
+
+    def end(self) -> None:
+        """A thread cannot be ended; this one keeps no process from ending."""
+
+    def close(self) -> None:
+        self._processor.close()
+
+
+class _InProcesses:
+    """A pool of processes."""
+
+    chunk_rows = _PROCESS_CHUNK_ROWS
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, step: Any) -> None:
+        self.most = os.cpu_count() or 1
+        self._loop = loop
+        self._pool = process_pool(step, self.most)
+
+    def work_on(self, rows: list[Row]) -> asyncio.Future[list[Result]]:
+        return asyncio.wrap_future(self._pool.submit(chunk_in_process, rows), loop=self._loop)
+
+    def end(self) -> None:
+        """End what works on rows that nobody waits for any more; where all is done, there is none."""
+        for process in list((self._pool._processes or {}).values()):  # noqa: SLF001 - `kill_workers` is of 3.14
+            process.terminate()
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
