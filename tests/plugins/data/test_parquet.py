@@ -165,7 +165,7 @@ PLUS_TWO = timezone(timedelta(hours=2))
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("many", [1, 1_000])  # in one lot, and in two
+@pytest.mark.parametrize("many", [1, 1_000])  # in one chunk, and in two
 @pytest.mark.parametrize(
     ("first", "second", "message"),
     [

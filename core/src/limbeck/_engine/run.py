@@ -231,7 +231,7 @@ class _Run:
             self._untaken = 0
 
     def _make_room(self, count: int) -> None:
-        self._stream.taken(count)
+        self._stream.note_taken(count)
         self._window.wake()
 
 

@@ -57,7 +57,7 @@ def _exists(target: str) -> ConfigurationError:
 
 
 def mark_of(target: str) -> str | None:
-    """What tells the file at a target from one that is put in its place or changed; None where there is none."""
+    """A mark that differs once the file at a target is replaced or changed; None where there is no file."""
     if is_url(target):
         with named_faults(target):
             files = filesystem(target)

@@ -243,7 +243,7 @@ class SaveToCsv(FileSink):
         self._columns, self._header = columns, self._header or len(columns)
 
     def _misfit(self, draft: Draft, rows: list[Row], columns: Iterable[str]) -> ConfigurationError:
-        """What says which row cannot be encoded; those before it are written."""
+        """The error that names the row that cannot be encoded; those before it are written."""
         place, column = next(
             (place, column)
             for place, row in enumerate(rows)

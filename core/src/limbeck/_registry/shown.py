@@ -1,4 +1,4 @@
-"""What observers are shown: copies, so that whatever they do to them changes nothing that is sent, keyed or kept."""
+"""Copies for observers: whatever they do to them changes nothing that is sent, keyed or kept."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Task(Step):
         from .._engine.gather import gather_rows
         from .._engine.threads.portal import portal
 
-        rows = _taken(inputs)
+        rows = _plain_rows(inputs)
         asking = self._asking()
         self._columns_seen(rows, True)
         yield portal().wait(gather_rows(asking, rows))
@@ -164,7 +164,7 @@ class Task(Step):
         from .._engine.gather import gather_rows
         from .._engine.threads.portal import portal
 
-        rows = _taken(inputs)
+        rows = _plain_rows(inputs)
         asking = self._asking()
         self._columns_seen(rows, True)
         return await asyncio.wrap_future(portal().submit(gather_rows(asking, rows)))
@@ -434,18 +434,18 @@ class Task(Step):
 def _several(rows: Any) -> Any:
     """`rows`, or those of a table; unless it is one row, a text or a column, whose own parts would pass for rows."""
     from .._engine.rows.copies import is_row
-    from .._engine.rows.tables import columns_of_table, is_table, lots_of_table, refuse_series
+    from .._engine.rows.tables import chunks_of_table, columns_of_table, is_table, refuse_series
 
     refuse_series(rows)
     if is_table(rows):
         columns_of_table(rows)  # before anything is asked
-        return (row for chunk in lots_of_table(rows) for row in chunk)
+        return (row for chunk in chunks_of_table(rows) for row in chunk)
     if isinstance(rows, str | bytes) or is_row(rows):
         raise ConfigurationError(f"A task takes rows, not one {type(rows).__name__}. For a single row, write `[row]`.")
     return rows
 
 
-def _taken(rows: Any) -> list[Any]:
+def _plain_rows(rows: Any) -> list[Any]:
     """The rows, each a plain dict of its own."""
     from .._engine.rows.copies import taken_row
 

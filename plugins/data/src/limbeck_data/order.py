@@ -48,7 +48,7 @@ class Sort(GlobalStep):
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether it has no place in an order: None, and what does not equal itself."""
+    """Tell whether a value has no place in an order: None, and any that does not equal itself."""
     value = plain_value(value)
     return value is None or (isinstance(value, float | Decimal) and value != value)  # noqa: PLR0124 - NaN of either kind
 

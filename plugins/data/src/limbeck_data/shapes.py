@@ -1,4 +1,4 @@
-"""What the values of a column are, and the Arrow type that holds all of them as they are.
+"""The kinds of values in a column, and the Arrow type that holds all of them as they are.
 
 Arrow joins some values by changing them: a day and a moment become two days, a moment loses its
 zone to one without, a text becomes bytes. Here values of one kind go together, and others do not.
@@ -51,12 +51,12 @@ class Shape:
 
     @property
     def is_json(self) -> bool:
-        """Whether the values are read back from JSON as they were."""
+        """True if the values are read back from JSON as they were."""
         return self in (NULLS, _KINDS[str], _KINDS[bool])
 
     @property
     def is_bare(self) -> bool:
-        """Whether there are dicts without keys among them, which Parquet does not have."""
+        """True if there are dicts without keys among them, which Parquet does not have."""
         return False
 
     def joined(self, _other: Any) -> Any:

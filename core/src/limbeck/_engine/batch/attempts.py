@@ -19,7 +19,9 @@ _left: set[asyncio.Task[Any]] = set()  # cancelled and not ended; the loop itsel
 
 
 async def ending_of(call: Callable[[], Awaitable[Any]], seconds: float) -> Ending:
-    """How a call ended, `TimeoutError` where its time was over. Raises only when whoever waits is cancelled.
+    """Await a call, and return how it ended; `TimeoutError` where its time was over.
+
+    Raises only when the waiting task is cancelled.
 
     What is called may cancel the task that it runs in, swallow a cancellation, or never end: the task is its alone.
     """

@@ -1,4 +1,4 @@
-"""Who observes a run."""
+"""The observers of a run."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def make_folder(folder: Path) -> None:
 
 
 def mark_of(path: Path) -> tuple[int, int] | None:
-    """Which file is at `path`; None for none."""
+    """The identity of the file at `path`; None for none."""
     try:
         found = path.stat()
     except OSError:

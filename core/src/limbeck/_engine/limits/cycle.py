@@ -41,8 +41,8 @@ class Cycle:
         """True if a worker may begin."""
         return self._beginners < _BEGINNERS
 
-    def begun(self) -> None:
-        """A worker begins, with something that was sent."""
+    def count_beginner(self) -> None:
+        """Note that a worker begins, with something that was sent."""
         self._beginners += 1
 
     async def wait(self) -> None:

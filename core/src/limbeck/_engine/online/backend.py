@@ -81,14 +81,14 @@ class Backend:
         self._agenerate: Callable[[GenerationRequest], Awaitable[Any]] | None = getattr(llm, "agenerate", None)
 
     def _endpoint(self) -> str:
-        """What shares one server's limits: provider, base URL and model. Weights in the process share with nobody."""
+        """The key under which limits are shared: provider, base URL and model. Weights in the process share none."""
         if not hasattr(self.llm, "identity") or self._batches:
             return f"object {id(self.llm)}"
         return self.endpoint
 
     @property
     def endpoint(self) -> str:
-        """Which server and model this is, in a form that holds in another process too."""
+        """The server and the model, in a form that holds in another process too."""
         return json.dumps([self.identity.get(name) for name in ("provider", "base_url", "model_name")])
 
     async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:
@@ -103,7 +103,9 @@ class Backend:
             return [self.typed(exc, tell)]
 
     async def _within_timeout(self, call: Callable[[Any], Awaitable[Any]], argument: Any) -> Any:
-        """What a call gives, or `TimeoutError`. As `asyncio.timeout`, with one timer for all: each has the same time.
+        """Return the result of a call, or raise `TimeoutError`.
+
+        The form of `asyncio.timeout` with one timer for all calls: each has the same time.
 
         The call may not end though it is cancelled: then its worker is abandoned.
         """
@@ -157,14 +159,14 @@ class Backend:
         ]
 
     def judged(self, result: Any, tell: Tell = told_nobody) -> Result:
-        """What a backend returned, once it is known to be a response."""
+        """The result of a backend, once it is known to be a response."""
         try:
             return _checked(result, tell)
         except BackendError as exc:
             return exc
 
     def typed(self, error: BaseException, tell: Tell = told_nobody) -> GenerationError | LedgerError:
-        """What a backend raised, as one of the types that the engine tells apart."""
+        """The exception of a backend as one of the types that the engine tells apart."""
         if isinstance(error, LedgerError):
             return error
         if isinstance(error, GenerationError) and has_message(error):

@@ -47,7 +47,7 @@ _PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the requ
 
 
 class _Hand:
-    """What a worker has in hand, and another may go on with: requests sent together, and what came of them so far.
+    """The work that a worker holds, and another may go on with: requests sent together, and their results so far.
 
     Attributes:
         units: the requests; none where the worker was abandoned. fresh: whether they are the worker's first.
@@ -133,12 +133,12 @@ class Window:
             units = self._next()
             if not units:
                 return
-            self._cycle.begun()
+            self._cycle.count_beginner()
             self._begin(_Hand(units))
 
     @property
     def _has_room(self) -> bool:
-        """Whether one more worker may begin; a probe may, whoever still waits for a server that is away."""
+        """True if one more worker may begin; a probe may, whoever still waits for a server that is away."""
         return self._outage.away or len(self._workers) < self.controller.limit
 
     def _begin(self, hand: _Hand) -> None:
@@ -359,7 +359,7 @@ class Window:
             self._send_later(unit, delay)
 
     def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
-        """Whether `error` says nothing of the request, since nobody is there to take it."""
+        """Tell whether `error` says nothing of the request, since nobody is there to take it."""
         if not isinstance(error, UnavailableError):
             self._heard(unit)
             return False

@@ -65,7 +65,7 @@ def is_row(row: object) -> bool:
 
 
 def row_fault(row: Any) -> str | None:
-    """What keeps a row that came in from being one, and the remedy; or None."""
+    """The reason why an incoming row is no row, and the remedy; or None."""
     if isinstance(row, dict):
         if _TEXT.issuperset(map(type, row)):
             return None
@@ -78,7 +78,7 @@ def row_fault(row: Any) -> str | None:
 
 
 def odd_name(name: object) -> str:
-    """What to say of a column whose name is no text."""
+    """The message about a column whose name is no text."""
     return f"A column is named {name!r}, which is no text. Give it a text as its name, such as {str(name)!r}."
 
 
@@ -164,7 +164,7 @@ def _is_pythons(cls: type) -> bool:
 
 
 def _pythons(value: Any) -> Any:
-    """What a value of a foreign package says it is, in Python's types; itself where it does not say."""
+    """The value of a foreign package in Python's types; itself where it has no such form."""
     if type(value).__name__ in _MISSING:
         return None
     if type(value).__module__.partition(".")[0] == "numpy":

@@ -1,4 +1,4 @@
-"""Which values a task may read where its prompts are written down: JSON's own, and those that have one form in JSON.
+"""The values that a task may read where its prompts are written down: JSON's own, and those with one form in JSON.
 
 What has no form has no text either that would be the same the next time, so no answer about it
 could be found again. Columns that the task does not read may hold anything. The check is made for
@@ -96,7 +96,7 @@ def check_row(id: str, row: Any, columns: Collection[str]) -> None:
 
 
 def unwritable(value: Any) -> str | None:
-    """What it is that JSON cannot hold in a value, or None. Objects that have no form in it are written as texts."""
+    """The part of a value that JSON cannot hold, or None. Objects that have no form in it are written as texts."""
     return _unwritable(value, (), objects=False)
 
 
@@ -119,7 +119,7 @@ def _fault(row: Any, columns: Collection[str]) -> tuple[str, str] | None:
 
 
 def _unwritable(value: Any, inside: tuple[Any, ...], *, objects: bool = True) -> str | None:
-    """What it is that JSON cannot hold in a value, or None.
+    """The part of a value that JSON cannot hold, or None.
 
     Args:
         inside: the containers that it is in. objects: whether an object without a form is such a thing.
@@ -144,7 +144,7 @@ def _unwritable(value: Any, inside: tuple[Any, ...], *, objects: bool = True) ->
 
 @lru_cache(maxsize=256)
 def _has_form(cls: type) -> bool:
-    """Whether `plain` has a form for the objects of a class, or JSON itself."""
+    """Tell whether `plain` has a form for the objects of a class, or JSON itself."""
     return (
         issubclass(cls, str | int | float)
         or is_dataclass(cls)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from ...types import Row
 
-LOT_ROWS = 256
+CHUNK_ROWS = 256
 _ARROW = ("to_batches", "read_next_batch", "to_pylist")  # of tables and data sets, of readers, and of one batch
 
 
 def is_table(rows: object) -> bool:
-    """Whether `lots_of_table` takes it: an Arrow table, data set, reader or batch, or a frame."""
+    """Tell whether `chunks_of_table` takes it: an Arrow table, data set, reader or batch, or a frame."""
     arrow = hasattr(rows, "schema") and any(hasattr(rows, method) for method in _ARROW)
     return arrow or any(hasattr(rows, method) for method in ("iter_slices", "iloc"))
 
@@ -56,7 +56,7 @@ def checked_names(names: Iterable[object], where: str) -> list[str]:
     return list(known)
 
 
-def lots_of_table(table: Any) -> Iterator[list[Row]]:
+def chunks_of_table(table: Any) -> Iterator[list[Row]]:
     """Its rows as dicts, in lists of a few hundred, with None for what is missing.
 
     Raises:
@@ -65,17 +65,18 @@ def lots_of_table(table: Any) -> Iterator[list[Row]]:
     names = columns_of_table(table)
     if _is_arrow(table):
         for batch in _batches(table):  # which may be large
-            for start in range(0, batch.num_rows, LOT_ROWS):
-                lot = batch.slice(start, LOT_ROWS)
-                columns = [arrow_values(lot.column(place), name) for place, name in enumerate(names)]
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                chunk = batch.slice(start, CHUNK_ROWS)
+                columns = [arrow_values(chunk.column(place), name) for place, name in enumerate(names)]
                 yield [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     elif hasattr(table, "iter_slices"):  # polars
-        for frame in table.iter_slices(LOT_ROWS):
+        for frame in table.iter_slices(CHUNK_ROWS):
             yield frame.to_dicts()
     else:  # pandas
-        for start in range(0, len(table), LOT_ROWS):
-            lot = table.iloc[start : start + LOT_ROWS]
-            yield lot.astype(object).where(lot.notna(), None).to_dict("records")  # NaN is its word for what is missing
+        for start in range(0, len(table), CHUNK_ROWS):
+            chunk = table.iloc[start : start + CHUNK_ROWS]
+            # NaN is its word for what is missing.
+            yield chunk.astype(object).where(chunk.notna(), None).to_dict("records")
 
 
 def _is_arrow(table: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How what came of a stream's rows leaves it: in their order, and no faster than it is taken."""
+"""The release of a stream's rows: in their order, and no faster than they are taken."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class Release:
         self._head = 0  # the index whose turn it is
         self._ready = ReorderBuffer()
         self._ids: dict[int, str] = {}  # where they are not the index
-        self._given = 0
-        self._taken = 0
+        self._given_rows = 0
+        self._taken_rows = 0
 
     def __len__(self) -> int:
-        """How many wait for their turn, or for room."""
+        """The number of rows that wait for their turn, or for room."""
         return len(self._ready)
 
     @property
     def outruns_taker(self) -> bool:
-        """Whether as much was given as may lie there untaken."""
+        """True if as many rows were given as may wait there untaken."""
         limit = self._policy.max_untaken
-        return limit is not None and self._given - self._taken >= limit
+        return limit is not None and self._given_rows - self._taken_rows >= limit
 
     def put(self, job: Job, rows: list[Row]) -> None:
         """Give what came of a job, or keep it until its turn."""
@@ -65,9 +65,9 @@ class Release:
             if job.id != str(job.index):
                 self._ids[job.index] = job.id
 
-    def taken(self, count: int) -> None:
-        """What came of `count` rows was taken: there is room for as many."""
-        self._taken += count
+    def note_taken(self, count: int) -> None:
+        """Note that `count` rows were taken: there is room for as many."""
+        self._taken_rows += count
         self._drain()
 
     def flush(self) -> None:
@@ -90,7 +90,7 @@ class Release:
 
     def _give(self, id: str, rows: list[Row]) -> None:
         self._stats.rows_out += len(rows)
-        self._given += 1
+        self._given_rows += 1
         self._emit(id, rows)
         if self._observer is not None and rows:
             self._observer(run=self._info, rows=rows)

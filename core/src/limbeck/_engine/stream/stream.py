@@ -134,9 +134,9 @@ class Stream:
         """True if a model is asked at all."""
         return self._policy.ask
 
-    def taken(self, count: int) -> None:
+    def note_taken(self, count: int) -> None:
         """The taker took what came of `count` rows: there is room for as many."""
-        self._release.taken(count)
+        self._release.note_taken(count)
         if not self.ended:
             self._end_if_done()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from ..._engine.rows.copies import is_row
-from ..._engine.rows.tables import LOT_ROWS, columns_of_table, is_table, lots_of_table, refuse_series
+from ..._engine.rows.tables import CHUNK_ROWS, chunks_of_table, columns_of_table, is_table, refuse_series
 from ..._engine.threads.reading import let_go
 from ..._step import GeneratorStep, LoadDataFromDicts
 from ...errors import ConfigurationError
@@ -61,7 +61,7 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
         ConfigurationError: it is nothing that rows can be taken from.
     """
     if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=LOT_ROWS)
+        return LoadDataFromDicts.model_construct(name=name, data=rows, batch_size=CHUNK_ROWS)
     refuse_series(rows)
     one = not is_table(rows) and is_row(rows)
     if one or isinstance(rows, str | bytes) or not (is_table(rows) or isinstance(rows, Iterable | AsyncIterable)):
@@ -80,7 +80,7 @@ def source_of(rows: Any, name: str = "rows") -> GeneratorStep:
 def chunks_of(rows: Any) -> Iterator[list[Row]]:
     """The rows as dicts: those of a table in lists of a few hundred, others one by one, as they come."""
     if is_table(rows):
-        yield from lots_of_table(rows)
+        yield from chunks_of_table(rows)
         return
     try:
         for row in rows:

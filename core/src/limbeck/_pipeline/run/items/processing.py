@@ -131,7 +131,7 @@ class RowProcessor:
 
 
 class AllRows:
-    """What a step that is given all rows makes of them, in chunks."""
+    """The rows that a step makes of all rows at once, in chunks."""
 
     def __init__(self, step: Any, rows: list[Row]) -> None:
         self._making = _made_of_all(step, rows)
