@@ -16,6 +16,8 @@ class Usage:
         reasoning_tokens: the part of `output_tokens` spent on reasoning.
     """
 
+    __module__ = "limbeck.types"  # where it is public
+
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -38,6 +40,8 @@ class Quota:
         requests_remaining, tokens_remaining: what may still be spent, or None where it is not said.
         requests_reset, tokens_reset: seconds until that allowance is full again.
     """
+
+    __module__ = "limbeck.types"
 
     requests_remaining: int | None = None
     requests_reset: float | None = None

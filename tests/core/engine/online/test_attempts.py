@@ -149,7 +149,7 @@ def test_a_task_of_a_backends_own_that_exits_ends_no_run(tmp_path: Path) -> None
         await asyncio.wait([task])
         return response("left")
     """
-    assert said_by(scene(wrong), tmp_path).split()[0] == "30"
+    assert "30" in said_by(scene(wrong), tmp_path).splitlines()
 
 
 def test_an_interrupt_ends_a_program_whose_backend_swallows_its_cancellation(tmp_path: Path) -> None:
