@@ -23,13 +23,14 @@ from limbeck.errors import (
 )
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.huggingface_asking import CHAT, failure_of
-from support.huggingface_server import HuggingFaceServer, Recorded, Reply, huggingface_server
+from support.huggingface_server import HuggingFaceServer, huggingface_server
+from support.provider_server import Reply, hang
 
 KEY = "hf_aSecretThatNobodyMaySee"
 
 
 def _failure(server: HuggingFaceServer, reply: Reply) -> GenerationError:
-    server.answers.append(reply)
+    server.script(reply)
     return failure_of(InferenceEndpointsLLM(base_url=server.url, api_key=SecretStr(KEY)))
 
 
@@ -186,16 +187,12 @@ def test_a_server_that_is_not_there_is_a_transient_error() -> None:
 
 
 def test_a_connection_that_breaks_is_a_transient_error(tgi: HuggingFaceServer) -> None:
-    assert isinstance(_failure(tgi, Reply(hang_up=True)), UnavailableError)
+    assert isinstance(_failure(tgi, Reply(drop="before")), UnavailableError)
     assert len(tgi.requests) == 1
 
 
 def test_an_answer_that_does_not_come_in_time_is_a_transient_error(tgi: HuggingFaceServer) -> None:
-    async def never(_request: Recorded) -> str:
-        await asyncio.Event().wait()
-        return "never"
-
-    tgi.answers.append(never)
+    tgi.script(hang)
     error = failure_of(InferenceEndpointsLLM(base_url=tgi.url, timeout=0.2))
     assert isinstance(error, TransientError)
     assert "within 0.2 seconds" in str(error)
@@ -219,7 +216,7 @@ def test_a_parameter_that_the_sdk_does_not_take_is_a_bad_request_and_unsent(tgi:
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
 @pytest.mark.parametrize("key", [KEY, "sk-of-another-provider"])
 def test_a_key_that_the_server_echoes_is_in_no_text_of_the_error(tgi: HuggingFaceServer, status: int, key: str) -> None:
-    tgi.answers.append(Reply(status=status, body={"error": f"Invalid token Bearer {key}"}))
+    tgi.script(Reply(status=status, body={"error": f"Invalid token Bearer {key}"}))
     error = failure_of(InferenceEndpointsLLM(base_url=tgi.url, api_key=SecretStr(key)))
     assert "Invalid token" in str(error)
     assert key not in "".join(traceback.format_exception(error))
@@ -227,7 +224,7 @@ def test_a_key_that_the_server_echoes_is_in_no_text_of_the_error(tgi: HuggingFac
 
 
 def test_a_key_that_stands_in_an_answer_without_choices_is_taken_out(tgi: HuggingFaceServer) -> None:
-    tgi.answers.append({"error": "no quota for sk-of-another-provider"})
+    tgi.script({"error": "no quota for sk-of-another-provider"})
     error = failure_of(InferenceEndpointsLLM(base_url=tgi.url, api_key=SecretStr("sk-of-another-provider")))
     assert "sk-of" not in "".join(traceback.format_exception(error))
 
@@ -235,7 +232,7 @@ def test_a_key_that_stands_in_an_answer_without_choices_is_taken_out(tgi: Huggin
 def test_one_request_that_fails_leaves_the_others_alone(tgi: HuggingFaceServer) -> None:
     from limbeck.types import GenerationRequest, GenerationResponse
 
-    tgi.answers.extend(["one", Reply(status=500), "three"])
+    tgi.script(*["one", Reply(status=500), "three"])
     llm = InferenceEndpointsLLM(base_url=tgi.url)
 
     async def three() -> list[Any]:

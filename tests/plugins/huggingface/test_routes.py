@@ -130,7 +130,7 @@ def test_hugging_faces_hosts_are_the_hub_its_router_and_its_endpoints(url: str, 
 
 def test_an_endpoint_is_asked_where_it_is(hub: HuggingFaceServer, tgi: HuggingFaceServer) -> None:
     hub.endpoints["me/mine"] = endpoint_body(tgi.url)
-    tgi.answers.append("Madrid.")
+    tgi.script("Madrid.")
     assert text_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY))) == "Madrid."
     assert tgi.requests[0].body["model"] == "org/model"
     assert tgi.requests[0].headers["authorization"] == f"Bearer {KEY}"
@@ -153,10 +153,10 @@ def test_an_endpoint_is_asked_to_hold_a_request_while_it_wakes(hub: HuggingFaceS
 def test_an_endpoint_that_had_gone_to_sleep_says_so_when_it_fails(
     hub: HuggingFaceServer, tgi: HuggingFaceServer
 ) -> None:
-    from support.huggingface_server import Reply
+    from support.provider_server import Reply
 
     hub.endpoints["me/mine"] = endpoint_body(tgi.url, state="scaledToZero")
-    tgi.answers.append(Reply(status=503))
+    tgi.script(Reply(status=503))
     error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
     assert isinstance(error, TransientError)
     assert "scaled to zero" in str(error)

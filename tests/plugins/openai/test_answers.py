@@ -67,7 +67,7 @@ def test_extra_body_headers_and_query_travel_as_the_sdk_sends_them() -> None:
     with openai_server() as server:
         ask(llm_at(server.url, generation_kwargs=extras))
     sent = server.requests[0]
-    assert (sent.body["seed"], sent.headers["x-team"], sent.query) == (3, "a", {"tier": "b"})
+    assert (sent.body["seed"], sent.headers["x-team"], sent.query) == (3, "a", "tier=b")
 
 
 def test_a_request_is_sent_once_even_when_it_fails() -> None:
