@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def test_there_is_time_to_send_until_sending_has_taken_long_enough() -> None:
     async def scene(home: VirtualHome) -> list[bool]:
-        cycle, order = Cycle(home.loop), []
+        cycle, order = Cycle(home.loop), list[str]()
         home.loop.call_soon(order.append, "the next cycle")
         waited = []
         for milliseconds in (1, 2, 2):
@@ -29,7 +29,7 @@ def test_there_is_time_to_send_until_sending_has_taken_long_enough() -> None:
 
 def test_who_comes_too_late_sends_when_the_others_were_heard() -> None:
     async def scene(home: VirtualHome) -> list[str]:
-        cycle, order = Cycle(home.loop), []
+        cycle, order = Cycle(home.loop), list[str]()
         cycle.sent(home.loop.time(), lambda: None)
         home.loop.work(1.0)
         home.loop.call_soon(order.append, "hears")

@@ -27,7 +27,7 @@ def found_nobody(
     retry_after: float | None = None,
 ) -> bool:
     return outage.found_nobody(
-        object() if unit is None else unit,
+        cast("Any", object()) if unit is None else unit,
         now,
         in_flight=in_flight,
         patience=patience,

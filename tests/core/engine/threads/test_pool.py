@@ -57,7 +57,7 @@ def test_what_a_call_raises_reaches_who_awaits_it(raised: type[Exception], expec
 
 
 def test_a_call_that_was_cancelled_while_it_waited_is_not_made() -> None:
-    made, go_on = [], threading.Event()
+    made, go_on = list[str](), threading.Event()
 
     async def scene() -> None:
         threads = Threads(1)
