@@ -17,7 +17,6 @@ from support.command import (
     REPOSITORY,
     SCRIPT,
     environment,
-    install,
     limbeck,
     read_rows,
     rows_of,
@@ -25,6 +24,7 @@ from support.command import (
     write_rows,
 )
 from support.openai_server import OpenAIServer, answer, context_too_long, openai_server, unauthorized
+from support.packs import write_pack
 from support.provider_server import Asked, Reply, hang
 
 ROWS = [{"instruction": f"question {number}"} for number in range(1, 6)]
@@ -253,15 +253,15 @@ def test_rows_pass_from_stdin_to_stdout(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_error_is_a_sentence_and_the_traceback_is_there_for_the_asking(tmp_path: Path) -> None:
-    plugin = install(
+    write_pack(
         tmp_path,
         "acme-odd",
         "[limbeck.commands]\nodd = acme_odd:app\n",
         acme_odd=ODD,
     )
-    done = limbeck("odd", env={"PYTHONPATH": plugin})
+    done = limbeck("odd", env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
     assert "error: ZeroDivisionError: by nothing" in done.stderr
     assert "--debug" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "Traceback" in limbeck("--debug", "odd", env={"PYTHONPATH": plugin}).stderr
+    assert "Traceback" in limbeck("--debug", "odd", env={"PYTHONPATH": str(tmp_path)}).stderr

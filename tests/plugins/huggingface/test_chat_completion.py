@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from limbeck.errors import BadRequestError, ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationRequest, Quota, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import CHAT, ask, failure_of, text_of
+from support.asking import CHAT, ask, failure, text_of
 from support.huggingface_server import HuggingFaceServer, chat_body
 from support.provider_server import Asked, Reply
 
@@ -148,7 +148,7 @@ def test_a_response_without_an_answer_is_a_transient_error(
     tgi: HuggingFaceServer, body: dict[str, Any], words: str
 ) -> None:
     tgi.script(body)
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url))
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url))
     assert isinstance(error, TransientError)
     assert words in str(error)
 
@@ -156,7 +156,7 @@ def test_a_response_without_an_answer_is_a_transient_error(
 @pytest.mark.parametrize("body", ["", "<html>", '{"choices": [', "[]", "null", b"\xff\xfe"])
 def test_a_body_that_is_not_the_json_of_an_answer_is_a_transient_error(tgi: HuggingFaceServer, body: str) -> None:
     tgi.script(Reply(body=body))
-    assert isinstance(failure_of(InferenceEndpointsLLM(base_url=tgi.url)), TransientError)
+    assert isinstance(failure(InferenceEndpointsLLM(base_url=tgi.url)), TransientError)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_body_that_is_not_the_json_of_an_answer_is_a_transient_error(tgi: Hugg
 )
 def test_a_withheld_answer_is_a_content_filtered_error(tgi: HuggingFaceServer, body: dict[str, Any]) -> None:
     tgi.script(body)
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url))
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url))
     assert isinstance(error, ContentFilteredError)
     assert error.usage is not None and error.usage.input_tokens > 0  # it was read, and is billed
 
@@ -220,7 +220,7 @@ def test_a_regular_expression_goes_to_tgi_as_it_is(tgi: HuggingFaceServer) -> No
 
 def test_a_schema_and_a_response_format_together_are_refused(tgi: HuggingFaceServer) -> None:
     llm = InferenceEndpointsLLM(base_url=tgi.url, generation_kwargs={"response_format": {"type": "text"}})
-    error = failure_of(llm, output_schema=SCHEMA)
+    error = failure(llm, output_schema=SCHEMA)
     assert isinstance(error, BadRequestError)
     assert "Leave one out" in str(error)
 

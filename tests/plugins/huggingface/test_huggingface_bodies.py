@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import ask, failure_of, text_of
+from support.asking import ask, failure, text_of
 from support.provider_server import Reply
 from support.questions import Ask, questions
 from support.wire import (
@@ -82,7 +82,7 @@ def test_a_stream_that_nobody_asked_for_is_read(content_type: str) -> None:
 
 def test_a_stream_that_breaks_off_is_transient() -> None:
     with wire_server(Reply(body=events(CHUNKS[0]), content_type="text/event-stream")) as server:
-        assert isinstance(failure_of(llm_at(server.url)), TransientError)
+        assert isinstance(failure(llm_at(server.url)), TransientError)
 
 
 def test_events_of_text_generation_are_read(tokenizer_folder: str) -> None:
@@ -121,14 +121,14 @@ def test_an_account_without_credit_stops_the_run(status: int, body: Any) -> None
 
 def test_an_error_that_came_with_200_is_what_its_code_says() -> None:
     with wire_server(raw_json({"error": {"message": "slow down", "code": "429"}})) as server:
-        assert isinstance(failure_of(llm_at(server.url)), RateLimitError)
+        assert isinstance(failure(llm_at(server.url)), RateLimitError)
 
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(status: int) -> None:
     big = bomb(3_000_000)
     with wire_server(Reply(body=big.body, status=status, headers=big.headers)) as server:
-        error = failure_of(llm_at(server.url, max_response_bytes=1_000_000))
+        error = failure(llm_at(server.url, max_response_bytes=1_000_000))
     assert isinstance(error, BadRequestError)
     assert "more than 1,000,000 bytes" in str(error)
 
@@ -136,7 +136,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
     with wire_server(raw_json(GOOD)) as other:
         with wire_server(redirect(as_another_host(other.url))) as server:
-            error = failure_of(llm_at(server.url))
+            error = failure(llm_at(server.url))
         assert other.requests == []
     assert isinstance(error, BadRequestError)
     for address in (server.root, as_another_host(other.root)):

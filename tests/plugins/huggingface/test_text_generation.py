@@ -11,12 +11,12 @@ from pydantic import SecretStr
 from limbeck.errors import BadRequestError, ConfigurationError, ContextLengthError, TransientError
 from limbeck.types import Generation, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import ask, failure_of, text_of
+from support.asking import ask, failure, text_of
 from support.huggingface_server import HuggingFaceServer, point_the_sdk_at, text_body
 from support.provider_server import Reply
 from support.tiny_model import save_tokenizer
 
-PROMPT = "[user] What is the capital of Spain? [assistant] "
+PROMPT = "[user] hi [assistant] "
 
 
 def _tokens(folder: str) -> int:
@@ -84,7 +84,7 @@ def test_a_prompt_that_leaves_no_room_is_the_servers_to_refuse(tgi: HuggingFaceS
     said = "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 512. Given: 600 `inputs` tokens"
     tgi.script(Reply(status=422, body={"error": said, "error_type": "validation"}))
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)
-    error = failure_of(llm, [{"role": "user", "content": "Spain " * 600}])
+    error = failure(llm, [{"role": "user", "content": "Spain " * 600}])
     assert tgi.requests[0].body["parameters"]["max_new_tokens"] == 1
     assert isinstance(error, ContextLengthError)
     assert said in str(error)
@@ -110,7 +110,7 @@ def test_a_schema_goes_out_as_a_grammar(tgi: HuggingFaceServer, tokenizer_folder
 def test_a_schema_and_a_grammar_together_are_refused(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
     grammar = {"type": "regex", "value": "yes|no"}
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder, generation_kwargs={"grammar": grammar})
-    assert isinstance(failure_of(llm, output_schema={"type": "object"}), BadRequestError)
+    assert isinstance(failure(llm, output_schema={"type": "object"}), BadRequestError)
 
 
 @pytest.mark.parametrize("asked", [{"details": True}, {"top_n_tokens": 2}])
@@ -129,14 +129,14 @@ def test_a_response_without_a_text_is_a_transient_error(
 ) -> None:
     tgi.script(Reply(body=body))
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)
-    assert isinstance(failure_of(llm), TransientError)
+    assert isinstance(failure(llm), TransientError)
 
 
 def test_messages_that_the_template_refuses_fail_alone_and_unsent(
     tgi: HuggingFaceServer, tokenizer_folder: str
 ) -> None:
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)
-    error = failure_of(llm, [{"role": "tool", "content": "?"}])
+    error = failure(llm, [{"role": "tool", "content": "?"}])
     assert isinstance(error, BadRequestError)
     assert "Unknown role" in str(error)
     assert tgi.requests == []
