@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from limbeck import Pipeline
+from limbeck._engine.online.backend import backend_of
+from limbeck._engine.threads.portal import portal
 from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
+from limbeck.types import GenerationRequest, GenerationResponse
 from support.loopback import serving
 from support.provider_server import Asked, ProviderServer, Reply
-from support.questions import METADATA, Ask, questions
+from support.questions import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -189,22 +192,27 @@ def _cut(good: Any, rng: random.Random) -> Spoiled:
     return Spoiled(Reply(body=body[:end]), f"cut at {end}", keeps_text=False)
 
 
+ONE_QUESTION = GenerationRequest(messages=[{"role": "user", "content": "Say it."}])
+
+
 def faults(make_llm: Callable[[WireServer], Any], answers: Sequence[Spoiled], text: str) -> list[str]:
     """What is wrong with what came of spoiled answers: a text lost, or a failure that is of no type.
 
     Args:
         make_llm: the backend at a server, which asks one request at a time, once. text: of the good answer.
     """
-    with wire_server(*(answer.raw for answer in answers)) as server:
-        rows = list(Ask(llm=make_llm(server)).run(questions(len(answers))))
-        assert len(server.requests) == len(answers)
     found = []
-    for answer, row in zip(answers, rows, strict=True):
-        error = row[METADATA].get("error_ask")
-        if answer.keeps_text and text not in (row["answer"] or ""):
-            found.append(f"{answer.what}: the text became {row['answer']!r}, {error}")
-        elif error is not None and error["type"] not in _TYPES:
-            found.append(f"{answer.what}: {error}")
+    with wire_server(*(answer.raw for answer in answers)) as server:
+        backend = backend_of(make_llm(server))
+        for answer in answers:  # without a window, which would wait for a server that seems to be away
+            (result,) = portal().wait(backend.ask([ONE_QUESTION]))
+            error = None if isinstance(result, GenerationResponse) else result
+            text_of = result.generations[0].text if isinstance(result, GenerationResponse) else None
+            if answer.keeps_text and text not in (text_of or ""):
+                found.append(f"{answer.what}: the text became {text_of!r}, {error!r}")
+            elif error is not None and type(error).__name__ not in _TYPES:
+                found.append(f"{answer.what}: {error!r}")
+        assert len(server.requests) == len(answers)
     return found
 
 
