@@ -1,4 +1,7 @@
-"""Steps: rows in, rows out, and what their configuration must say."""
+"""Steps: rows in, rows out, and what their configuration must say.
+
+Covers `_pipeline.steps.function_step`.
+"""
 
 from __future__ import annotations
 

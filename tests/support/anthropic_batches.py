@@ -12,7 +12,6 @@ against the SDK's response model. An answer is `echo: ` and the prompt.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from contextlib import contextmanager
@@ -21,17 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .anthropic_server import (
-    Answer,
-    AnthropicServer,
-    Failure,
-    RefusedError,
-    anthropic_server,
-    check_body,
-    error_response,
-    message_of,
-)
-from .batch_desk import BatchDesk, Fate, Filed, prompt_of
+from .anthropic_server import Answer, AnthropicServer, anthropic_server, check_body, message_of, refusal
+from .batch_desk import BatchDesk, BatchRoutes, Fate, Filed, prompt_of
+from .provider_server import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,106 +32,69 @@ _MOST_ENTRIES = 100_000
 _ERRORS = {"faulty": "api_error", "refused": "invalid_request_error"}
 
 
-class _Batches:
+class _Batches(BatchRoutes):
     def __init__(self, server: AnthropicServer, desk: BatchDesk) -> None:
+        super().__init__(desk, self._check_request, "/v1/messages/batches", "after_id")
         self._server = server
-        self._desk = desk
 
     def add_to(self, app: web.Application) -> None:
-        base = "/v1/messages/batches"
-        app.router.add_post(base, self._guarded(self._create))
-        app.router.add_get(base, self._guarded(self._list))
-        app.router.add_get(f"{base}/{{id}}", self._guarded(self._retrieve))
-        app.router.add_get(f"{base}/{{id}}/results", self._guarded(self._results))
-        app.router.add_post(f"{base}/{{id}}/cancel", self._guarded(self._cancel))
+        super().add_to(app)
+        self.add(app, "GET", "/v1/messages/batches/{id}/results", self._results)
 
-    def _guarded(self, handler: Any) -> Any:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                if self._desk.closed:
-                    raise RefusedError(f"Not found: {request.path}", 404, "not_found_error")
-                self._server.check_headers({name.lower(): value for name, value in request.headers.items()})
-                response: web.StreamResponse = await handler(request)
-            except RefusedError as refused:
-                return error_response(Failure(refused.status, refused.kind, str(refused)))
-            return response
+    def _check_request(self, request: web.Request) -> None:
+        if self.desk.closed:
+            raise refusal(f"Not found: {request.path}", 404, "not_found_error")
+        self._server.check_headers({name.lower(): value for name, value in request.headers.items()})
 
-        return handle
-
-    def _filed(self, request: web.Request) -> Filed:
-        filed = self._desk.by_id(request.match_info["id"])
-        if filed is None:
-            raise RefusedError(f"No batch {request.match_info['id']}", 404, "not_found_error")
-        return filed
-
-    async def _create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         requests = body.get("requests") if isinstance(body, dict) else None
         if not isinstance(requests, list) or body.keys() != {"requests"} or not 0 < len(requests) <= _MOST_ENTRIES:
-            raise RefusedError("requests: a list of 1 to 100,000 requests, and nothing else, is required")
+            raise refusal("requests: a list of 1 to 100,000 requests, and nothing else, is required")
         entries: dict[str, dict[str, Any]] = {}
         for place, entry in enumerate(requests):
             if entry.keys() != {"custom_id", "params"} or not _CUSTOM_ID.fullmatch(entry["custom_id"]):
-                raise RefusedError(f"requests.{place}: needs a `custom_id` of 1 to 64 letters, and `params`")
+                raise refusal(f"requests.{place}: needs a `custom_id` of 1 to 64 letters, and `params`")
             if entry["custom_id"] in entries:
-                raise RefusedError(f"requests.{place}.custom_id: must be unique")
+                raise refusal(f"requests.{place}.custom_id: must be unique")
             entries[entry["custom_id"]] = entry["params"]
-        filed = Filed(self._desk.new_id("msgbatch"), entries, time.time())
-        self._desk.file(filed)
-        return await self._desk.reply(request, self._object(filed))
+        return await self.accept(request, Filed(self.desk.new_id("msgbatch"), entries, time.time()))
 
-    async def _list(self, request: web.Request) -> web.Response:
-        limit = int(request.query.get("limit", "20"))
-        newest_first = self._desk.filed[::-1]
-        if "after_id" in request.query:
-            ids = [filed.id for filed in newest_first]
-            newest_first = newest_first[ids.index(request.query["after_id"]) + 1 :]
-        for filed in newest_first[:limit]:
-            await self._look(filed)
-        page = [self._object(filed) for filed in newest_first[:limit]]
-        last = page[-1]["id"] if page else None
-        more = len(newest_first) > limit
-        return web.json_response({"data": page, "has_more": more, "first_id": None, "last_id": last})
+    def page(self, batches: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
+        last = batches[-1]["id"] if batches else None
+        return {"data": batches, "has_more": more, "first_id": None, "last_id": last}
 
-    async def _retrieve(self, request: web.Request) -> web.Response:
-        filed = self._filed(request)
-        await self._look(filed)
-        return web.json_response(self._object(filed))
+    def unknown(self, id: str) -> RefusedError:
+        return refusal(f"No batch {id}", 404, "not_found_error")
 
-    async def _look(self, filed: Filed) -> None:
+    async def listed(self, filed: Filed) -> None:
+        await self.look(filed)
+
+    async def look(self, filed: Filed) -> None:
         async def answered(body: dict[str, Any]) -> dict[str, Any]:
             return message_of(Answer(f"echo: {prompt_of(body)}"), body)
 
-        if self._desk.ends_now(filed):
+        if self.desk.ends_now(filed):
             for body in filed.entries.values():
                 self._refuse_faulty(body)
-            await self._desk.end(filed, answered)
+            await self.desk.end(filed, answered)
 
     def _refuse_faulty(self, body: dict[str, Any]) -> None:
         """Let an entry that the API would refuse be refused."""
         try:
             if "stream" in body:
-                raise RefusedError("stream: is not allowed in a batch")
+                raise refusal("stream: is not allowed in a batch")
             check_body(body)
         except RefusedError:
-            self._desk.fates.setdefault(prompt_of(body), []).insert(0, "refused")
+            self.desk.fates.setdefault(prompt_of(body), []).insert(0, "refused")
 
     async def _results(self, request: web.Request) -> web.StreamResponse:
-        filed = self._filed(request)
+        filed = self.filed(request)
         if filed.results is None:
-            raise RefusedError("The batch has not ended")
-        response = web.StreamResponse(headers={"content-type": "application/x-jsonl"})
-        await response.prepare(request)
-        lines = [json.dumps(_line(*line)).encode() for line in self._desk.shuffled(filed)]
-        await self._desk.send_lines(response, request, lines)
-        return response
+            raise refusal("The batch has not ended")
+        return await self.desk.send_lines(request, [_line(*line) for line in self.desk.shuffled(filed)])
 
-    async def _cancel(self, request: web.Request) -> web.Response:
-        filed = self._filed(request)
-        filed.cancelled = True
-        return web.json_response(self._object(filed))
-
-    def _object(self, filed: Filed) -> dict[str, Any]:
+    def object_of(self, filed: Filed) -> dict[str, Any]:
         from anthropic.types.messages import MessageBatch
 
         created = datetime.fromtimestamp(filed.created, UTC)

@@ -8,6 +8,7 @@ shuffled. Everything is counted, so that a test can say that nothing was bought 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import threading
 from collections import Counter
@@ -17,6 +18,8 @@ from itertools import count
 from typing import Any, Literal, TypeAlias
 
 from aiohttp import web
+
+from .provider_server import RefusedError, Reply, guarded, send
 
 Fate: TypeAlias = Literal["answered", "faulty", "refused", "expired", "cancelled", "missing"]
 """What becomes of an entry: an answer, a server's fault, a refusal of the request, no processing, or no line at all."""
@@ -107,18 +110,14 @@ class BatchDesk:
         self.filed.append(filed)
         self.tell()
 
-    async def reply(self, request: web.Request, batch: dict[str, Any]) -> web.Response:
+    async def reply(self, batch: dict[str, Any]) -> Reply:
         """The reply to an accepted batch: held back, garbled, or its connection dropped, as the test wants it."""
         while self.holds_reply:  # noqa: ASYNC110 - it is another thread that lets go
             await asyncio.sleep(0.005)
-        if self.loses_reply:
-            self.loses_reply = False
-            assert request.transport is not None
-            request.transport.close()
-        if self.garbles_reply:
-            self.garbles_reply = False
-            return web.Response(text="<html>Please log in.</html>", content_type="text/html")
-        return web.json_response(batch)
+        loses, self.loses_reply = self.loses_reply, False
+        garbles, self.garbles_reply = self.garbles_reply, False
+        garbled = Reply(body="<html>Please log in.</html>", content_type="text/html")
+        return Reply(drop="before") if loses else garbled if garbles else Reply(body=batch)
 
     def ends_now(self, filed: Filed) -> bool:
         """Somebody looks at a batch: whether that was often enough for it to end."""
@@ -144,20 +143,108 @@ class BatchDesk:
         random.Random(filed.id).shuffle(lines)
         return lines
 
-    async def send_lines(self, response: web.StreamResponse, request: web.Request, lines: list[bytes]) -> None:
-        """Send results, as far as they are let."""
+    async def send_lines(self, request: web.Request, lines: list[Any]) -> web.StreamResponse:
+        """Send results as JSON lines, as far as they are let."""
+        response = web.StreamResponse(headers={"content-type": "application/x-jsonl"})
+        await response.prepare(request)
         self.readings += 1
         for number, line in enumerate(lines):
             if number == self.cuts_results_after:
                 self.cuts_results_after = None
                 assert request.transport is not None
                 request.transport.close()
-                return
+                break
             while number >= (self.holds_results_after or len(lines)):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.005)
-            await response.write(line + b"\n")
+            await response.write(json.dumps(line).encode() + b"\n")
             self.lines_sent += 1
             self.tell()
+        return response
+
+
+class BatchRoutes:
+    """The routes that batch APIs have in common; a provider adds what its objects are, and how one is handed in.
+
+    Args:
+        base: the path of the batches. after: the query's name of the last batch of the page before.
+    """
+
+    def __init__(self, desk: BatchDesk, check: Callable[[web.Request], None], base: str, after: str) -> None:
+        self.desk = desk
+        self._check = check
+        self._base = base
+        self._after = after
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes."""
+        self.add(app, "POST", self._base, self.create)
+        self.add(app, "GET", self._base, self._list)
+        self.add(app, "GET", f"{self._base}/{{id}}", self._retrieve)
+        self.add(app, "POST", f"{self._base}/{{id}}/cancel", self._cancel)
+
+    def add(self, app: web.Application, method: str, path: str, handler: Callable[[web.Request], Any]) -> None:
+        """Add a route whose requests are checked first."""
+        app.router.add_route(method, path, guarded(self._check, handler))
+
+    # What a provider adds
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """File the batch that a request hands in."""
+        raise NotImplementedError
+
+    def object_of(self, filed: Filed) -> dict[str, Any]:
+        """A batch in the API's form."""
+        raise NotImplementedError
+
+    def page(self, batches: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
+        """A page of batches in the API's form."""
+        raise NotImplementedError
+
+    def unknown(self, id: str) -> RefusedError:
+        """Why a request for a batch that nobody knows is refused."""
+        raise NotImplementedError
+
+    async def look(self, filed: Filed) -> None:
+        """Let a batch end, if that is due."""
+        raise NotImplementedError
+
+    async def listed(self, filed: Filed) -> None:
+        """A batch is shown in a list."""
+
+    # What is the same everywhere
+
+    def filed(self, request: web.Request) -> Filed:
+        """The batch that a request names."""
+        filed = self.desk.by_id(request.match_info["id"])
+        if filed is None:
+            raise self.unknown(request.match_info["id"])
+        return filed
+
+    async def accept(self, request: web.Request, filed: Filed) -> web.StreamResponse:
+        """File a batch, and say so."""
+        self.desk.file(filed)
+        return await send(await self.desk.reply(self.object_of(filed)), request)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        limit = int(request.query.get("limit", "20"))
+        newest_first = self.desk.filed[::-1]
+        if self._after in request.query:
+            ids = [filed.id for filed in newest_first]
+            newest_first = newest_first[ids.index(request.query[self._after]) + 1 :]
+        for filed in newest_first[:limit]:
+            await self.listed(filed)
+        batches = [self.object_of(filed) for filed in newest_first[:limit]]
+        return web.json_response(self.page(batches, more=len(newest_first) > limit))
+
+    async def _retrieve(self, request: web.Request) -> web.Response:
+        filed = self.filed(request)
+        await self.look(filed)
+        return web.json_response(self.object_of(filed))
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        filed = self.filed(request)
+        filed.cancelled = True
+        return web.json_response(self.object_of(filed))
 
 
 def prompt_of(body: Mapping[str, Any]) -> str:

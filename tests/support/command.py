@@ -87,14 +87,3 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def rows_of(text: str) -> list[dict[str, Any]]:
     """The rows of JSONL text."""
     return [json.loads(line) for line in text.splitlines()]
-
-
-def install(folder: Path, name: str, entry_points: str, **modules: str) -> str:
-    """Write a distribution into `folder`, as `pip install` would leave it; gives the folder for PYTHONPATH."""
-    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nSummary: Of {name}.\n")
-    (info / "entry_points.txt").write_text(entry_points)
-    for module, source in modules.items():
-        (folder / f"{module}.py").write_text(source)
-    return str(folder)

@@ -9,168 +9,122 @@ have. A request that is not answers 422, and is kept in `refused`.
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
-from huggingface_hub.inference._generated.types import chat_completion, text_generation
 from huggingface_hub.inference._generated.types.chat_completion import ChatCompletionInput
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationInput
-from pydantic import TypeAdapter, ValidationError
 
-from support.loopback import serving
+from .loopback import serving
+from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
+from .request_types import fault_in
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from typing import TypeAlias
+    from collections.abc import Iterator
 
     import pytest
-
-    Answer: TypeAlias = "str | dict[str, Any] | Reply | Callable[[Recorded], Awaitable[str | dict[str, Any] | Reply]]"
 
 Kind = Literal["tgi", "openai"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """A request as it came; header names are in lower case, `client` is the address that sent it."""
-
-    client: Any
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """An answer in full. A `body` that is no text is sent as JSON; `hang_up` closes the connection in place of one."""
-
-    status: int = 200
-    body: Any = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    hang_up: bool = False
-
-
-@dataclass(slots=True)
-class HuggingFaceServer:
-    """The server, as the test sees it.
+class HuggingFaceServer(ProviderServer):
+    """The running server; a behaviour may be a text or a whole JSON body, too. A plain answer is "ok".
 
     Attributes:
-        url: where it is.
-        answers: given in turn to generation requests: a text, a JSON body, a `Reply`, or an async function
-            of the request that gives one of these. When there are none left, the text is "ok".
         kind: "tgi" has `/info` and text generation, and reads `response_format` as TGI does; "openai" is like vLLM.
         info: what `/info` says. endpoints: those of the endpoints API, by "namespace/name".
-        models: those of the Hub, by id. requests: the generation requests that came.
-        hub_requests: all others. refused: why requests were refused.
-        in_flight, most_in_flight: generation requests being answered, now and at most.
+        models: those of the Hub, by id. hub_requests: all that do not generate. refused: why requests were refused.
     """
 
-    kind: Kind = "tgi"
-    url: str = ""
-    answers: deque[Answer] = field(default_factory=deque)
-    info: dict[str, Any] = field(
-        default_factory=lambda: {"model_id": "tiny", "version": "3.3.4", "max_total_tokens": 512}
-    )
-    endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    requests: list[Recorded] = field(default_factory=list)
-    hub_requests: list[Recorded] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    in_flight: int = 0
-    most_in_flight: int = 0
+    def __init__(self, *behaviours: Behaviour, kind: Kind = "tgi") -> None:
+        super().__init__(*behaviours)
+        self.kind: Kind = kind
+        self.info: dict[str, Any] = {"model_id": "tiny", "version": "3.3.4", "max_total_tokens": 512}
+        self.endpoints: dict[str, dict[str, Any]] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.hub_requests: list[Asked] = []
+        self.refused: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return self.root
 
     def app(self) -> web.Application:
         """Its routes."""
         app = web.Application(client_max_size=64 * 1024**2)
-        app.router.add_post("/{path:.*chat/completions}", self._chat)
-        app.router.add_post("/{path:(?:.*/)?completions}", self._completions)
-        app.router.add_post("/", self._text)
-        app.router.add_post("/models/{path:.*}", self._text)
+        for path in ("/{path:(?:.*/)?completions}", "/", "/models/{path:.*}"):
+            app.router.add_post(path, self.handle)
         app.router.add_get("/{path:.*}", self._hub)
         return app
 
     # Generation
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        recorded = await self._record(request)
-        return await self._reply(request, recorded, _chat_faults(recorded.body, self.kind), chat_body)
+    def check(self, asked: Asked) -> None:
+        fault = self._fault_in(asked)
+        if fault is not None:
+            self.refused.append(fault)
+            raise RefusedError(fault, Reply(status=422, body={"error": fault, "error_type": "validation"}))
+        if self.kind == "openai" and not asked.path.endswith("completions"):
+            raise RefusedError("no such path", Reply(status=404, body={"detail": "Not Found"}))
 
-    async def _text(self, request: web.Request) -> web.StreamResponse:
-        recorded = await self._record(request)
-        faults = _faults(TextGenerationInput, recorded.body)
-        if self.kind == "openai":
-            return web.json_response({"detail": "Not Found"}, status=404)
-        return await self._reply(request, recorded, faults, text_body)
+    def _fault_in(self, asked: Asked) -> str | None:
+        body = asked.body
+        if asked.path.endswith("chat/completions"):
+            return _chat_fault(body, self.kind)
+        if asked.path.endswith("completions"):
+            return None if isinstance(body.get("prompt"), str) else "prompt: must be a text"
+        fault = fault_in(TextGenerationInput, body, strict=False)
+        return None if fault is None else str(fault)
 
-    async def _completions(self, request: web.Request) -> web.StreamResponse:
-        recorded = await self._record(request)
-        faults = [] if isinstance(recorded.body.get("prompt"), str) else ["prompt: must be a text"]
-        return await self._reply(
-            request, recorded, faults, lambda text: {"choices": [{"text": text, "finish_reason": "stop"}]}
-        )
+    def plain(self, _asked: Asked) -> str:
+        return "ok"
 
-    async def _record(self, request: web.Request) -> Recorded:
-        recorded = Recorded(
-            client=request.transport.get_extra_info("peername") if request.transport else None,
-            method=request.method,
-            path=request.path,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.json() if request.can_read_body else None,
-        )
-        (self.requests if request.method == "POST" else self.hub_requests).append(recorded)
-        return recorded
-
-    async def _reply(
-        self, request: web.Request, recorded: Recorded, faults: list[str], body_of: Callable[[str], dict[str, Any]]
-    ) -> web.StreamResponse:
-        if faults:
-            self.refused += faults
-            return web.json_response({"error": "; ".join(faults), "error_type": "validation"}, status=422)
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            reply = await self._answer(recorded, body_of)
-        finally:
-            self.in_flight -= 1
-        if reply.hang_up and request.transport is not None:
-            request.transport.abort()
-        return _response(reply)
-
-    async def _answer(self, recorded: Recorded, body_of: Callable[[str], dict[str, Any]]) -> Reply:
-        answer = self.answers.popleft() if self.answers else "ok"
-        if not isinstance(answer, str | dict | Reply):
-            answer = await answer(recorded)
-        if isinstance(answer, Reply):
-            return answer
-        return Reply(body=body_of(answer) if isinstance(answer, str) else answer)
+    def reply_of(self, given: str | dict[str, Any], asked: Asked) -> Reply:
+        if isinstance(given, dict):
+            return Reply(body=given)
+        if asked.path.endswith("chat/completions"):
+            return Reply(body=chat_body(given))
+        if asked.path.endswith("completions"):
+            return Reply(body={"choices": [{"text": given, "finish_reason": "stop"}]})
+        return Reply(body=text_body(given))
 
     # The Hub
 
     async def _hub(self, request: web.Request) -> web.StreamResponse:
-        recorded = await self._record(request)
-        if recorded.path == "/info" and self.kind == "tgi":
-            return web.json_response(self.info)
-        if recorded.path == "/api/whoami-v2":
-            return web.json_response({"type": "user", "name": "me"})
+        asked = await self.read(request)
+        self.hub_requests.append(asked)
+        return await send(self._of_the_hub(asked.path), request)
+
+    def _of_the_hub(self, path: str) -> Reply:
+        if path == "/info" and self.kind == "tgi":
+            return Reply(body=self.info)
+        if path == "/api/whoami-v2":
+            return Reply(body={"type": "user", "name": "me"})
         for prefix, known in (("/v2/endpoint/", self.endpoints), ("/api/models/", self.models)):
-            found = known.get(recorded.path.removeprefix(prefix))
-            if recorded.path.startswith(prefix) and found is not None:
-                return web.json_response(found, status=found.get("status_code", 200))
-        return web.json_response({"error": "Not Found"}, status=404)
+            found = known.get(path.removeprefix(prefix))
+            if path.startswith(prefix) and found is not None:
+                return Reply(body=found, status=found.get("status_code", 200))
+        return Reply(body={"error": "Not Found"}, status=404)
 
 
-def _response(reply: Reply) -> web.StreamResponse:
-    if isinstance(reply.body, str | bytes):
-        body = reply.body.encode() if isinstance(reply.body, str) else reply.body
-        return web.Response(body=body, status=reply.status, headers=reply.headers)
-    return web.json_response(reply.body, status=reply.status, headers=reply.headers)
+@contextmanager
+def huggingface_server(*behaviours: Behaviour, kind: Kind = "tgi") -> Iterator[HuggingFaceServer]:
+    """Serve on a free port of 127.0.0.1."""
+    server = HuggingFaceServer(*behaviours, kind=kind)
+    with serving(server.app()) as server.root:
+        yield server
+
+
+def _chat_fault(body: Any, kind: Kind) -> str | None:
+    form = body.get("response_format") if isinstance(body, dict) and kind == "tgi" else None
+    if isinstance(form, dict):  # in TGI's own form
+        body = {key: value for key, value in body.items() if key != "response_format"}
+        if form.get("type") not in {"json", "json_object", "json_schema", "regex"} or "value" not in form:
+            return "response_format: missing field `value`"
+    fault = fault_in(ChatCompletionInput, body, strict=False)
+    return None if fault is None else str(fault)
 
 
 def chat_body(text: str | None, *, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
@@ -217,63 +171,6 @@ def endpoint_body(url: str | None, *, state: str = "running") -> dict[str, Any]:
         "model": {"repository": "org/model", "framework": "pytorch", "revision": "main", "task": "text-generation"},
         "status": {"state": state, "createdAt": when, "updatedAt": when, **({"url": url} if url else {})},
     }
-
-
-# Strictness
-
-
-def _chat_faults(body: Any, kind: Kind) -> list[str]:
-    if kind == "openai" or not isinstance(body, dict) or not isinstance(body.get("response_format"), dict):
-        return _faults(ChatCompletionInput, body)
-    form = body["response_format"]
-    faults = _faults(ChatCompletionInput, {key: value for key, value in body.items() if key != "response_format"})
-    if form.get("type") not in {"json", "json_object", "json_schema", "regex"} or "value" not in form:
-        faults.append("response_format: missing field `value`")
-    return faults
-
-
-def _faults(kind: Any, body: Any) -> list[str]:
-    """Why `body` is not one of huggingface_hub's `kind`; empty where it is."""
-    try:
-        TypeAdapter(kind).validate_python(body, strict=False)
-    except ValidationError as exc:
-        return [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()]
-    return _unknown_keys(kind, body, "")
-
-
-def _unknown_keys(kind: Any, value: Any, place: str) -> list[str]:
-    origin = typing.get_origin(kind)
-    if origin is list and isinstance(value, list):
-        (item,) = typing.get_args(kind)
-        return [fault for index, each in enumerate(value) for fault in _unknown_keys(item, each, f"{place}[{index}]")]
-    if origin in {typing.Union, types.UnionType}:
-        return min(
-            (_unknown_keys(option, value, place) for option in typing.get_args(kind) if _fits(option, value)), key=len
-        )
-    if not dataclasses.is_dataclass(kind) or not isinstance(value, dict):
-        return []
-    hints = typing.get_type_hints(kind, vars(chat_completion) | vars(text_generation))
-    faults = [f"{place}.{key}: no such field" for key in value if key not in hints]
-    return faults + [
-        f for key in value if key in hints for f in _unknown_keys(hints[key], value[key], f"{place}.{key}")
-    ]
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    try:
-        TypeAdapter(kind).validate_python(value)
-    except ValidationError:
-        return False
-    return True
-
-
-@contextmanager
-def huggingface_server(*answers: Answer, kind: Kind = "tgi") -> Iterator[HuggingFaceServer]:
-    """Serve `answers`, in turn, on a free port of 127.0.0.1."""
-    server = HuggingFaceServer(kind=kind, answers=deque(answers))
-    with serving(server.app()) as url:
-        server.url = url
-        yield server
 
 
 def point_the_sdk_at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,49 +20,37 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from openai.types import Batch
 from openai.types.batch_create_params import BatchCreateParams
-from pydantic import TypeAdapter, ValidationError
 
-from .batch_desk import BatchDesk, Fate, Filed
+from .batch_desk import BatchDesk, BatchRoutes, Fate, Filed
 from .loopback import serving
 from .openai_rules import complaint_about
-from .openai_server import Exchange, OpenAIServer, answer, echo, error_response
+from .openai_server import OpenAIServer, answer, refusal
+from .provider_server import Asked, RefusedError
+from .request_types import fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .openai_server import Reply
-
-_CREATE = TypeAdapter(BatchCreateParams)
 _MOST_LINES = 50_000
 
 
-class _Batches:
+class _Batches(BatchRoutes):
     def __init__(self, server: OpenAIServer, desk: BatchDesk) -> None:
+        super().__init__(desk, self._check_request, "/v1/batches", "after")
         self._server = server
-        self._desk = desk
         self._files: dict[str, bytes] = {}
         self._inputs: dict[str, str] = {}  # a batch's input file
         self._faults: dict[str, list[dict[str, Any]]] = {}
 
     def add_to(self, app: web.Application) -> None:
-        app.router.add_post("/v1/files", self._guarded(self._upload))
-        app.router.add_get("/v1/files/{id}/content", self._guarded(self._content))
-        app.router.add_post("/v1/batches", self._guarded(self._create))
-        app.router.add_get("/v1/batches", self._guarded(self._list))
-        app.router.add_get("/v1/batches/{id}", self._guarded(self._retrieve))
-        app.router.add_post("/v1/batches/{id}/cancel", self._guarded(self._cancel))
+        super().add_to(app)
+        self.add(app, "POST", "/v1/files", self._upload)
+        self.add(app, "GET", "/v1/files/{id}/content", self._content)
 
-    def _guarded(self, handler: Any) -> Any:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not sent or sent != (self._server.api_key or sent):
-                return error_response(401, f"Incorrect API key provided: {sent}.", code="invalid_api_key")
-            if self._desk.closed:
-                return error_response(404, f"Invalid URL ({request.method} {request.path})")
-            response: web.StreamResponse = await handler(request)
-            return response
-
-        return handle
+    def _check_request(self, request: web.Request) -> None:
+        self._server.check_key({name.lower(): value for name, value in request.headers.items()})
+        if self.desk.closed:
+            raise refusal(404, f"Invalid URL ({request.method} {request.path})")
 
     # Files
 
@@ -70,8 +58,8 @@ class _Batches:
         form = await request.post()
         file = form.get("file")
         if form.get("purpose") != "batch" or not isinstance(file, web.FileField) or form.keys() - {"purpose", "file"}:
-            return error_response(400, "Expected the fields 'purpose' = 'batch' and 'file'.")
-        id = self._desk.new_id("file")
+            raise refusal(400, "Expected the fields 'purpose' = 'batch' and 'file'.")
+        id = self.desk.new_id("file")
         self._files[id] = file.file.read()
         facts = {"id": id, "object": "file", "bytes": len(self._files[id]), "created_at": int(time.time())}
         return web.json_response({**facts, "filename": file.filename, "purpose": "batch", "status": "processed"})
@@ -79,71 +67,48 @@ class _Batches:
     async def _content(self, request: web.Request) -> web.StreamResponse:
         lines = self._files.get(request.match_info["id"])
         if lines is None:
-            return error_response(404, f"No such File object: {request.match_info['id']}")
-        response = web.StreamResponse(headers={"content-type": "application/octet-stream"})
-        await response.prepare(request)
-        await self._desk.send_lines(response, request, lines.splitlines() if lines else [])
-        return response
+            raise refusal(404, f"No such File object: {request.match_info['id']}")
+        return await self.desk.send_lines(request, [json.loads(line) for line in lines.splitlines()])
 
     # Batches
 
-    async def _create(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        try:
-            wanted = _CREATE.validate_python(body, strict=True)
-        except ValidationError as exc:
-            return error_response(400, str(exc))
-        unknown = body.keys() - wanted.keys()
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        wanted = await request.json()
+        if (fault := fault_in(BatchCreateParams, wanted)) is not None:
+            raise refusal(400, str(fault))
         metadata = wanted.get("metadata") or {}
-        if unknown or len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
-            return error_response(400, f"Unknown parameters {sorted(unknown)}, or too much metadata.")
+        if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
+            raise refusal(400, "There is too much metadata.")
         if wanted["input_file_id"] not in self._files:
-            return error_response(400, f"Invalid value: no file {wanted['input_file_id']}.", param="input_file_id")
+            raise refusal(400, f"Invalid value: no file {wanted['input_file_id']}.", param="input_file_id")
         entries, faults = _read(self._files[wanted["input_file_id"]], wanted["endpoint"])
-        filed = Filed(self._desk.new_id("batch"), entries, time.time(), metadata)
+        filed = Filed(self.desk.new_id("batch"), entries, time.time(), metadata)
         self._inputs[filed.id] = wanted["input_file_id"]
         self._faults[filed.id] = faults
-        self._desk.file(filed)
-        return await self._desk.reply(request, self._object(filed))
+        return await self.accept(request, filed)
 
-    async def _list(self, request: web.Request) -> web.Response:
-        limit = int(request.query.get("limit", "20"))
-        newest_first = self._desk.filed[::-1]
-        if "after" in request.query:
-            ids = [filed.id for filed in newest_first]
-            newest_first = newest_first[ids.index(request.query["after"]) + 1 :]
-        page = [self._object(filed) for filed in newest_first[:limit]]
-        return web.json_response({"object": "list", "data": page, "has_more": len(newest_first) > limit})
+    def page(self, batches: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
+        return {"object": "list", "data": batches, "has_more": more}
 
-    async def _retrieve(self, request: web.Request) -> web.Response:
-        filed = self._desk.by_id(request.match_info["id"])
-        if filed is None:
-            return error_response(404, f"No batch found with id '{request.match_info['id']}'.")
+    def unknown(self, id: str) -> RefusedError:
+        return refusal(404, f"No batch found with id '{id}'.")
 
+    async def look(self, filed: Filed) -> None:
         async def answered(body: dict[str, Any]) -> dict[str, Any]:
-            response = await answer()(Exchange(request, body, self._server))
-            assert isinstance(response, web.Response) and isinstance(response.body, bytes)
-            completion: dict[str, Any] = json.loads(response.body)
+            asked = Asked(path="", query="", headers={}, body=body, connection=None, server=self._server)
+            completion: dict[str, Any] = answer()(asked).body
             return completion
 
-        if self._desk.ends_now(filed) and not self._faults[filed.id]:
-            await self._desk.end(filed, answered)
-        return web.json_response(self._object(filed))
+        if self.desk.ends_now(filed) and not self._faults[filed.id]:
+            await self.desk.end(filed, answered)
 
-    async def _cancel(self, request: web.Request) -> web.Response:
-        filed = self._desk.by_id(request.match_info["id"])
-        if filed is None:
-            return error_response(404, "No such batch.")
-        filed.cancelled = True
-        return web.json_response(self._object(filed))
-
-    def _object(self, filed: Filed) -> dict[str, Any]:
+    def object_of(self, filed: Filed) -> dict[str, Any]:
         results = filed.results
         faults = self._faults[filed.id]
-        if self._desk.fails_whole:
-            code, message = self._desk.fails_whole
+        if self.desk.fails_whole:
+            code, message = self.desk.fails_whole
             faults = [{"code": code, "message": message, "line": None, "param": None}]
-        lines = self._desk.shuffled(filed)
+        lines = self.desk.shuffled(filed)
         ended = (
             "cancelled" if filed.cancelled else "expired" if any(f == "expired" for _, f, _ in lines) else "completed"
         )
@@ -218,13 +183,10 @@ def _line(custom_id: str, fate: Fate, body: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def openai_batch_server(
-    *, reply: Reply | None = None, api_key: str | None = None
-) -> Iterator[tuple[OpenAIServer, BatchDesk]]:
-    """Serve chat completions and batches on a free port of loopback until the block ends."""
-    server, desk = OpenAIServer(reply or echo, api_key=api_key), BatchDesk()
+def openai_batch_server(**options: Any) -> Iterator[tuple[OpenAIServer, BatchDesk]]:
+    """Serve chat completions and batches on a free port of loopback; the arguments are `OpenAIServer`'s."""
+    server, desk = OpenAIServer(**options), BatchDesk()
     app = server.app()
     _Batches(server, desk).add_to(app)
-    with serving(app) as root:
-        server.root = root
+    with serving(app) as server.root:
         yield server, desk

@@ -7,16 +7,15 @@ rules of strict mode are written here, from the API reference and the structured
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema import SchemaError as InvalidSchema
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
-from pydantic import TypeAdapter, ValidationError
 
-_BODY = TypeAdapter(CompletionCreateParamsNonStreaming)
+from .request_types import fault_in
 
 _RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2),
@@ -66,47 +65,12 @@ def _complaints(body: dict[str, Any]) -> Iterator[Complaint]:
 
 
 def _types(body: dict[str, Any]) -> Iterator[Complaint]:
-    place = ""
-    known = {}
-    try:
-        for place, value in _BODY.validate_python(body, strict=True).items():
-            known[place] = _exhausted(value)
-    except ValidationError as exc:
-        yield _wrong_type(exc, place)
-        return
-    for path in _lost(body, known):
-        yield Complaint(f"Unknown parameter: '{path}'.", param=path, code="unknown_parameter")
-
-
-def _wrong_type(exc: ValidationError, place: str) -> Complaint:
-    """The first error; `place` is the parameter whose lazily validated value raised it, else empty."""
-    first = exc.errors(include_url=False, include_input=False)[0]
-    steps = [place, *map(str, first["loc"])] if place else [str(step) for step in first["loc"]]
-    path = ".".join(step for step in steps if not step[:1].isupper())  # less the names of a union's types
-    return Complaint(f"Invalid type or value for '{path}': {first['msg']}.", param=path, code="invalid_type")
-
-
-def _exhausted(value: Any) -> Any:
-    """`value` with its lazily validated iterables run through; they raise only then."""
-    if isinstance(value, Mapping):
-        return {key: _exhausted(item) for key, item in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return [_exhausted(item) for item in value]
-    return value
-
-
-def _lost(given: Any, known: Any, path: str = "") -> Iterator[str]:
-    """The paths of the keys that validation dropped, since no type has them."""
-    if isinstance(given, dict) and isinstance(known, dict):
-        for key, value in given.items():
-            place = f"{path}.{key}" if path else str(key)
-            if key not in known:
-                yield place
-            else:
-                yield from _lost(value, known[key], place)
-    elif isinstance(given, list) and isinstance(known, list):
-        for index, (item, kept) in enumerate(zip(given, known, strict=True)):
-            yield from _lost(item, kept, f"{path}[{index}]")
+    fault = fault_in(CompletionCreateParamsNonStreaming, body)
+    if fault is not None and fault.unknown:
+        yield Complaint(f"Unknown parameter: '{fault.place}'.", param=fault.place, code="unknown_parameter")
+    elif fault is not None:
+        message = f"Invalid type or value for '{fault.place}': {fault.message}."
+        yield Complaint(message, param=fault.place, code="invalid_type")
 
 
 def _ranges(body: dict[str, Any]) -> Iterator[Complaint]:

@@ -5,29 +5,17 @@
     server.requests[0].body                 # what was sent
     server.answers                          # how many completions were given
 
-Behaviours are consumed one a request, in order; after the last one every request gets
-`answer()`, which is deterministic: `echo: <the last user message>`, and ` #1`, ` #2` … behind it
-for the further choices of an `n`; the smallest valid instance for a JSON Schema. Usage is
-counted in words of the texts. A body that the real service would refuse gets a 400 that says
-why, whatever behaviour is next (and leaves it there): `openai_rules`.
-
-It also runs in a process of its own, for tests that kill clients; the first line printed is
-the URL, and `GET /statistics` tells the counts:
-
-    python -m support.openai_server [--latency 0.1]
+A plain answer is deterministic: `echo: <the last user message>`, and ` #1`, ` #2` … behind it for the further
+choices of an `n`; the smallest valid instance for a JSON Schema. Usage is counted in words of the texts. A body that
+the real service would refuse gets a 400 that says why, whatever behaviour is next (and leaves it there):
+`openai_rules`.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import itertools
 import json
-import threading
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
@@ -35,140 +23,63 @@ from aiohttp import web
 from .json_instances import minimal_instance
 from .loopback import serving
 from .openai_rules import complaint_about
+from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 Body: TypeAlias = dict[str, Any]
-Reply: TypeAlias = Callable[[Body], str]
+ReplyTo: TypeAlias = Callable[[Body], str]
 """From a request's body to the text of its first choice."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
-    """A request as it arrived, refused ones included.
+class OpenAIServer(ProviderServer):
+    """The running server; its `root` is also the `azure_endpoint`.
 
-    Attributes:
-        path: with the query left out. query: its parameters. headers: names in lower case.
-        body: the decoded JSON, or None where it was none. connection: the client's address.
+    Args:
+        behaviours: for the first requests, one each. reply: the text of a plain answer, from the request's body.
+        api_key, gather: as for every provider.
     """
 
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: Any
-    connection: tuple[str, int]
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What a behaviour works with: the request, and the server that answers it."""
-
-    request: web.Request
-    body: Body
-    server: OpenAIServer
-
-
-Behaviour: TypeAlias = Callable[[Exchange], Awaitable[web.StreamResponse]]
-
-
-@dataclass(slots=True)
-class OpenAIServer:
-    """The running server.
-
-    Attributes:
-        root: `http://127.0.0.1:<port>`, which is also the `azure_endpoint`.
-        requests: all requests to the completions endpoint, as they arrived.
-        answers: completions given.
-        in_flight, peak: requests being answered now, and at most so far.
-        reply: the text of a plain answer, from the request's body.
-        latency: seconds before anything is answered.
-        api_key: the only key that is accepted; None accepts any.
-    """
-
-    reply: Reply
-    latency: float = 0.0
-    api_key: str | None = None
-    root: str = ""
-    requests: list[RecordedRequest] = field(default_factory=list)
-    answers: int = 0
-    in_flight: int = 0
-    peak: int = 0
-    _behaviours: deque[Behaviour] = field(default_factory=deque)
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    def __init__(self, *behaviours: Behaviour, reply: ReplyTo | None = None, **frame: Any) -> None:
+        super().__init__(*behaviours, **frame)
+        self.reply = reply or echo
 
     @property
     def url(self) -> str:
         """The base URL for clients of OpenAI's own form."""
         return f"{self.root}/v1"
 
-    def script(self, *behaviours: Behaviour) -> None:
-        """Put behaviours behind those that are still waiting."""
-        self._behaviours.extend(behaviours)
-
     def app(self) -> web.Application:
-        """The server as an application, for whoever serves it otherwise than `openai_server`."""
+        """Its routes."""
         app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._completions)
-        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self._azure_completions)
-        app.router.add_get("/statistics", self._statistics)
+        app.router.add_post("/v1/chat/completions", self.handle)
+        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self.handle)
         return app
 
-    async def _completions(self, request: web.Request) -> web.StreamResponse:
-        sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return await self._handle(request, credential=sent)
-
-    async def _azure_completions(self, request: web.Request) -> web.StreamResponse:
-        if "api-version" not in request.query:
-            return error_response(404, "Resource not found", code="404")
-        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return await self._handle(request, credential=request.headers.get("api-key", "") or bearer)
-
-    async def _statistics(self, _request: web.Request) -> web.Response:
-        counts = {
-            "requests": len(self.requests),
-            "answers": self.answers,
-            "in_flight": self.in_flight,
-            "peak": self.peak,
-        }
-        return web.json_response(counts)
-
-    async def _handle(self, request: web.Request, *, credential: str) -> web.StreamResponse:
-        self.in_flight += 1
-        self.peak = max(self.peak, self.in_flight)
-        try:
-            return await self._respond(request, credential)
-        finally:
-            self.in_flight -= 1
-
-    async def _respond(self, request: web.Request, credential: str) -> web.StreamResponse:
-        body = await self._record(request)
-        if self.latency:
-            await asyncio.sleep(self.latency)
-        if not credential or credential != (self.api_key or credential):
-            return _key_refused(credential)
-        complaint = complaint_about(body)
+    def check(self, asked: Asked) -> None:
+        azure = asked.path.startswith("/openai/")
+        if azure and "api-version=" not in asked.query:
+            raise refusal(404, "Resource not found", code="404")
+        self.check_key(asked.headers, "api-key" if azure else "authorization")
+        complaint = complaint_about(asked.body)
         if complaint is not None:
-            return error_response(400, complaint.message, code=complaint.code, param=complaint.param)
-        behaviour = self._behaviours.popleft() if self._behaviours else answer()
-        return await behaviour(Exchange(request, body, self))
+            raise refusal(400, complaint.message, code=complaint.code, param=complaint.param)
 
-    async def _record(self, request: web.Request) -> Any:
-        try:
-            body = json.loads(await request.read())
-        except ValueError:
-            body = None
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        assert request.transport is not None
-        connection = request.transport.get_extra_info("peername")
-        self.requests.append(RecordedRequest(request.path, dict(request.query), headers, body, connection))
-        return body
+    def check_key(self, headers: Mapping[str, str], name: str = "authorization") -> None:
+        """Refuse a request without a key, or with another than the one that is accepted."""
+        key = key_of(headers, name).removeprefix("Bearer ")
+        if not key or key != (self.api_key or key):
+            raise RefusedError("another key", _key_refused(key))
+
+    def plain(self, asked: Asked) -> Behaviour:
+        return answer()(asked)
 
     def completion(self, body: Body, choices: Sequence[Mapping[str, Any]], **usage_details: int) -> dict[str, Any]:
         """A completion of `choices`, counted as an answer."""
         self.answers += 1
         return {
-            "id": f"chatcmpl-{next(self._numbers)}",
+            "id": f"chatcmpl-{self.answers}",
             "object": "chat.completion",
             "created": 1_790_000_000,
             "model": f"{body['model']}-2026-01-01",
@@ -178,19 +89,10 @@ class OpenAIServer:
 
 
 @contextmanager
-def openai_server(
-    *behaviours: Behaviour, reply: Reply | None = None, latency: float = 0.0, api_key: str | None = None
-) -> Iterator[OpenAIServer]:
-    """Serve on a free port of loopback until the block ends.
-
-    Args:
-        behaviours: for the first requests, one each. reply: the text of a plain answer, from the
-            request's body. latency: seconds before anything is answered. api_key: the only key that is accepted.
-    """
-    server = OpenAIServer(reply or echo, latency=latency, api_key=api_key)
-    server.script(*behaviours)
-    with serving(server.app()) as root:
-        server.root = root
+def openai_server(*behaviours: Behaviour, **options: Any) -> Iterator[OpenAIServer]:
+    """Serve on a free port of loopback until the block ends; the arguments are `OpenAIServer`'s."""
+    server = OpenAIServer(*behaviours, **options)
+    with serving(server.app()) as server.root:
         yield server
 
 
@@ -211,7 +113,7 @@ def answer(
     ignore_schema: bool = False,
     headers: Mapping[str, str] | None = None,
     **message: Any,
-) -> Behaviour:
+) -> Callable[[Asked], Reply]:
     """A completion.
 
     Args:
@@ -224,50 +126,35 @@ def answer(
         message: further fields of every message (`reasoning_content`, `tool_calls`, `refusal` …).
     """
 
-    async def behave(exchange: Exchange) -> web.Response:
-        body = exchange.body
-        contents = texts or _contents(exchange, ignore_schema=ignore_schema)
-        contents = contents[: len(contents) if choices is None else choices]
+    def behave(asked: Asked) -> Reply:
+        contents = texts or _contents(asked, ignore_schema=ignore_schema)
         given = [
             {
                 "index": index,
                 "message": {"role": "assistant", "content": content, "refusal": None, **message},
-                "logprobs": _logprobs(content, body),
+                "logprobs": _logprobs(content, asked.body),
                 "finish_reason": finish_reason,
             }
-            for index, content in enumerate(contents)
+            for index, content in enumerate(contents[:choices])
         ]
-        completion = exchange.server.completion(body, given, cached_tokens=cached_tokens)
-        return web.json_response(completion, headers=headers)
+        completion = asked.server.completion(asked.body, given, cached_tokens=cached_tokens)
+        return Reply(body=completion, headers=headers or {})
 
     return behave
 
 
-def json_body(payload: Any, *, status: int = 200) -> Behaviour:
+def json_body(payload: Any, *, status: int = 200) -> Reply:
     """Any JSON as the whole body."""
-
-    async def behave(_exchange: Exchange) -> web.Response:
-        return web.json_response(payload, status=status)
-
-    return behave
+    return Reply(body=json.dumps(payload), status=status)
 
 
-def raw_body(content: str, *, status: int = 200, content_type: str = "application/json") -> Behaviour:
-    """Any text as the whole body, JSON or not."""
-
-    async def behave(_exchange: Exchange) -> web.Response:
-        return web.Response(text=content, status=status, content_type=content_type)
-
-    return behave
-
-
-def _contents(exchange: Exchange, *, ignore_schema: bool) -> tuple[str | None, ...]:
-    wanted = exchange.body.get("response_format") or {}
+def _contents(asked: Asked, *, ignore_schema: bool) -> tuple[str | None, ...]:
+    wanted = asked.body.get("response_format") or {}
     if wanted.get("type") == "json_schema" and not ignore_schema:
         first = json.dumps(minimal_instance(wanted["json_schema"]["schema"]))
-        return (first,) * (exchange.body.get("n") or 1)
-    first = exchange.server.reply(exchange.body)
-    return (first, *(f"{first} #{index}" for index in range(1, exchange.body.get("n") or 1)))
+        return (first,) * (asked.body.get("n") or 1)
+    first = asked.server.reply(asked.body)
+    return (first, *(f"{first} #{index}" for index in range(1, asked.body.get("n") or 1)))
 
 
 def _logprobs(content: str | None, body: Body) -> dict[str, Any] | None:
@@ -319,16 +206,19 @@ def failure(
     type: str | None = None,
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Behaviour:
+) -> Reply:
     """A refusal in the service's form."""
-
-    async def behave(_exchange: Exchange) -> web.Response:
-        return error_response(status, message, code=code, type=type, param=param, headers=headers)
-
-    return behave
+    kind = type or ("invalid_request_error" if status < 500 else "server_error")
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return Reply(status=status, body={"error": error}, headers=headers or {})
 
 
-def rate_limited(*, retry_after: str | None = None, retry_after_ms: str | None = None) -> Behaviour:
+def refusal(status: int, message: str, **form: Any) -> RefusedError:
+    """The same, to raise."""
+    return RefusedError(message, failure(status, message, **form))
+
+
+def rate_limited(*, retry_after: str | None = None, retry_after_ms: str | None = None) -> Reply:
     """A 429, with the waits that are given as headers."""
     waits = {"Retry-After": retry_after, "retry-after-ms": retry_after_ms}
     headers = {name: value for name, value in waits.items() if value is not None}
@@ -337,85 +227,28 @@ def rate_limited(*, retry_after: str | None = None, retry_after_ms: str | None =
     )
 
 
-def unauthorized() -> Behaviour:
+def unauthorized(asked: Asked) -> Reply:
     """A 401 that echoes the key it was sent, as some servers do."""
-
-    async def behave(exchange: Exchange) -> web.Response:
-        bearer = exchange.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        return _key_refused(exchange.request.headers.get("api-key") or bearer)
-
-    return behave
+    return _key_refused(key_of(asked.headers, "api-key"))
 
 
-def out_of_quota() -> Behaviour:
+def out_of_quota() -> Reply:
     """The 429 that no waiting mends."""
     message = "You exceeded your current quota, please check your plan and billing details."
     return failure(429, message, code="insufficient_quota", type="insufficient_quota")
 
 
-def context_too_long() -> Behaviour:
+def context_too_long() -> Reply:
     """The 400 of a prompt that does not fit."""
     message = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
     return failure(400, message, code="context_length_exceeded", param="messages")
 
 
-def prompt_filtered() -> Behaviour:
+def prompt_filtered() -> Reply:
     """Azure's 400 for a prompt that its filter stops."""
     message = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
     return failure(400, message, code="content_filter", param="prompt")
 
 
-def hang() -> Behaviour:
-    """No answer, for as long as the server runs."""
-
-    async def behave(_exchange: Exchange) -> web.Response:
-        await asyncio.Event().wait()
-        raise AssertionError("never set")
-
-    return behave
-
-
-def drop() -> Behaviour:
-    """The connection is closed without an answer."""
-
-    async def behave(exchange: Exchange) -> web.Response:
-        assert exchange.request.transport is not None
-        exchange.request.transport.close()
-        return web.Response()
-
-    return behave
-
-
-def error_response(
-    status: int,
-    message: str,
-    *,
-    code: str | None = None,
-    type: str | None = None,
-    param: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> web.Response:
-    """A refusal in the service's form."""
-    kind = type or ("invalid_request_error" if status < 500 else "server_error")
-    error = {"message": message, "type": kind, "param": param, "code": code}
-    return web.json_response({"error": error}, status=status, headers=headers)
-
-
-def _key_refused(credential: str) -> web.Response:
-    return error_response(401, f"Incorrect API key provided: {credential}.", code="invalid_api_key")
-
-
-# In a process of its own
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="A strict stand-in for OpenAI's chat completions, on loopback.")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before anything is answered")
-    latency = parser.parse_args().latency
-    with openai_server(latency=latency) as server:
-        print(server.url, flush=True)  # noqa: T201 - how the parent process learns the port
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
+def _key_refused(key: str) -> Reply:
+    return failure(401, f"Incorrect API key provided: {key}.", code="invalid_api_key")

@@ -1,4 +1,7 @@
-"""Sinks of files: what stands in them, when it is there, and what is left when it cannot be."""
+"""Sinks of files: what stands in them, when it is there, and what is left when it cannot be.
+
+Covers `_files.drafts`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sources of files: what is a row, what is none and where it stands, and what is no source at all."""
+"""Sources of files: what is a row, what is none and where it stands, and what is no source at all.
+
+Covers `_files.csv_rows`, `_files.json_rows`, `_files.places` and `_files.texts`.
+"""
 
 from __future__ import annotations
 

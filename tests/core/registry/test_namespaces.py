@@ -1,4 +1,7 @@
-"""`from limbeck.tasks import PairwiseJudge`: a class by its own name, without importing any other plugin."""
+"""`from limbeck.tasks import PairwiseJudge`: a class by its own name, without importing any other plugin.
+
+Covers `_registry.namespace`.
+"""
 
 from __future__ import annotations
 

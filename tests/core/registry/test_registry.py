@@ -1,4 +1,7 @@
-"""Names to objects: precedence, errors that say whose fault it is, listings."""
+"""Names to objects: precedence, errors that say whose fault it is, listings.
+
+Covers `_registry.loading`, `_registry.precedence` and `_registry.problems`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a task returns for its rows: keys, order and values."""
+"""What a task returns for its rows: keys, order and values.
+
+Covers `_task.work`.
+"""
 
 from __future__ import annotations
 

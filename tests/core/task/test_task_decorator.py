@@ -1,4 +1,7 @@
-"""`@task`: a task from a function."""
+"""`@task`: a task from a function.
+
+Covers `_task.decorator`.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import pytest
 
 from limbeck.errors import ContentFilteredError, RateLimitError, TransientError, UnavailableError
 from limbeck.types import Generation, GenerationResponse, Quota, Usage
-from support.anthropic_server import Answer, Raw, anthropic_server, count_tokens, thinking, tool_use
+from support.anthropic_server import Answer, anthropic_server, count_tokens, thinking, tool_use
+from support.provider_server import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +153,9 @@ def test_input_tokens_include_what_the_cache_gave_and_took(
 
 
 def test_an_answer_without_usage_has_none(ask: Callable[..., GenerationResponse]) -> None:
-    with anthropic_server(Raw(b'{"content": [{"type": "text", "text": "x"}], "stop_reason": "end_turn"}')) as server:
+    with anthropic_server(
+        Reply(body=b'{"content": [{"type": "text", "text": "x"}], "stop_reason": "end_turn"}')
+    ) as server:
         response = ask(server)
     assert response == GenerationResponse(generations=(Generation(text="x", finish_reason="stop"),))
 
@@ -179,7 +182,7 @@ def test_an_error_inside_a_stream_is_the_error_it_would_have_been(
 
 
 def test_a_server_that_does_not_stream_is_read_as_it_answers(ask: Callable[..., GenerationResponse]) -> None:
-    whole = Raw(b'{"content": [{"type": "text", "text": "Madrid."}], "stop_reason": "end_turn"}')
+    whole = Reply(body=b'{"content": [{"type": "text", "text": "Madrid."}], "stop_reason": "end_turn"}')
     with anthropic_server(whole) as server:
         assert ask(server, stream=True).generations[0].text == "Madrid."
 

@@ -96,7 +96,7 @@ def test_an_answer_is_read_as_it_is_online() -> None:
     with anthropic_batch_server() as (server, _):
         llm = llm_of(server)
         batched = ended(llm, "hello there")["0"]
-        server.queue(Answer("echo: hello there"))
+        server.script(Answer("echo: hello there"))
         online = alone(lambda: llm.agenerate(request("hello there")), llm)
     assert batched == replace(online, quota=None)
 
@@ -245,7 +245,7 @@ def test_a_task_in_batch_mode_gives_what_it_gives_online(tmp_path: Path) -> None
         fast = {"batch_poll_seconds": 0.01, "batch_gather_seconds": 0.01}
         online = Ask(llm=llm_of(server))
         batched = Ask(llm=llm_of(server, mode="batch", **fast))
-        server.queue(*[lambda seen: Answer(f"echo: {prompt_of(seen.body)}")] * 20)
+        server.script(*[lambda seen: Answer(f"echo: {prompt_of(seen.body)}")] * 20)
         expected = list(online.run(questions(20), run_dir=tmp_path / "online"))
         assert list(batched.run(questions(20), run_dir=tmp_path / "batch")) == expected
         assert sum(desk.submitted.values()) == 20

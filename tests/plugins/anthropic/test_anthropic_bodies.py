@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_anthropic import AnthropicLLM
 from support.asking import ask, failure
+from support.provider_server import Reply
 from support.questions import Ask, questions
 from support.wire import (
     ODD_COUNTS,
-    Raw,
     WireServer,
     as_another_host,
     bomb,
@@ -113,7 +113,7 @@ def test_a_stream_with_odd_counts_keeps_its_text(odd: dict[str, Any]) -> None:
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, **odd},
         {"type": "message_stop"},
     )
-    with wire_server(Raw(body=body, content_type="text/event-stream")) as server:
+    with wire_server(Reply(body=body, content_type="text/event-stream")) as server:
         (row,) = Ask(llm=llm_at(server.root)).run(questions(1))
     assert row["answer"] == "paid"
 
@@ -147,7 +147,7 @@ def test_an_error_without_its_type_that_came_with_200_is_what_its_code_says(erro
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(status: int) -> None:
     big = bomb(3_000_000)
-    with wire_server(Raw(body=big.body, status=status, headers=big.headers)) as server:
+    with wire_server(Reply(body=big.body, status=status, headers=big.headers)) as server:
         error = failure(llm_at(server.root, max_response_bytes=1_000_000))
     assert isinstance(error, BadRequestError)
     assert "more than 1,000,000 bytes" in str(error)
@@ -291,5 +291,5 @@ def test_what_hides_the_sdk_is_named(file: str, code: str, tmp_path: Path) -> No
 
 def test_a_body_that_is_no_json_in_any_way_is_transient() -> None:
     for body in (b"", b"[" * 200_000, json.dumps("text").encode(), b"\xff\xfe"):
-        with wire_server(Raw(body=body)) as server:
+        with wire_server(Reply(body=body)) as server:
             assert isinstance(failure(llm_at(server.root)), TransientError)

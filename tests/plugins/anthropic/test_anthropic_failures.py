@@ -21,16 +21,16 @@ from limbeck.errors import (
     TransientError,
     UnavailableError,
 )
-from support.anthropic_server import Dropped, Failure, Raw, Seen, Silence, anthropic_server
+from support.anthropic_server import anthropic_server, failure
+from support.provider_server import Asked, Behaviour, Reply, hang
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from limbeck.types import GenerationResponse
-    from support.anthropic_server import Script
 
 
-def error_for(ask: Callable[..., GenerationResponse], script: Script, **fields: Any) -> GenerationError:
+def error_for(ask: Callable[..., GenerationResponse], script: Behaviour, **fields: Any) -> GenerationError:
     with anthropic_server(script) as server:
         with pytest.raises(GenerationError) as caught:
             ask(server, **fields)
@@ -38,9 +38,9 @@ def error_for(ask: Callable[..., GenerationResponse], script: Script, **fields: 
     return caught.value
 
 
-def rate_limited(**headers: str) -> Failure:
+def rate_limited(**headers: str) -> Reply:
     dashed = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Failure(429, "rate_limit_error", "This would exceed your rate limit.", dashed)
+    return failure(429, "rate_limit_error", "This would exceed your rate limit.", dashed)
 
 
 # Refused for now
@@ -122,7 +122,7 @@ def test_a_429_tells_what_is_left(ask: Callable[..., GenerationResponse]) -> Non
 def test_a_servers_fault_is_transient_and_keeps_its_wait(
     ask: Callable[..., GenerationResponse], status: int, kind: str
 ) -> None:
-    error = error_for(ask, Failure(status, kind, "Try again.", {"retry-after": "7"}))
+    error = error_for(ask, failure(status, kind, "Try again.", {"retry-after": "7"}))
     assert type(error) is (UnavailableError if status in (502, 503, 529) else TransientError)
     assert error.retry_after == 7.0
 
@@ -134,7 +134,7 @@ def test_a_servers_fault_is_transient_and_keeps_its_wait(
 def test_refused_credentials_are_an_authentication_error(
     ask: Callable[..., GenerationResponse], status: int, kind: str
 ) -> None:
-    assert type(error_for(ask, Failure(status, kind))) is AuthenticationError
+    assert type(error_for(ask, failure(status, kind))) is AuthenticationError
 
 
 def test_a_wrong_key_names_the_field_and_the_variable(ask: Callable[..., GenerationResponse]) -> None:
@@ -145,33 +145,33 @@ def test_a_wrong_key_names_the_field_and_the_variable(ask: Callable[..., Generat
 
 
 @pytest.mark.parametrize(
-    "failure",
+    "refused",
     [
-        Failure(400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
-        Failure(400, "invalid_request_error", "You have reached your specified API usage limits. Until 2026-12-01."),
-        Failure(400, "invalid_request_error", "You have reached your specified workspace API usage limits."),
-        Failure(402, "billing_error", "There is an issue with your billing."),
-        Failure(429, "rate_limit_error", "Over.", details={"error_code": "enforced_spend_limit_reached"}),
-        Failure(429, "rate_limit_error", "Over.", details={"error_code": "contract_spend_limit_reached"}),
+        failure(400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
+        failure(400, "invalid_request_error", "You have reached your specified API usage limits. Until 2026-12-01."),
+        failure(400, "invalid_request_error", "You have reached your specified workspace API usage limits."),
+        failure(402, "billing_error", "There is an issue with your billing."),
+        failure(429, "rate_limit_error", "Over.", details={"error_code": "enforced_spend_limit_reached"}),
+        failure(429, "rate_limit_error", "Over.", details={"error_code": "contract_spend_limit_reached"}),
     ],
     ids=["credit", "limit", "workspace limit", "billing", "tier", "contract"],
 )
 def test_an_account_without_money_stops_the_run_because_waiting_does_not_mend_it(
-    ask: Callable[..., GenerationResponse], failure: Failure
+    ask: Callable[..., GenerationResponse], refused: Reply
 ) -> None:
-    error = error_for(ask, failure)
+    error = error_for(ask, refused)
     assert type(error) is AuthenticationError
     assert "add credit" in str(error)
 
 
 def test_a_bad_request_is_one(ask: Callable[..., GenerationResponse]) -> None:
-    error = error_for(ask, Failure(400, "invalid_request_error", "thinking: not supported"))
+    error = error_for(ask, failure(400, "invalid_request_error", "thinking: not supported"))
     assert type(error) is BadRequestError
     assert "thinking: not supported" in str(error)
 
 
 def test_an_unknown_model_names_the_model_and_the_base_url(ask: Callable[..., GenerationResponse]) -> None:
-    error = error_for(ask, Failure(404, "not_found_error", "model: claude-nine"), model="claude-nine")
+    error = error_for(ask, failure(404, "not_found_error", "model: claude-nine"), model="claude-nine")
     assert type(error) is BadRequestError
     assert "'claude-nine'" in str(error)
     assert "`base_url`" in str(error)
@@ -185,11 +185,11 @@ def test_a_base_url_that_ends_in_v1_is_explained(
 
 
 @pytest.mark.parametrize(
-    "failure",
+    "refused",
     [
-        Failure(413, "request_too_large", "Request exceeds the maximum size"),
-        Failure(400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
-        Failure(
+        failure(413, "request_too_large", "Request exceeds the maximum size"),
+        failure(400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
+        failure(
             400,
             "invalid_request_error",
             "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length",
@@ -198,9 +198,9 @@ def test_a_base_url_that_ends_in_v1_is_explained(
     ids=["413", "prompt", "prompt and max_tokens"],
 )
 def test_a_prompt_that_does_not_fit_is_a_context_length_error(
-    ask: Callable[..., GenerationResponse], failure: Failure
+    ask: Callable[..., GenerationResponse], refused: Reply
 ) -> None:
-    assert type(error_for(ask, failure)) is ContextLengthError
+    assert type(error_for(ask, refused)) is ContextLengthError
 
 
 def test_a_request_over_the_size_limit_is_a_context_length_error(ask: Callable[..., GenerationResponse]) -> None:
@@ -209,22 +209,22 @@ def test_a_request_over_the_size_limit_is_a_context_length_error(ask: Callable[.
 
 
 def test_an_output_blocked_by_the_filter_is_a_content_filtered_error(ask: Callable[..., GenerationResponse]) -> None:
-    failure = Failure(400, "invalid_request_error", "Output blocked by content filtering policy")
-    assert type(error_for(ask, failure)) is ContentFilteredError
+    filtered = failure(400, "invalid_request_error", "Output blocked by content filtering policy")
+    assert type(error_for(ask, filtered)) is ContentFilteredError
 
 
 # No answer, or none that can be read
 
 
 def test_silence_is_a_transient_error_that_names_the_timeout(ask: Callable[..., GenerationResponse]) -> None:
-    error = error_for(ask, Silence(), timeout=0.2)
+    error = error_for(ask, hang, timeout=0.2)
     assert type(error) is TransientError
     assert "0.2 s, the `timeout`" in str(error)
 
 
 @pytest.mark.parametrize("halfway", [False, True], ids=["before", "halfway"])
 def test_a_dropped_connection_is_transient(ask: Callable[..., GenerationResponse], halfway: bool) -> None:
-    error = error_for(ask, Dropped(halfway))
+    error = error_for(ask, Reply(drop="halfway" if halfway else "before"))
     assert type(error) is UnavailableError
     assert "connection" in str(error)
 
@@ -258,7 +258,7 @@ def test_an_answer_that_is_no_message_is_transient(
     ask: Callable[..., GenerationResponse], body: bytes, stream: bool
 ) -> None:
     content_type = "text/html" if body.startswith(b"<") else "application/json"
-    error = error_for(ask, Raw(body, content_type=content_type), stream=stream)
+    error = error_for(ask, Reply(body=body, content_type=content_type), stream=stream)
     assert type(error) is TransientError
 
 
@@ -266,13 +266,13 @@ def test_an_answer_that_is_no_message_is_transient(
     "body", [b"data: {nope\n\n", b'data: {"type": "content_block_delta", "index": 3, "delta": {}}\n\n', b""]
 )
 def test_a_stream_that_is_no_message_is_transient(ask: Callable[..., GenerationResponse], body: bytes) -> None:
-    error = error_for(ask, Raw(body, content_type="text/event-stream"), stream=True)
+    error = error_for(ask, Reply(body=body, content_type="text/event-stream"), stream=True)
     assert type(error) is TransientError
 
 
 def test_an_error_in_a_200_is_the_error_it_says(ask: Callable[..., GenerationResponse]) -> None:
     body = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-    error = error_for(ask, Raw(json.dumps(body).encode()))
+    error = error_for(ask, Reply(body=json.dumps(body).encode()))
     assert type(error) is UnavailableError
     assert "529 (overloaded_error): Overloaded" in str(error)
 
@@ -289,13 +289,13 @@ def test_an_error_in_a_200_is_the_error_it_says(ask: Callable[..., GenerationRes
 def test_a_gateways_own_error_page_is_read_for_its_words(
     ask: Callable[..., GenerationResponse], body: bytes, words: str
 ) -> None:
-    error = error_for(ask, Raw(body, status=502))
+    error = error_for(ask, Reply(body=body, status=502))
     assert type(error) is UnavailableError
     assert words in str(error)
 
 
 def test_a_long_message_is_cut(ask: Callable[..., GenerationResponse]) -> None:
-    assert len(str(error_for(ask, Failure(400, message="x" * 10_000)))) < 700
+    assert len(str(error_for(ask, failure(400, message="x" * 10_000)))) < 700
 
 
 # Keys
@@ -314,8 +314,8 @@ def leaks(error: BaseException, key: str) -> list[str]:
     return [place for place, text in texts.items() if key in text]
 
 
-def echo(status: int) -> Callable[[Seen], Failure]:
-    return lambda seen: Failure(status, "api_error", f"I do not like {seen.headers['authorization']}.")
+def echo(status: int) -> Callable[[Asked], Reply]:
+    return lambda seen: failure(status, "api_error", f"I do not like {seen.headers['authorization']}.")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 429, 500, 529])
@@ -328,25 +328,25 @@ def test_a_key_that_the_server_echoes_is_in_no_text_of_the_error(
 
 
 def test_a_key_in_an_error_page_is_redacted(ask: Callable[..., GenerationResponse], key: str) -> None:
-    error = error_for(ask, lambda seen: Raw(f"<p>{seen.headers['authorization']}</p>".encode(), 502))
+    error = error_for(ask, lambda seen: Reply(body=f"<p>{seen.headers['authorization']}</p>".encode(), status=502))
     assert leaks(error, key) == []
 
 
 def test_a_key_in_an_answer_that_is_no_message_is_redacted(ask: Callable[..., GenerationResponse], key: str) -> None:
-    error = error_for(ask, lambda seen: Raw(f"<p>{seen.headers['authorization']}</p>".encode()))
+    error = error_for(ask, lambda seen: Reply(body=f"<p>{seen.headers['authorization']}</p>".encode()))
     assert leaks(error, key) == []
     assert "[redacted]" in str(error)
 
 
 def test_a_key_that_is_not_ours_is_redacted_by_its_form(ask: Callable[..., GenerationResponse]) -> None:
-    error = error_for(ask, Failure(401, "authentication_error", "the key sk-ant-api03-abcDEF_123 is revoked"))
+    error = error_for(ask, failure(401, "authentication_error", "the key sk-ant-api03-abcDEF_123 is revoked"))
     assert leaks(error, "sk-ant-api03-abcDEF_123") == []
 
 
 def test_a_key_at_the_place_where_a_long_message_is_cut_leaves_no_half(
     ask: Callable[..., GenerationResponse], key: str
 ) -> None:
-    error = error_for(ask, lambda seen: Failure(400, message="x" * 490 + f" {key}"))
+    error = error_for(ask, lambda seen: failure(400, message="x" * 490 + f" {key}"))
     assert leaks(error, key[:6]) == []
 
 
@@ -354,10 +354,10 @@ def test_a_secret_header_of_the_environment_is_redacted(
     ask: Callable[..., GenerationResponse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "x-gateway-token: gate-9876543210")
-    error = error_for(ask, lambda seen: Failure(400, message=f"bad token {seen.headers['x-gateway-token']}"))
+    error = error_for(ask, lambda seen: failure(400, message=f"bad token {seen.headers['x-gateway-token']}"))
     assert leaks(error, "gate-9876543210") == []
 
 
 def test_a_cause_that_shows_no_key_is_kept(ask: Callable[..., GenerationResponse]) -> None:
-    error = error_for(ask, Failure(500, message="Something went wrong."))
+    error = error_for(ask, failure(500, message="Something went wrong."))
     assert "Something went wrong." in str(error.__cause__)

@@ -11,7 +11,8 @@ import anthropic
 import pytest
 
 from limbeck.errors import BadRequestError
-from support.anthropic_server import Seen, anthropic_server
+from support.anthropic_server import anthropic_server
+from support.provider_server import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,8 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 def sent_for(ask: Callable[..., GenerationResponse], chat: Any, **fields: Any) -> dict[str, Any]:
     with anthropic_server() as server:
         ask(server, chat, **fields)
-        return server.requests[0].body
+        body: dict[str, Any] = server.requests[0].body
+    return body
 
 
 def user(content: Any) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def test_every_parameter_goes_on_the_wire_as_the_sdk_itself_puts_it(
             messages: Any = [user("x")]
             await client.messages.create(model="claude-sonnet-5", messages=messages, **EVERY_PARAMETER)
 
-    def comparable(seen: Seen) -> Any:
+    def comparable(seen: Asked) -> Any:
         return seen.path, seen.body, {name: value for name, value in seen.headers.items() if name in compared}
 
     compared = {"authorization", "x-api-key", "anthropic-version", "content-type", "anthropic-beta"}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from support.anthropic_server import Seen, anthropic_server
+from support.anthropic_server import anthropic_server
+from support.provider_server import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ class Tree(BaseModel):
     children: list[Tree]
 
 
-def sent_with(ask: Callable[..., GenerationResponse], schema: dict[str, Any], **fields: Any) -> Seen:
+def sent_with(ask: Callable[..., GenerationResponse], schema: dict[str, Any], **fields: Any) -> Asked:
     with anthropic_server() as server:
         ask(server, [{"role": "system", "content": "Be exact."}, {"role": "user", "content": "x"}],
             output_schema=schema, **fields)  # fmt: skip

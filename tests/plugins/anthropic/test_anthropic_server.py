@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from support.anthropic_server import Answer, Failure, anthropic_server, count_tokens
+from support.anthropic_server import Answer, anthropic_server, count_tokens, failure
 
 GOOD: dict[str, Any] = {
     "model": "claude-sonnet-5",
@@ -52,7 +52,7 @@ def test_usage_is_counted_from_the_texts() -> None:
 
 
 def test_behaviours_are_taken_in_order_and_then_the_reply() -> None:
-    with anthropic_server(Failure(529, "overloaded_error"), Answer("first"), reply="then") as server:
+    with anthropic_server(failure(529, "overloaded_error"), Answer("first"), reply="then") as server:
         answers = [post(f"{server.url}/v1/messages", GOOD) for _ in range(3)]
     assert [status for status, _ in answers] == [529, 200, 200]
     assert [answer["content"][0]["text"] for _, answer in answers[1:]] == ["first", "then"]

@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from support.command import (
     REPOSITORY,
     SCRIPT,
     environment,
-    install,
     limbeck,
     read_rows,
     rows_of,
     start,
     write_rows,
 )
-from support.openai_server import Exchange, OpenAIServer, answer, context_too_long, hang, openai_server, unauthorized
+from support.openai_server import OpenAIServer, answer, context_too_long, openai_server, unauthorized
+from support.packs import write_pack
+from support.provider_server import Asked, Reply, hang
 
 ROWS = [{"instruction": f"question {number}"} for number in range(1, 6)]
 ODD = """
@@ -108,7 +108,7 @@ def test_a_wrong_command_line_exits_with_2() -> None:
 
 
 def test_a_refused_key_stops_the_run_with_5_and_is_not_shown(tmp_path: Path) -> None:
-    with openai_server(answer(), unauthorized()) as server:
+    with openai_server(answer(), unauthorized) as server:
         done = limbeck(*generate(tmp_path, server, "--max-concurrency", "1"), env=KEY)
         assert len(server.requests) == 2
     assert done.returncode == 5
@@ -147,9 +147,9 @@ def test_with_strict_a_broken_line_stops_the_run_with_5_once_the_rows_before_it_
 def test_an_interrupted_run_keeps_the_rows_that_are_done(tmp_path: Path, sent: signal.Signals, code: int) -> None:
     waiting = threading.Event()
 
-    async def never_answered(exchange: Exchange) -> web.StreamResponse:
+    async def never_answered(asked: Asked) -> Reply:
         waiting.set()
-        return await hang()(exchange)
+        return await hang(asked)
 
     with openai_server(answer(), answer(), never_answered) as server:
         process = start(*generate(tmp_path, server, "--max-concurrency", "1"), env=KEY, stderr=subprocess.PIPE)
@@ -174,9 +174,9 @@ def test_an_output_that_cannot_be_written_any_further_stops_the_run_with_5(tmp_p
 def test_the_same_command_goes_on_from_its_run_directory_and_buys_nothing_twice(tmp_path: Path) -> None:
     waiting = threading.Event()
 
-    async def never_answered(exchange: Exchange) -> web.StreamResponse:
+    async def never_answered(asked: Asked) -> Reply:
         waiting.set()
-        return await hang()(exchange)
+        return await hang(asked)
 
     with openai_server(answer(), answer(), never_answered) as server:
         command = generate(tmp_path, server, "--max-concurrency", "1", "--run-dir", str(tmp_path / "run"))
@@ -213,9 +213,9 @@ def test_ctrl_c_while_stdin_gives_no_rows_ends_the_command(tmp_path: Path) -> No
     reading, writing = os.pipe()
     waiting = threading.Event()
 
-    async def never_answered(exchange: Exchange) -> web.StreamResponse:
+    async def never_answered(asked: Asked) -> Reply:
         waiting.set()
-        return await hang()(exchange)
+        return await hang(asked)
 
     with openai_server(answer(), never_answered) as server:
         arguments = ["generate", "-m", "openai/m", "--set", f"llm.base_url={server.url}", "--max-concurrency", "1"]
@@ -253,15 +253,15 @@ def test_rows_pass_from_stdin_to_stdout(tmp_path: Path) -> None:
 
 
 def test_an_unexpected_error_is_a_sentence_and_the_traceback_is_there_for_the_asking(tmp_path: Path) -> None:
-    plugin = install(
+    write_pack(
         tmp_path,
         "acme-odd",
         "[limbeck.commands]\nodd = acme_odd:app\n",
         acme_odd=ODD,
     )
-    done = limbeck("odd", env={"PYTHONPATH": plugin})
+    done = limbeck("odd", env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
     assert "error: ZeroDivisionError: by nothing" in done.stderr
     assert "--debug" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "Traceback" in limbeck("--debug", "odd", env={"PYTHONPATH": plugin}).stderr
+    assert "Traceback" in limbeck("--debug", "odd", env={"PYTHONPATH": str(tmp_path)}).stderr

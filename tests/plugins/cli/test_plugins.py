@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from limbeck._registry.index import COMMANDS_GROUP
 from limbeck._registry.registry import Registry, default_registry
 from limbeck.testing import fake_distribution
-from support.command import REPOSITORY, install, invoke, limbeck, rows_of
+from support.command import REPOSITORY, invoke, limbeck, rows_of
+from support.packs import write_pack
 
 HELLO = """
 import typer
@@ -98,13 +99,13 @@ def test_a_check_reports_all_under_strictness_too(tmp_path: Path) -> None:
 
 
 def test_a_check_says_each_problem_once(tmp_path: Path) -> None:
-    plugin = install(
+    write_pack(
         tmp_path,
         "acme-hooks",
         "[limbeck.plugins]\nacme = acme_hooks\ngone = acme_gone\n",
         acme_hooks="from limbeck import hookimpl\n@hookimpl\ndef limbeck_run_startd(run):\n    pass\n",
     )
-    done = limbeck("--disable-plugin", "no-such-pack", "plugins", "check", env={"PYTHONPATH": plugin})
+    done = limbeck("--disable-plugin", "no-such-pack", "plugins", "check", env={"PYTHONPATH": str(tmp_path)})
     told = done.stdout + done.stderr
     assert done.returncode == 1
     assert told.count("limbeck_run_startd") == 1
@@ -258,7 +259,8 @@ def test_a_command_that_several_offer_is_called_by_its_qualified_name(tmp_path: 
 
 
 def broken(tmp_path: Path) -> dict[str, str]:
-    return {"PYTHONPATH": install(tmp_path, "broken-pkg", BROKEN_FILE)}
+    write_pack(tmp_path, "broken-pkg", BROKEN_FILE)
+    return {"PYTHONPATH": str(tmp_path)}
 
 
 def test_a_malformed_file_of_any_package_is_named_with_its_owner_and_the_remedy(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from rich.console import Console
 
 from limbeck import Pipeline, Step
@@ -27,7 +26,8 @@ from limbeck.tasks import TextGeneration
 from limbeck.types import PipelineInfo, Row, RunInfo, RunStats
 from limbeck_cli.progress import Progress, duration, shown, state_of
 from support.command import start, write_rows
-from support.openai_server import Exchange, answer, openai_server
+from support.openai_server import answer, openai_server
+from support.provider_server import Asked, Reply
 
 
 def progress_of(
@@ -277,12 +277,12 @@ def test_a_terminal_shows_a_live_line_and_then_the_summary(tmp_path: Path) -> No
     held = threading.Event()
     release: deque[tuple[Event, AbstractEventLoop]] = deque()
 
-    async def held_back(exchange: Exchange) -> web.StreamResponse:
+    async def held_back(asked: Asked) -> Reply:
         seen = Event()
         release.append((seen, get_running_loop()))
         held.set()
         await seen.wait()
-        return await answer()(exchange)
+        return answer()(asked)
 
     ours, terminal = pty.openpty()
     with openai_server(answer(), answer(), held_back) as server:

@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from pydantic import SecretStr
 
 from limbeck import Pipeline
@@ -20,7 +19,9 @@ from limbeck.errors import FailureLimitError
 from limbeck.tasks import TextGeneration
 from limbeck.testing import EchoLLM
 from support.command import environment, invoke, limbeck, read_rows, start, write_rows
-from support.openai_server import Exchange, answer, hang, openai_server
+from support.openai_server import answer, openai_server
+from support.provider_server import Asked as Request
+from support.provider_server import Reply, hang
 from support.questions import Ask, questions
 
 from .conftest import Asked
@@ -150,9 +151,9 @@ def test_what_is_no_run_directory_is_told() -> None:
 def test_an_interrupted_run_is_resumed_and_buys_nothing_twice(tmp_path: Path) -> None:
     waiting = threading.Event()
 
-    async def never_answered(exchange: Exchange) -> web.StreamResponse:
+    async def never_answered(asked: Request) -> Reply:
         waiting.set()
-        return await hang()(exchange)
+        return await hang(asked)
 
     with openai_server(answer(), answer(), never_answered) as server:
         llm = f"{{provider: openai/m, base_url: '{server.url}', max_concurrency: 1, api_key: '${{env:MY_KEY}}'}}"

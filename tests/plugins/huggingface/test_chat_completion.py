@@ -11,8 +11,9 @@ from pydantic import SecretStr
 from limbeck.errors import BadRequestError, ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationRequest, Quota, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import CHAT, ask, failure_of, text_of
-from support.huggingface_server import HuggingFaceServer, Recorded, Reply, chat_body
+from support.asking import CHAT, ask, failure, text_of
+from support.huggingface_server import HuggingFaceServer, chat_body
+from support.provider_server import Asked, Reply
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -23,7 +24,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def test_the_answer_is_the_message_of_the_first_choice(tgi: HuggingFaceServer) -> None:
-    tgi.answers.append("Madrid.")
+    tgi.script("Madrid.")
     response = ask(InferenceEndpointsLLM(base_url=tgi.url))
     assert response.generations == [Generation(text="Madrid.", finish_reason="stop")]
 
@@ -68,7 +69,7 @@ def test_usage_holds_cached_and_reasoning_tokens(tgi: HuggingFaceServer) -> None
         "prompt_tokens_details": {"cached_tokens": 4},
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
-    tgi.answers.append(body)
+    tgi.script(body)
     usage = ask(InferenceEndpointsLLM(base_url=tgi.url)).usage
     assert usage == Usage(input_tokens=7, output_tokens=3, cached_tokens=4, reasoning_tokens=2)
 
@@ -76,12 +77,12 @@ def test_usage_holds_cached_and_reasoning_tokens(tgi: HuggingFaceServer) -> None
 def test_usage_is_none_where_the_server_does_not_say(tgi: HuggingFaceServer) -> None:
     body = chat_body("Madrid.")
     del body["usage"]
-    tgi.answers.append(body)
+    tgi.script(body)
     assert ask(InferenceEndpointsLLM(base_url=tgi.url)).usage is None
 
 
 def test_what_is_left_of_the_allowance_stands_in_the_response(tgi: HuggingFaceServer) -> None:
-    tgi.answers.append(Reply(body=chat_body("Madrid."), headers={"ratelimit": '"api";r=2;t=55'}))
+    tgi.script(Reply(body=chat_body("Madrid."), headers={"ratelimit": '"api";r=2;t=55'}))
     response = ask(InferenceEndpointsLLM(base_url=tgi.url))
     assert response.quota == Quota(requests_remaining=2, requests_reset=55.0)
 
@@ -92,20 +93,20 @@ def test_the_servers_name_for_the_model_is_kept(tgi: HuggingFaceServer) -> None:
 
 @pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
 def test_reasoning_stands_beside_the_text(tgi: HuggingFaceServer, key: str) -> None:
-    tgi.answers.append(chat_body("Madrid.", **{key: "Spain is in Europe."}))
+    tgi.script(chat_body("Madrid.", **{key: "Spain is in Europe."}))
     (generation,) = ask(InferenceEndpointsLLM(base_url=tgi.url)).generations
     assert (generation.text, generation.reasoning) == ("Madrid.", "Spain is in Europe.")
 
 
 def test_an_answer_cut_while_reasoning_has_no_text_and_says_why(tgi: HuggingFaceServer) -> None:
-    tgi.answers.append(chat_body(None, finish_reason="length", reasoning="Spain is"))
+    tgi.script(chat_body(None, finish_reason="length", reasoning="Spain is"))
     (generation,) = ask(InferenceEndpointsLLM(base_url=tgi.url)).generations
     assert generation == Generation(text=None, finish_reason="length", reasoning="Spain is")
 
 
 def test_tool_calls_are_kept_in_openais_form(tgi: HuggingFaceServer) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": '{"city": "Madrid"}'}}
-    tgi.answers.append(chat_body(None, finish_reason="tool_calls", tool_calls=[call]))
+    tgi.script(chat_body(None, finish_reason="tool_calls", tool_calls=[call]))
     tools = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
     (generation,) = ask(InferenceEndpointsLLM(base_url=tgi.url), parameters={"tools": tools}).generations
     assert generation == Generation(text=None, finish_reason="tool_calls", tool_calls=[call])
@@ -115,7 +116,7 @@ def test_logprobs_are_kept(tgi: HuggingFaceServer) -> None:
     body = chat_body("Madrid.")
     logprobs = {"content": [{"token": "Madrid.", "logprob": -0.1, "top_logprobs": []}]}
     body["choices"][0]["logprobs"] = logprobs
-    tgi.answers.append(body)
+    tgi.script(body)
     (generation,) = ask(InferenceEndpointsLLM(base_url=tgi.url), parameters={"logprobs": True}).generations
     assert generation.logprobs == logprobs
 
@@ -123,12 +124,12 @@ def test_logprobs_are_kept(tgi: HuggingFaceServer) -> None:
 def test_content_in_parts_is_joined(tgi: HuggingFaceServer) -> None:
     body = chat_body(None)
     body["choices"][0]["message"]["content"] = [{"type": "text", "text": "Mad"}, {"type": "text", "text": "rid."}]
-    tgi.answers.append(body)
+    tgi.script(body)
     assert text_of(InferenceEndpointsLLM(base_url=tgi.url)) == "Madrid."
 
 
 def test_an_empty_answer_is_an_answer(tgi: HuggingFaceServer) -> None:
-    tgi.answers.append("")
+    tgi.script("")
     assert text_of(InferenceEndpointsLLM(base_url=tgi.url)) == ""
 
 
@@ -146,16 +147,16 @@ def test_an_empty_answer_is_an_answer(tgi: HuggingFaceServer) -> None:
 def test_a_response_without_an_answer_is_a_transient_error(
     tgi: HuggingFaceServer, body: dict[str, Any], words: str
 ) -> None:
-    tgi.answers.append(body)
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url))
+    tgi.script(body)
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url))
     assert isinstance(error, TransientError)
     assert words in str(error)
 
 
 @pytest.mark.parametrize("body", ["", "<html>", '{"choices": [', "[]", "null", b"\xff\xfe"])
 def test_a_body_that_is_not_the_json_of_an_answer_is_a_transient_error(tgi: HuggingFaceServer, body: str) -> None:
-    tgi.answers.append(Reply(body=body))
-    assert isinstance(failure_of(InferenceEndpointsLLM(base_url=tgi.url)), TransientError)
+    tgi.script(Reply(body=body))
+    assert isinstance(failure(InferenceEndpointsLLM(base_url=tgi.url)), TransientError)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +168,8 @@ def test_a_body_that_is_not_the_json_of_an_answer_is_a_transient_error(tgi: Hugg
     ],
 )
 def test_a_withheld_answer_is_a_content_filtered_error(tgi: HuggingFaceServer, body: dict[str, Any]) -> None:
-    tgi.answers.append(body)
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url))
+    tgi.script(body)
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url))
     assert isinstance(error, ContentFilteredError)
     assert error.usage is not None and error.usage.input_tokens > 0  # it was read, and is billed
 
@@ -219,7 +220,7 @@ def test_a_regular_expression_goes_to_tgi_as_it_is(tgi: HuggingFaceServer) -> No
 
 def test_a_schema_and_a_response_format_together_are_refused(tgi: HuggingFaceServer) -> None:
     llm = InferenceEndpointsLLM(base_url=tgi.url, generation_kwargs={"response_format": {"type": "text"}})
-    error = failure_of(llm, output_schema=SCHEMA)
+    error = failure(llm, output_schema=SCHEMA)
     assert isinstance(error, BadRequestError)
     assert "Leave one out" in str(error)
 
@@ -250,13 +251,13 @@ def test_as_many_requests_are_in_flight_as_max_concurrency_allows(tgi: HuggingFa
     together = 150  # the SDK's own client stops at 100
     all_there = asyncio.Event()
 
-    async def wait_for_all(_request: Recorded) -> str:
+    async def wait_for_all(_request: Asked) -> str:
         if tgi.in_flight == together:
             all_there.set()
         await all_there.wait()
         return "ok"
 
-    tgi.answers.extend([wait_for_all] * together)
+    tgi.script(*[wait_for_all] * together)
     llm = InferenceEndpointsLLM(base_url=tgi.url, max_concurrency=together, timeout=30)
 
     async def ask_all() -> None:
@@ -276,7 +277,7 @@ def test_connections_are_kept_for_the_next_request(tgi: HuggingFaceServer) -> No
         await llm.aclose()
 
     asyncio.run(five())
-    assert len({request.client for request in tgi.requests}) == 1
+    assert len({request.connection for request in tgi.requests}) == 1
 
 
 def test_it_works_on_a_second_event_loop(tgi: HuggingFaceServer) -> None:
@@ -286,7 +287,7 @@ def test_it_works_on_a_second_event_loop(tgi: HuggingFaceServer) -> None:
 
 def test_it_works_on_a_second_event_loop_when_nothing_was_closed_on_the_first(tgi: HuggingFaceServer) -> None:
     # The server closes the connection, so that none is left open with its loop gone.
-    tgi.answers.append(Reply(body=chat_body("first"), headers={"connection": "close"}))
+    tgi.script(Reply(body=chat_body("first"), headers={"connection": "close"}))
     llm = InferenceEndpointsLLM(base_url=tgi.url)
     request = GenerationRequest(messages=CHAT)
     assert asyncio.run(llm.agenerate(request)).generations[0].text == "first"

@@ -22,15 +22,16 @@ from limbeck.errors import (
     UnavailableError,
 )
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import CHAT, failure_of
-from support.huggingface_server import HuggingFaceServer, Recorded, Reply, huggingface_server
+from support.asking import CHAT, failure
+from support.huggingface_server import HuggingFaceServer, huggingface_server
+from support.provider_server import Reply, hang
 
 KEY = "hf_aSecretThatNobodyMaySee"
 
 
 def _failure(server: HuggingFaceServer, reply: Reply) -> GenerationError:
-    server.answers.append(reply)
-    return failure_of(InferenceEndpointsLLM(base_url=server.url, api_key=SecretStr(KEY)))
+    server.script(reply)
+    return failure(InferenceEndpointsLLM(base_url=server.url, api_key=SecretStr(KEY)))
 
 
 @pytest.mark.parametrize(
@@ -180,23 +181,19 @@ def test_a_redirect_that_leads_nowhere_is_an_error(tgi: HuggingFaceServer) -> No
 def test_a_server_that_is_not_there_is_a_transient_error() -> None:
     with huggingface_server() as server:
         url = server.url
-    error = failure_of(InferenceEndpointsLLM(base_url=url))
+    error = failure(InferenceEndpointsLLM(base_url=url))
     assert isinstance(error, TransientError)
     assert f"The server at {url} could not be reached" in str(error)
 
 
 def test_a_connection_that_breaks_is_a_transient_error(tgi: HuggingFaceServer) -> None:
-    assert isinstance(_failure(tgi, Reply(hang_up=True)), UnavailableError)
+    assert isinstance(_failure(tgi, Reply(drop="before")), UnavailableError)
     assert len(tgi.requests) == 1
 
 
 def test_an_answer_that_does_not_come_in_time_is_a_transient_error(tgi: HuggingFaceServer) -> None:
-    async def never(_request: Recorded) -> str:
-        await asyncio.Event().wait()
-        return "never"
-
-    tgi.answers.append(never)
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url, timeout=0.2))
+    tgi.script(hang)
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url, timeout=0.2))
     assert isinstance(error, TransientError)
     assert "within 0.2 seconds" in str(error)
 
@@ -204,13 +201,13 @@ def test_an_answer_that_does_not_come_in_time_is_a_transient_error(tgi: HuggingF
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, "\ud800"])
 def test_a_request_that_cannot_be_json_is_a_bad_request_and_unsent(tgi: HuggingFaceServer, value: object) -> None:
     messages: Any = [{"role": "user", "content": value}]
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url), messages)
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url), messages)
     assert isinstance(error, BadRequestError)
     assert tgi.requests == []
 
 
 def test_a_parameter_that_the_sdk_does_not_take_is_a_bad_request_and_unsent(tgi: HuggingFaceServer) -> None:
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url), parameters={"temprature": 1})
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url), parameters={"temprature": 1})
     assert isinstance(error, BadRequestError)
     assert "Did you mean `temperature`?" in str(error)
     assert tgi.requests == []
@@ -219,23 +216,23 @@ def test_a_parameter_that_the_sdk_does_not_take_is_a_bad_request_and_unsent(tgi:
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
 @pytest.mark.parametrize("key", [KEY, "sk-of-another-provider"])
 def test_a_key_that_the_server_echoes_is_in_no_text_of_the_error(tgi: HuggingFaceServer, status: int, key: str) -> None:
-    tgi.answers.append(Reply(status=status, body={"error": f"Invalid token Bearer {key}"}))
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url, api_key=SecretStr(key)))
+    tgi.script(Reply(status=status, body={"error": f"Invalid token Bearer {key}"}))
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url, api_key=SecretStr(key)))
     assert "Invalid token" in str(error)
     assert key not in "".join(traceback.format_exception(error))
     assert key not in repr(error.__dict__)
 
 
 def test_a_key_that_stands_in_an_answer_without_choices_is_taken_out(tgi: HuggingFaceServer) -> None:
-    tgi.answers.append({"error": "no quota for sk-of-another-provider"})
-    error = failure_of(InferenceEndpointsLLM(base_url=tgi.url, api_key=SecretStr("sk-of-another-provider")))
+    tgi.script({"error": "no quota for sk-of-another-provider"})
+    error = failure(InferenceEndpointsLLM(base_url=tgi.url, api_key=SecretStr("sk-of-another-provider")))
     assert "sk-of" not in "".join(traceback.format_exception(error))
 
 
 def test_one_request_that_fails_leaves_the_others_alone(tgi: HuggingFaceServer) -> None:
     from limbeck.types import GenerationRequest, GenerationResponse
 
-    tgi.answers.extend(["one", Reply(status=500), "three"])
+    tgi.script(*["one", Reply(status=500), "three"])
     llm = InferenceEndpointsLLM(base_url=tgi.url)
 
     async def three() -> list[Any]:

@@ -21,7 +21,7 @@ from limbeck.errors import (
 )
 from limbeck.types import GenerationRequest
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import CHAT, text_of
+from support.asking import CHAT, text_of
 from support.huggingface_server import HuggingFaceServer
 
 KEY = "hf_aSecretThatNobodyMaySee"

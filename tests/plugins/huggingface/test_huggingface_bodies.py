@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import ask, failure_of, text_of
+from support.asking import ask, failure, text_of
+from support.provider_server import Reply
 from support.questions import Ask, questions
 from support.wire import (
-    Raw,
     WireServer,
     as_another_host,
     bomb,
@@ -73,7 +73,7 @@ def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None
 
 @pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
 def test_a_stream_that_nobody_asked_for_is_read(content_type: str) -> None:
-    with wire_server(Raw(body=events(*CHUNKS, "[DONE]"), content_type=content_type)) as server:
+    with wire_server(Reply(body=events(*CHUNKS, "[DONE]"), content_type=content_type)) as server:
         response = ask(llm_at(server.url))
     assert response.generations[0].text == "paid"
     assert response.usage is not None
@@ -81,14 +81,14 @@ def test_a_stream_that_nobody_asked_for_is_read(content_type: str) -> None:
 
 
 def test_a_stream_that_breaks_off_is_transient() -> None:
-    with wire_server(Raw(body=events(CHUNKS[0]), content_type="text/event-stream")) as server:
-        assert isinstance(failure_of(llm_at(server.url)), TransientError)
+    with wire_server(Reply(body=events(CHUNKS[0]), content_type="text/event-stream")) as server:
+        assert isinstance(failure(llm_at(server.url)), TransientError)
 
 
 def test_events_of_text_generation_are_read(tokenizer_folder: str) -> None:
     token = {"index": 1, "token": {"text": "paid", "special": False}, "generated_text": None}
     last = {"index": 2, "token": {"text": "</s>", "special": True}, "generated_text": "paid", "details": None}
-    with wire_server(Raw(body=events(token, last), content_type="text/event-stream")) as server:
+    with wire_server(Reply(body=events(token, last), content_type="text/event-stream")) as server:
         assert text_of(llm_at(server.url, tokenizer_id=tokenizer_folder)) == "paid"
 
 
@@ -121,14 +121,14 @@ def test_an_account_without_credit_stops_the_run(status: int, body: Any) -> None
 
 def test_an_error_that_came_with_200_is_what_its_code_says() -> None:
     with wire_server(raw_json({"error": {"message": "slow down", "code": "429"}})) as server:
-        assert isinstance(failure_of(llm_at(server.url)), RateLimitError)
+        assert isinstance(failure(llm_at(server.url)), RateLimitError)
 
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(status: int) -> None:
     big = bomb(3_000_000)
-    with wire_server(Raw(body=big.body, status=status, headers=big.headers)) as server:
-        error = failure_of(llm_at(server.url, max_response_bytes=1_000_000))
+    with wire_server(Reply(body=big.body, status=status, headers=big.headers)) as server:
+        error = failure(llm_at(server.url, max_response_bytes=1_000_000))
     assert isinstance(error, BadRequestError)
     assert "more than 1,000,000 bytes" in str(error)
 
@@ -136,7 +136,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
     with wire_server(raw_json(GOOD)) as other:
         with wire_server(redirect(as_another_host(other.url))) as server:
-            error = failure_of(llm_at(server.url))
+            error = failure(llm_at(server.url))
         assert other.requests == []
     assert isinstance(error, BadRequestError)
     for address in (server.root, as_another_host(other.root)):
@@ -179,12 +179,11 @@ def test_a_secret_in_the_extra_body_is_refused() -> None:
     ("fields", "sent"), [({}, "org/model"), ({"served_model_name": "local"}, "local")], ids=["as such", "renamed"]
 )
 def test_a_model_at_an_address_is_asked_there_by_its_name(fields: dict[str, Any], sent: str) -> None:
-    import json
 
     with wire_server(raw_json(GOOD)) as server:
         llm = llm_at(server.url, model_id="org/model", **fields)
         assert text_of(llm) == "paid"
-    assert json.loads(server.requests[0].body)["model"] == sent
+    assert server.requests[0].body["model"] == sent
     assert llm.model_name == "org/model"
     assert (llm.identity["model_id"], llm.identity["base_url"]) == ("org/model", server.url)
 
@@ -198,7 +197,7 @@ def test_a_tokenizer_beside_a_model_at_an_address_makes_texts_of_chats(tokenizer
     with wire_server(raw_json([{"generated_text": "paid"}])) as server:
         llm = llm_at(server.url, model_id="org/model", tokenizer_id=tokenizer_folder)
         assert text_of(llm) == "paid"
-    assert b"inputs" in server.requests[0].body
+    assert "inputs" in server.requests[0].body
 
 
 @pytest.mark.parametrize("fields", [{"bill_to": "team"}, {"provider": "novita"}, {"endpoint_namespace": "me"}])

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, BadRequestError, RateLimitError, TransientError
 from limbeck_huggingface import InferenceEndpointsLLM
 from limbeck_huggingface._route import _is_hugging_face
-from support.huggingface_asking import CHAT, ask, failure_of, text_of
+from support.asking import CHAT, ask, failure, text_of
 from support.huggingface_server import HuggingFaceServer, endpoint_body, huggingface_server, point_the_sdk_at
 
 KEY = "hf_aSecretThatNobodyMaySee"
@@ -65,14 +65,14 @@ def test_the_request_does_not_tell_what_else_is_installed(hub: HuggingFaceServer
 
 def test_a_provider_that_does_not_serve_the_model_is_a_bad_request(hub: HuggingFaceServer) -> None:
     hub.models["org/model"] = {"id": "org/model", "inferenceProviderMapping": NOVITA}
-    error = failure_of(InferenceEndpointsLLM(model_id="org/model", provider="groq", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(model_id="org/model", provider="groq", api_key=SecretStr(KEY)))
     assert isinstance(error, BadRequestError)
     assert "org/model is not supported by provider groq" in str(error)
     assert hub.requests == []
 
 
 def test_a_model_that_the_hub_does_not_have_is_a_bad_request(hub: HuggingFaceServer) -> None:
-    error = failure_of(InferenceEndpointsLLM(model_id="org/nothing", provider="novita", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(model_id="org/nothing", provider="novita", api_key=SecretStr(KEY)))
     assert isinstance(error, BadRequestError)
     assert "org/nothing" in str(error)
 
@@ -130,7 +130,7 @@ def test_hugging_faces_hosts_are_the_hub_its_router_and_its_endpoints(url: str, 
 
 def test_an_endpoint_is_asked_where_it_is(hub: HuggingFaceServer, tgi: HuggingFaceServer) -> None:
     hub.endpoints["me/mine"] = endpoint_body(tgi.url)
-    tgi.answers.append("Madrid.")
+    tgi.script("Madrid.")
     assert text_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY))) == "Madrid."
     assert tgi.requests[0].body["model"] == "org/model"
     assert tgi.requests[0].headers["authorization"] == f"Bearer {KEY}"
@@ -153,25 +153,25 @@ def test_an_endpoint_is_asked_to_hold_a_request_while_it_wakes(hub: HuggingFaceS
 def test_an_endpoint_that_had_gone_to_sleep_says_so_when_it_fails(
     hub: HuggingFaceServer, tgi: HuggingFaceServer
 ) -> None:
-    from support.huggingface_server import Reply
+    from support.provider_server import Reply
 
     hub.endpoints["me/mine"] = endpoint_body(tgi.url, state="scaledToZero")
-    tgi.answers.append(Reply(status=503))
-    error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
+    tgi.script(Reply(status=503))
+    error = failure(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
     assert isinstance(error, TransientError)
     assert "scaled to zero" in str(error)
 
 
 def test_a_paused_endpoint_says_how_to_resume_it(hub: HuggingFaceServer) -> None:
     hub.endpoints["me/mine"] = endpoint_body(None, state="paused")
-    error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
     assert isinstance(error, BadRequestError)
     assert "hf endpoints resume mine --namespace me" in str(error)
 
 
 def test_an_endpoint_that_failed_says_where_its_logs_are(hub: HuggingFaceServer) -> None:
     hub.endpoints["me/mine"] = endpoint_body(None, state="failed")
-    error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
     assert isinstance(error, BadRequestError)
     assert "me/endpoints/mine" in str(error)
 
@@ -179,7 +179,7 @@ def test_an_endpoint_that_failed_says_where_its_logs_are(hub: HuggingFaceServer)
 def test_an_endpoint_that_is_starting_is_worth_another_attempt(hub: HuggingFaceServer, tgi: HuggingFaceServer) -> None:
     hub.endpoints["me/mine"] = endpoint_body(None, state="initializing")
     llm = InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY))
-    error = failure_of(llm)
+    error = failure(llm)
     assert isinstance(error, TransientError)
     assert error.retry_after == 15
     hub.endpoints["me/mine"] = endpoint_body(tgi.url)
@@ -192,7 +192,7 @@ def test_an_endpoint_that_is_starting_is_worth_another_attempt(hub: HuggingFaceS
 )
 def test_a_failure_of_the_endpoints_api_is_typed(hub: HuggingFaceServer, status: int, kind: type[Exception]) -> None:
     hub.endpoints["me/mine"] = {"status_code": status, "error": f"no, {KEY}"}
-    error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
     assert type(error) is kind
     assert KEY not in str(error)
 
@@ -200,11 +200,11 @@ def test_a_failure_of_the_endpoints_api_is_typed(hub: HuggingFaceServer, status:
 def test_an_endpoints_api_that_is_not_there_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with huggingface_server() as server:
         point_the_sdk_at(server.url, monkeypatch)
-    error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", endpoint_namespace="me", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(endpoint_name="mine", endpoint_namespace="me", api_key=SecretStr(KEY)))
     assert isinstance(error, TransientError)
 
 
 def test_an_endpoint_that_the_sdk_cannot_read_is_a_bad_request(hub: HuggingFaceServer) -> None:
     hub.endpoints["me/mine"] = {"name": "mine"}
-    error = failure_of(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
+    error = failure(InferenceEndpointsLLM(endpoint_name="mine", api_key=SecretStr(KEY)))
     assert isinstance(error, BadRequestError)

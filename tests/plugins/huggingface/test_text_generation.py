@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from limbeck.errors import BadRequestError, ConfigurationError, ContextLengthError, TransientError
 from limbeck.types import Generation, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_asking import ask, failure_of, text_of
-from support.huggingface_server import HuggingFaceServer, Reply, point_the_sdk_at, text_body
+from support.asking import ask, failure, text_of
+from support.huggingface_server import HuggingFaceServer, point_the_sdk_at, text_body
+from support.provider_server import Reply
 from support.tiny_model import save_tokenizer
 
-PROMPT = "[user] What is the capital of Spain? [assistant] "
+PROMPT = "[user] hi [assistant] "
 
 
 def _tokens(folder: str) -> int:
@@ -52,14 +53,14 @@ def test_parts_that_are_all_text_are_joined(tgi: HuggingFaceServer, tokenizer_fo
 
 
 def test_the_answer_holds_the_finish_reason_and_the_tokens(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
-    tgi.answers.append(text_body("Madrid it is", finish_reason="length"))
+    tgi.script(text_body("Madrid it is", finish_reason="length"))
     response = ask(InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder))
     assert response.generations == [Generation(text="Madrid it is", finish_reason="length")]
     assert response.usage == Usage(input_tokens=_tokens(tokenizer_folder), output_tokens=3)
 
 
 def test_an_answer_may_stand_in_a_list(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
-    tgi.answers.append(Reply(body=[text_body("Madrid.")]))
+    tgi.script(Reply(body=[text_body("Madrid.")]))
     assert text_of(InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)) == "Madrid."
 
 
@@ -81,9 +82,9 @@ def test_max_new_tokens_of_the_users_own_is_kept(tgi: HuggingFaceServer, tokeniz
 
 def test_a_prompt_that_leaves_no_room_is_the_servers_to_refuse(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
     said = "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 512. Given: 600 `inputs` tokens"
-    tgi.answers.append(Reply(status=422, body={"error": said, "error_type": "validation"}))
+    tgi.script(Reply(status=422, body={"error": said, "error_type": "validation"}))
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)
-    error = failure_of(llm, [{"role": "user", "content": "Spain " * 600}])
+    error = failure(llm, [{"role": "user", "content": "Spain " * 600}])
     assert tgi.requests[0].body["parameters"]["max_new_tokens"] == 1
     assert isinstance(error, ContextLengthError)
     assert said in str(error)
@@ -93,7 +94,7 @@ def test_a_server_that_is_not_tgi_gets_a_generous_limit_and_no_parameter_of_tgis
     tgi: HuggingFaceServer, tokenizer_folder: str
 ) -> None:
     tgi.info = {}
-    tgi.answers.append(Reply(body=[{"generated_text": "Madrid."}]))
+    tgi.script(Reply(body=[{"generated_text": "Madrid."}]))
     response = ask(InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder))
     assert tgi.requests[0].body["parameters"] == {"max_new_tokens": 2048, "return_full_text": False}
     assert response.generations == [Generation(text="Madrid.")]
@@ -109,14 +110,14 @@ def test_a_schema_goes_out_as_a_grammar(tgi: HuggingFaceServer, tokenizer_folder
 def test_a_schema_and_a_grammar_together_are_refused(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
     grammar = {"type": "regex", "value": "yes|no"}
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder, generation_kwargs={"grammar": grammar})
-    assert isinstance(failure_of(llm, output_schema={"type": "object"}), BadRequestError)
+    assert isinstance(failure(llm, output_schema={"type": "object"}), BadRequestError)
 
 
 @pytest.mark.parametrize("asked", [{"details": True}, {"top_n_tokens": 2}])
 def test_log_probabilities_are_kept_where_they_are_asked_for(
     tgi: HuggingFaceServer, tokenizer_folder: str, asked: dict[str, Any]
 ) -> None:
-    tgi.answers.append("Madrid")
+    tgi.script("Madrid")
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder, generation_kwargs=asked)
     (generation,) = ask(llm).generations
     assert generation.logprobs == {"tokens": [{"id": 0, "text": "Madrid", "logprob": -0.5, "special": False}]}
@@ -126,16 +127,16 @@ def test_log_probabilities_are_kept_where_they_are_asked_for(
 def test_a_response_without_a_text_is_a_transient_error(
     tgi: HuggingFaceServer, tokenizer_folder: str, body: Any
 ) -> None:
-    tgi.answers.append(Reply(body=body))
+    tgi.script(Reply(body=body))
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)
-    assert isinstance(failure_of(llm), TransientError)
+    assert isinstance(failure(llm), TransientError)
 
 
 def test_messages_that_the_template_refuses_fail_alone_and_unsent(
     tgi: HuggingFaceServer, tokenizer_folder: str
 ) -> None:
     llm = InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)
-    error = failure_of(llm, [{"role": "tool", "content": "?"}])
+    error = failure(llm, [{"role": "tool", "content": "?"}])
     assert isinstance(error, BadRequestError)
     assert "Unknown role" in str(error)
     assert tgi.requests == []

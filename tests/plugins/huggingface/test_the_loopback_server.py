@@ -27,8 +27,8 @@ def _post(url: str, body: Any) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        ({"messages": [USER], "temprature": 1}, ".temprature: no such field"),
-        ({"messages": [{**USER, "contents": "hi"}]}, ".messages[0].contents: no such field"),
+        ({"messages": [USER], "temprature": 1}, "temprature: Unexpected keyword argument"),
+        ({"messages": [{**USER, "contents": "hi"}]}, "messages.0.contents: Unexpected keyword argument"),
         ({"messages": "hi"}, "messages"),
         ({"messages": [{"content": "hi"}]}, "role"),
         ({"messages": [USER], "max_tokens": "many"}, "max_tokens"),
@@ -49,13 +49,13 @@ def test_a_bad_chat_request_is_refused(tgi: HuggingFaceServer, body: Any, fault:
 def test_tgis_form_of_a_schema_is_refused_by_a_server_of_openais_kind(openai_like: HuggingFaceServer) -> None:
     body = {"messages": [USER], "response_format": {"type": "json_object", "value": {}}}
     status, text = _post(f"{openai_like.url}/v1/chat/completions", body)
-    assert (status, "value: no such field" in text) == (422, True)
+    assert (status, "value: Unexpected keyword argument" in text) == (422, True)
 
 
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        ({"inputs": "hi", "parameters": {"max_tokens": 1}}, ".parameters.max_tokens: no such field"),
+        ({"inputs": "hi", "parameters": {"max_tokens": 1}}, "parameters.max_tokens: Unexpected keyword argument"),
         ({"inputs": "hi", "parameters": {"grammar": {"type": "yaml", "value": {}}}}, "grammar"),
         ({"inputs": ["hi"]}, "inputs"),
         ({"prompt": "hi"}, "inputs"),

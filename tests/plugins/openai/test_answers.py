@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from limbeck.errors import BadRequestError
 from limbeck.types import Generation, Quota, Usage
 from limbeck_openai import OpenAILLM
-from support.asking import ask, failure, request
+from support.asking import ask, failure
 from support.openai_server import answer, json_body, openai_server
 
 
@@ -67,7 +67,7 @@ def test_extra_body_headers_and_query_travel_as_the_sdk_sends_them() -> None:
     with openai_server() as server:
         ask(llm_at(server.url, generation_kwargs=extras))
     sent = server.requests[0]
-    assert (sent.body["seed"], sent.headers["x-team"], sent.query) == (3, "a", {"tier": "b"})
+    assert (sent.body["seed"], sent.headers["x-team"], sent.query) == (3, "a", "tier=b")
 
 
 def test_a_request_is_sent_once_even_when_it_fails() -> None:
@@ -270,7 +270,7 @@ def test_a_filtered_answer_with_text_is_kept_and_says_so() -> None:
 
 def test_messages_with_images_reach_the_server_as_they_are() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    parts: Any = [{"type": "text", "text": "What is it?"}, image]
+    chat: Any = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
     with openai_server() as server:
-        ask(llm_at(server.url), parts)
-    assert server.requests[0].body["messages"] == request(parts).messages
+        ask(llm_at(server.url), chat)
+    assert server.requests[0].body["messages"] == chat

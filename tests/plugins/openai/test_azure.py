@@ -34,7 +34,7 @@ def test_the_url_holds_the_deployment_and_the_version() -> None:
         ask(llm_at(server.root))
     sent = server.requests[0]
     assert sent.path == "/openai/deployments/gpt-4o/chat/completions"
-    assert sent.query == {"api-version": "2026-01-01"}
+    assert sent.query == "api-version=2026-01-01"
 
 
 def test_the_key_is_sent_in_azures_header() -> None:
@@ -75,7 +75,7 @@ def test_everything_can_come_from_the_sdks_environment_variables(monkeypatch: py
         llm.load()
         ask(llm)
     sent = server.requests[0]
-    assert (sent.query, sent.headers["api-key"]) == ({"api-version": "2026-02-02"}, "from-environment")
+    assert (sent.query, sent.headers["api-key"]) == ("api-version=2026-02-02", "from-environment")
 
 
 def test_a_token_in_the_environment_goes_before_a_key_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_a_missing_deployment_is_a_bad_request() -> None:
 
 @pytest.mark.parametrize("field", ["api_key", "azure_ad_token"])
 def test_no_error_shows_the_credential(field: str) -> None:
-    with openai_server(unauthorized()) as server:
+    with openai_server(unauthorized) as server:
         error = failure(llm_at(server.root, **{"api_key": None, field: KEY}))
     assert isinstance(error, AuthenticationError)
     assert KEY.get_secret_value() not in "".join(traceback.format_exception(error))

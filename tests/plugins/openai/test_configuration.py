@@ -242,9 +242,9 @@ def test_as_many_requests_as_max_concurrency_travel_at_once_on_connections_that_
         for _ in range(2):
             await asyncio.gather(*(llm.agenerate(request()) for _ in range(width)))
 
-    with openai_server(latency=0.1) as server:
+    with openai_server(gather=width) as server:
         asyncio.run(waves(OpenAILLM(model="m", base_url=server.url, max_concurrency=width)))
-    assert server.peak == width
+    assert server.most_in_flight == width
     assert len({sent.connection for sent in server.requests}) == width
 
 

@@ -28,20 +28,17 @@ from limbeck.types import Usage
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
 from support.openai_server import (
-    Behaviour,
     answer,
     context_too_long,
-    drop,
-    hang,
     json_body,
     openai_server,
     out_of_quota,
     prompt_filtered,
     rate_limited,
-    raw_body,
     unauthorized,
 )
 from support.openai_server import failure as refusal
+from support.provider_server import Behaviour, Reply, hang
 
 KEY = "secret-0123456789abcdef"
 
@@ -167,13 +164,13 @@ def test_a_transient_error_keeps_the_seconds_that_the_server_asks_for() -> None:
 
 
 def test_a_server_that_does_not_answer_in_time_is_transient() -> None:
-    error = failure_at(hang(), timeout=0.2)
+    error = failure_at(hang, timeout=0.2)
     assert type(error) is TransientError
     assert "Timeout" in str(error)
 
 
 def test_a_dropped_connection_is_transient_and_called_what_it_is() -> None:
-    error = failure_at(drop())
+    error = failure_at(Reply(drop="before"))
     assert isinstance(error, UnavailableError)
     assert "Server disconnected" in str(error)
 
@@ -191,8 +188,8 @@ def test_a_refused_connection_is_transient_and_called_what_it_is() -> None:
 @pytest.mark.parametrize(
     "behaviour",
     [
-        raw_body('{"choices": ['),
-        raw_body("<html>Bad gateway</html>", content_type="text/html"),
+        Reply(body='{"choices": ['),
+        Reply(body="<html>Bad gateway</html>", content_type="text/html"),
         json_body({"choices": []}),
         json_body({"choices": None}),
         json_body({}),
@@ -215,7 +212,7 @@ def test_an_error_inside_a_success_is_what_its_code_says() -> None:
 
 
 def test_a_401_is_an_authentication_error() -> None:
-    assert isinstance(failure_at(unauthorized()), AuthenticationError)
+    assert isinstance(failure_at(unauthorized), AuthenticationError)
 
 
 def test_a_403_is_an_authentication_error() -> None:
@@ -351,14 +348,14 @@ def test_a_request_that_was_refused_took_nothing() -> None:
 # Secrets
 
 ECHOES = {
-    "401": unauthorized(),
+    "401": unauthorized,
     "500": refusal(500, f"panic with headers {{'Authorization': 'Bearer {KEY}'}}"),
     "400": refusal(400, f"unknown key {KEY}"),
-    "not JSON": raw_body(f"<html>{KEY}</html>"),
+    "not JSON": Reply(body=f"<html>{KEY}</html>"),
     "error in a success": json_body({"error": {"message": KEY, "code": 401}}),
-    "plain text": raw_body(f"no {KEY}", status=403, content_type="text/plain"),
+    "plain text": Reply(body=f"no {KEY}", status=403, content_type="text/plain"),
     "at the cut of a long message": refusal(400, "x" * 490 + KEY),
-    "at the cut of a long body": raw_body("x" * 190 + KEY),
+    "at the cut of a long body": Reply(body="x" * 190 + KEY),
     "refusal": answer(None, refusal="no", finish_reason="stop"),
 }
 
@@ -373,7 +370,7 @@ def test_no_error_shows_the_key(behaviour: Behaviour, caplog: pytest.LogCaptureF
 
 
 def test_a_cause_that_would_show_the_key_is_left_out() -> None:
-    error = failure_at(unauthorized())
+    error = failure_at(unauthorized)
     assert error.__cause__ is None
     assert error.__context__ is None
 
@@ -395,7 +392,7 @@ def test_a_key_is_in_no_representation_of_the_backend() -> None:
 
 
 def test_after_a_failure_the_same_backend_answers() -> None:
-    with openai_server(drop(), answer("Madrid")) as server:
+    with openai_server(Reply(drop="before"), answer("Madrid")) as server:
         llm = llm_at(server.url)
         failure(llm)
         assert ask(llm).generations[0].text == "Madrid"

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, GenerationError, LimbeckWarning, RateLimitError, TransientError
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
+from support.provider_server import Reply
 from support.questions import Ask, questions
 from support.wire import (
     ODD_COUNTS,
-    Raw,
     WireServer,
     events,
     faults,
@@ -171,7 +171,7 @@ def test_choices_of_every_shape_are_read(body: Any) -> None:
     ids=["a line end in a text", "bytes that are no text", "a number of 5,000 digits"],
 )
 def test_json_that_is_not_quite_that_is_read_all_the_same(body: bytes) -> None:
-    with wire_server(Raw(body=body)) as server:
+    with wire_server(Reply(body=body)) as server:
         text = ask(llm_at(server)).generations[0].text
     assert text is not None
     assert text.startswith("pa")
@@ -179,7 +179,7 @@ def test_json_that_is_not_quite_that_is_read_all_the_same(body: bytes) -> None:
 
 
 def test_json_that_is_nested_too_deeply_is_a_typed_failure() -> None:
-    with wire_server(Raw(body=b"[" * 200_000)) as server:
+    with wire_server(Reply(body=b"[" * 200_000)) as server:
         assert isinstance(failure(llm_at(server)), TransientError)
 
 
@@ -201,7 +201,7 @@ USAGE = {"object": "chat.completion.chunk", "choices": [], "usage": {"prompt_tok
 @pytest.mark.parametrize("content_type", ["text/event-stream", "application/json", "text/plain"])
 def test_a_stream_is_read_whatever_it_says_to_be(content_type: str) -> None:
     body = events(chunk({"content": "pa"}), chunk({"content": "id"}), chunk({}, "stop"), USAGE, "[DONE]")
-    with wire_server(Raw(body=body, content_type=content_type)) as server:
+    with wire_server(Reply(body=body, content_type=content_type)) as server:
         response = ask(llm_at(server))
     assert (response.generations[0].text, response.generations[0].finish_reason) == ("paid", "stop")
     assert response.usage is not None
@@ -212,7 +212,7 @@ def test_a_stream_brings_reasoning_tool_calls_and_log_probabilities() -> None:
     first, second = ({"content": [{"token": token}]} for token in ("pa", "id"))
     chunks = [chunk({"reasoning_content": "so"}), *map(chunk, CALLS), chunk({"content": "paid"}, "tool_calls")]
     chunks[0]["choices"][0]["logprobs"], chunks[3]["choices"][0]["logprobs"] = first, second
-    with wire_server(Raw(body=b": PROCESSING\r\n\r\n" + events(*chunks), content_type="text/event-stream")) as server:
+    with wire_server(Reply(body=b": PROCESSING\r\n\r\n" + events(*chunks), content_type="text/event-stream")) as server:
         (generation,) = ask(llm_at(server)).generations
     assert (generation.text, generation.reasoning) == ("paid", "so")
     assert generation.tool_calls == [
@@ -224,7 +224,7 @@ def test_a_stream_brings_reasoning_tool_calls_and_log_probabilities() -> None:
 def test_a_stream_of_several_choices_keeps_them_apart() -> None:
     parts = [{"index": index, "delta": {"content": text}} for text in ("a", "b") for index in (1, 0)]
     body = events(*({"choices": [part]} for part in parts), "[DONE]")
-    with wire_server(Raw(body=body)) as server:
+    with wire_server(Reply(body=body)) as server:
         response = ask(llm_at(server), num_generations=2)
     assert [generation.text for generation in response.generations] == ["ab", "ab"]
 
@@ -238,7 +238,7 @@ def test_a_stream_of_several_choices_keeps_them_apart() -> None:
     ids=["no end", "cut in an event"],
 )
 def test_a_stream_that_breaks_off_is_transient_and_has_its_tokens(body: bytes) -> None:
-    with wire_server(Raw(body=body, content_type="text/event-stream")) as server:
+    with wire_server(Reply(body=body, content_type="text/event-stream")) as server:
         error = failure(llm_at(server))
     assert isinstance(error, TransientError)
     assert error.usage is not None
@@ -247,7 +247,7 @@ def test_a_stream_that_breaks_off_is_transient_and_has_its_tokens(body: bytes) -
 
 def test_an_error_in_a_stream_is_that_error() -> None:
     body = events(chunk({"content": "pa"}), {"error": {"message": "slow down", "code": "rate_limit_exceeded"}})
-    with wire_server(Raw(body=body, content_type="text/event-stream")) as server:
+    with wire_server(Reply(body=body, content_type="text/event-stream")) as server:
         assert isinstance(failure(llm_at(server)), RateLimitError)
 
 

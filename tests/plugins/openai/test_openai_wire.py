@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from limbeck.errors import BadRequestError, ConfigurationError, TransientError
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import ask, failure
-from support.wire import Raw, as_another_host, bomb, leaks, logged, raw_json, redirect, wire_server
+from support.provider_server import Reply
+from support.wire import as_another_host, bomb, leaks, logged, raw_json, redirect, wire_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def llm_at(url: str, **fields: Any) -> OpenAILLM:
 @pytest.mark.parametrize("status", [200, 400, 503])
 def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(status: int) -> None:
     big = bomb(3_000_000)
-    with wire_server(Raw(body=big.body, status=status, headers=big.headers)) as server:
+    with wire_server(Reply(body=big.body, status=status, headers=big.headers)) as server:
         error = failure(llm_at(server.url, max_response_bytes=1_000_000))
     assert isinstance(error, BadRequestError)
     assert "more than 1,000,000 bytes" in str(error)
@@ -50,12 +51,12 @@ def test_a_packed_answer_within_the_bound_is_read() -> None:
     import json
 
     packed = gzip.compress(json.dumps(GOOD).encode())
-    with wire_server(Raw(body=packed, headers={"content-encoding": "gzip"})) as server:
+    with wire_server(Reply(body=packed, headers={"content-encoding": "gzip"})) as server:
         assert ask(llm_at(server.url)).generations[0].text == "paid"
 
 
 def test_a_packed_answer_that_is_broken_is_transient() -> None:
-    with wire_server(Raw(body=b"no gzip", headers={"content-encoding": "gzip"})) as server:
+    with wire_server(Reply(body=b"no gzip", headers={"content-encoding": "gzip"})) as server:
         assert isinstance(failure(llm_at(server.url)), TransientError)
 
 

@@ -1,4 +1,7 @@
-"""Explanations: what a row's key is of, and what a miss differs in."""
+"""Explanations: what a row's key is of, and what a miss differs in.
+
+Covers `_task.explaining`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Selective re-runs: only what is meant is asked for; everything comes out."""
+"""Selective re-runs: only what is meant is asked for; everything comes out.
+
+Covers `_task.rerunning`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Calls that brought no answer: in the ledger with what was asked, and counted where they were paid for."""
+"""Calls that brought no answer: in the ledger with what was asked, and counted where they were paid for.
+
+Covers `_engine.ledger.failed_rows` and `_engine.ledger.stored_failures`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The built-in ledger: what is on disk, who may open it, and what is found in it again."""
+"""The built-in ledger: what is on disk, who may open it, and what is found in it again.
+
+Covers `_engine.ledger.step_ledger`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Estimates from a sample: what all rows are going to take, with an interval."""
+"""Estimates from a sample: what all rows are going to take, with an interval.
+
+Covers `_task.estimating`.
+"""
 
 from __future__ import annotations
 

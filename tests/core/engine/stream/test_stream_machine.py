@@ -1,4 +1,7 @@
-"""A stream in its window under any mix of answers, faults, refusals, fewer answers and a stop: no row is lost."""
+"""A stream in its window under any mix of answers, faults, refusals, fewer answers and a stop: no row is lost.
+
+Covers `_engine.stream.stream`.
+"""
 
 from __future__ import annotations
 

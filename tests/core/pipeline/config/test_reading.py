@@ -1,4 +1,8 @@
-"""Pipelines from files and dicts."""
+"""Pipelines from files and dicts.
+
+Covers `_pipeline.config.build`, `_pipeline.config.endpoints`, `_pipeline.config.load`, `_pipeline.config.recipe`,
+`_pipeline.config.settings`, `_pipeline.config.text.document` and `_pipeline.config.text.toml_text`.
+"""
 
 from __future__ import annotations
 

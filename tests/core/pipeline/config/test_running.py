@@ -1,4 +1,7 @@
-"""What a file says of how it is run is how its pipeline is run, from Python too."""
+"""What a file says of how it is run is how its pipeline is run, from Python too.
+
+Covers `_pipeline.config.run_keys` and `_pipeline.config.run_settings`.
+"""
 
 from __future__ import annotations
 

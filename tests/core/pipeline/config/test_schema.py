@@ -1,4 +1,7 @@
-"""The JSON Schema of a pipeline's file."""
+"""The JSON Schema of a pipeline's file.
+
+Covers `_pipeline.config.docstrings`.
+"""
 
 from __future__ import annotations
 

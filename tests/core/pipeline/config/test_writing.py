@@ -1,4 +1,7 @@
-"""Pipelines as data: names, never code, and never a secret."""
+"""Pipelines as data: names, never code, and never a secret.
+
+Covers `_pipeline.config.written`.
+"""
 
 from __future__ import annotations
 

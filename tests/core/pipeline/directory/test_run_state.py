@@ -1,4 +1,7 @@
-"""How the run in a directory stands, as it is told in one word."""
+"""How the run in a directory stands, as it is told in one word.
+
+Covers `_pipeline.directory.listing`.
+"""
 
 from __future__ import annotations
 

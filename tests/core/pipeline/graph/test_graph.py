@@ -1,4 +1,8 @@
-"""Building a pipeline: what can be joined to what, and what is wrong before a row has moved."""
+"""Building a pipeline: what can be joined to what, and what is wrong before a row has moved.
+
+Covers `_pipeline.graph.columns`, `_pipeline.graph.drawing`, `_pipeline.graph.kinds`, `_pipeline.graph.layout` and
+`_pipeline.pipeline`.
+"""
 
 from __future__ import annotations
 

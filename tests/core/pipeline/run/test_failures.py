@@ -1,4 +1,7 @@
-"""What becomes of rows that fail, and of a run that is stopped."""
+"""What becomes of rows that fail, and of a run that is stopped.
+
+Covers `_pipeline.run.nodes.node`, `_pipeline.run.nodes.step` and `_pipeline.run.nodes.task`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pipelines with prices, a budget that their tasks share, a cache, an estimate, and rows asked again."""
+"""Pipelines with prices, a budget that their tasks share, a cache, an estimate, and rows asked again.
+
+Covers `_pipeline.run.estimating`, `_pipeline.run.metering` and `_pipeline.run.rerunning`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Any graph gives the rows that a plain reading of it gives, in the same order, however long its answers take."""
+"""Any graph gives the rows that a plain reading of it gives, in the same order, however long its answers take.
+
+Covers `_pipeline.run.items.lineage`, `_pipeline.run.nodes.global_step`, `_pipeline.run.nodes.in_order` and
+`_pipeline.run.nodes.join`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A run directory that is used again: no answer is bought twice, and the output is the same."""
+"""A run directory that is used again: no answer is bought twice, and the output is the same.
+
+Covers `_pipeline.directory.run_folder`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Running a pipeline: what comes out, of which rows, in which order, and how it can be had."""
+"""Running a pipeline: what comes out, of which rows, in which order, and how it can be had.
+
+Covers `_pipeline.run.network`, `_pipeline.run.nodes.sink`, `_pipeline.run.nodes.source`, `_pipeline.run.result`,
+`_pipeline.run.runner`, `_pipeline.run.streaming` and `_pipeline.directory.report`.
+"""
 
 from __future__ import annotations
 

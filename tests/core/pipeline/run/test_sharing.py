@@ -1,4 +1,7 @@
-"""Who works when: processes for what is bound to the CPU, one window for all tasks of an LLM, room for the rows."""
+"""Who works when: processes for what is bound to the CPU, one window for all tasks of an LLM, room for the rows.
+
+Covers `_pipeline.run.items.outlets`, `_pipeline.run.items.processing` and `_pipeline.run.items.spill`.
+"""
 
 from __future__ import annotations
 

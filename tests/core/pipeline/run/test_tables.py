@@ -1,4 +1,7 @@
-"""Tables as people hold them, of the packages themselves: pandas, polars, pyarrow and datasets."""
+"""Tables as people hold them, of the packages themselves: pandas, polars, pyarrow and datasets.
+
+Covers `_engine.rows.tables` and `_pipeline.steps.rows`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The columns that a router's conditions use are known before any row moves."""
+"""The columns that a router's conditions use are known before any row moves.
+
+Covers `_pipeline.steps.expressions`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""YAML as it is read here: version 1.2, with the lines that values stand on."""
+"""YAML as it is read here: version 1.2, with the lines that values stand on.
+
+Covers `_pipeline.config.text.scalars`.
+"""
 
 from __future__ import annotations
 
