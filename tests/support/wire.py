@@ -1,6 +1,6 @@
 """Servers that answer anything at all, and good answers that are spoiled: what providers are tried with.
 
-with wire_server(Raw(body=b"{nope")) as server:
+with wire_server(Reply(body=b"{nope")) as server:
     OpenAILLM(model="m", base_url=server.url)
 """
 
@@ -12,7 +12,7 @@ import json
 import math
 import random
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
 from limbeck.types import GenerationRequest, GenerationResponse
 from support.loopback import serving
+from support.provider_server import Asked, ProviderServer, Reply
 from support.questions import Ask
 
 if TYPE_CHECKING:
@@ -55,63 +56,40 @@ ODD_VALUES: list[Any] = [
 _FREE = 3  # of ten mutations add a field
 
 
-@dataclass(frozen=True, kw_only=True)
-class Raw:
-    """An answer as it goes onto the wire."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A request as it came."""
-
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class WireServer:
-    """What a test scripts and looks at; the last answer is given again and again."""
-
-    answers: list[Raw]
-    root: str = ""
-    requests: list[Asked] = field(default_factory=list)
+class WireServer(ProviderServer):
+    """Gives its answers in turn, whatever is asked, and the last one again and again."""
 
     @property
     def url(self) -> str:
+        """The base URL of most clients."""
         return f"{self.root}/v1"
 
-    async def handle(self, request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Asked(path=request.path, query=request.query_string, headers=headers, body=await request.read())
+    def plain(self, _asked: Asked) -> Reply:
+        return self._last
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/info"):  # asked by a backend for TGI
             return web.Response(status=404)
-        self.requests.append(asked)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return web.Response(
-            body=answer.body, status=answer.status, headers={"content-type": answer.content_type, **answer.headers}
-        )
+        return await super().handle(request)
+
+    def __init__(self, *answers: Reply) -> None:
+        super().__init__(*answers[:-1])
+        self._last = answers[-1]
 
 
 @contextmanager
-def wire_server(*answers: Raw) -> Iterator[WireServer]:
+def wire_server(*answers: Reply) -> Iterator[WireServer]:
     """Give the answers in turn, whatever is asked."""
-    server = WireServer(list(answers))
+    server = WireServer(*answers)
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_route("*", "/{path:.*}", server.handle)
     with serving(app) as server.root:
         yield server
 
 
-def raw_json(body: Any, **more: Any) -> Raw:
+def raw_json(body: Any, **more: Any) -> Reply:
     """A body as JSON, of whatever Python can write."""
-    return Raw(body=json.dumps(body).encode(), **more)
+    return Reply(body=json.dumps(body), **more)
 
 
 def events(*data: Any) -> bytes:
@@ -132,7 +110,7 @@ class Spoiled:
         keeps_text: whether the text and all that leads to it are as they were.
     """
 
-    raw: Raw
+    raw: Reply
     what: str
     keeps_text: bool
 
@@ -165,14 +143,14 @@ def spoiled_refusals(*, seed: int, number: int) -> list[Spoiled]:
     spoiled = [
         (_odd_value(REFUSAL, (), rng), rng.choice([200, 400, 404, 413, 422, 500, 503, 529])) for _ in range(number)
     ]
-    return [Spoiled(Raw(body=one.raw.body, status=status), f"{one.what}, {status}", False) for one, status in spoiled]
+    return [Spoiled(replace(one.raw, status=status), f"{one.what}, {status}", False) for one, status in spoiled]
 
 
 def spoiled_streams(good: Sequence[Any], *, seed: int, number: int) -> list[Spoiled]:
     """Server-sent events with odd values in them, or one missing."""
     rng = random.Random(seed)
     spoiled = [_odd_value([*good, "[DONE]"], (), rng) for _ in range(number)]
-    return [Spoiled(Raw(body=events(*json.loads(one.raw.body))), one.what, False) for one in spoiled]
+    return [Spoiled(Reply(body=events(*json.loads(one.raw.body))), one.what, False) for one in spoiled]
 
 
 def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) -> Spoiled:
@@ -205,13 +183,13 @@ def _broken_bytes(good: Any, rng: random.Random) -> Spoiled:
     body = bytearray(json.dumps(good).encode())
     for _ in range(rng.randint(1, 4)):
         body[rng.randrange(len(body))] = rng.randrange(256)
-    return Spoiled(Raw(body=bytes(body)), f"bytes {bytes(body)!r}", keeps_text=False)
+    return Spoiled(Reply(body=bytes(body)), f"bytes {bytes(body)!r}", keeps_text=False)
 
 
 def _cut(good: Any, rng: random.Random) -> Spoiled:
     body = json.dumps(good).encode()
     end = rng.randrange(len(body))
-    return Spoiled(Raw(body=body[:end]), f"cut at {end}", keeps_text=False)
+    return Spoiled(Reply(body=body[:end]), f"cut at {end}", keeps_text=False)
 
 
 ONE_QUESTION = GenerationRequest(messages=[{"role": "user", "content": "Say it."}])
@@ -250,14 +228,14 @@ _TYPES = _names(GenerationError) - {"GenerationError", "BackendError"}
 # Rules of the wire
 
 
-def bomb(unpacked: int) -> Raw:
+def bomb(unpacked: int) -> Reply:
     """A small answer that unpacks to so many bytes."""
-    return Raw(body=gzip.compress(b" " * unpacked, 6), headers={"content-encoding": "gzip"})
+    return Reply(body=gzip.compress(b" " * unpacked, 6), headers={"content-encoding": "gzip"})
 
 
-def redirect(to: str, *, status: int = 307) -> Raw:
+def redirect(to: str, *, status: int = 307) -> Reply:
     """An answer that sends the request on."""
-    return Raw(body=b"", status=status, headers={"location": to})
+    return Reply(body=b"", status=status, headers={"location": to})
 
 
 def as_another_host(url: str) -> str:

@@ -1,4 +1,7 @@
-"""Observers that do what they should not: it is told whose they are, and the run is as it would be without them."""
+"""Observers that do what they should not: it is told whose they are, and the run is as it would be without them.
+
+Covers `_registry.shown` and `_engine.calls.watched`.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from limbeck.errors import BadRequestError, LimbeckWarning
 from limbeck.types import GenerationRequest, GenerationResponse
 from limbeck_cli.exits import echo, show_warning
 from limbeck_cli.tables import show_table
-from support.command import install, invoke, limbeck, write_rows
+from support.command import invoke, limbeck, write_rows
+from support.packs import write_pack
 
 STRANGE = {
     "the clipboard": "a\x1b]52;c;cHduZWQ=\x07b",
@@ -74,9 +75,9 @@ def test_a_cell_of_a_table_stays_on_its_line(capsys: pytest.CaptureFixture[str])
 
 def test_the_summary_of_a_distribution(tmp_path: Path) -> None:
     packs = tmp_path / "packs"
-    install(packs, "acme-rude", "[limbeck.tasks]\nrude = acme_rude:Rude\n[limbeck.commands]\nrude = acme_rude:app\n")
-    (metadata,) = packs.glob("*/METADATA")
-    metadata.write_text("Metadata-Version: 2.1\nName: acme-rude\nVersion: 1.0\nSummary: a\x1b]0;title\x07b\n")
+    names = "[limbeck.tasks]\nrude = acme_rude:Rude\n[limbeck.commands]\nrude = acme_rude:app\n"
+    metadata = "Metadata-Version: 2.1\nName: acme-rude\nVersion: 1.0\nSummary: a\x1b]0;title\x07b\n"
+    write_pack(packs, "acme-rude", names, metadata=metadata)
     for command in (["tasks"], ["tasks", "--json"], ["plugins", "list"], ["plugins", "list", "--json"], ["--help"]):
         done = limbeck(*command, env={"PYTHONPATH": str(packs)})
         assert "rude" in done.stdout

@@ -1,4 +1,7 @@
-"""The calls to a batch API, in virtual time: made again while that may help, and none that could submit twice."""
+"""The calls to a batch API, in virtual time: made again while that may help, and none that could submit twice.
+
+Covers `_engine.batch.attempts`.
+"""
 
 from __future__ import annotations
 

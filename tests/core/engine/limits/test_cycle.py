@@ -45,7 +45,7 @@ def test_four_workers_may_begin_in_a_cycle_and_the_others_are_told_of_the_next()
         cycle.sent(home.loop.time(), lambda: resumed.append(cycle.takes_beginners))
         begun = 0
         while cycle.takes_beginners:
-            cycle.begun()
+            cycle.count_beginner()
             begun += 1
         await asyncio.sleep(0)
         return begun, resumed

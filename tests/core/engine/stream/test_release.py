@@ -24,6 +24,7 @@ class Scene:
             Policy(**policy),
             emit=lambda id, rows: self.out.append((id, rows)),
             info=cast("Any", SimpleNamespace(stats=self.stats)),
+            stats=self.stats,
             observers=cast("Any", SimpleNamespace(rows_written=lambda run, rows: self.observed.append(rows))),
         )
 
@@ -51,7 +52,7 @@ def test_no_more_leave_than_may_lie_there_untaken() -> None:
     scene = Scene(max_untaken=2)
     assert scene.put(0, 1, 2, 3) == ["r0", "r1"]
     assert scene.release.outruns_taker
-    scene.release.taken(1)
+    scene.release.note_taken(1)
     assert [id for id, _ in scene.out] == ["r0", "r1", "r2"]
 
 
