@@ -115,6 +115,33 @@ def test_a_server_that_is_there_and_refuses_everything_is_not_taken_for_away(err
     assert took < 300
 
 
+@pytest.mark.parametrize("seconds", [5, 60])
+def test_a_server_that_is_up_again_but_not_ready_yet_costs_no_row(seconds: float) -> None:
+    def starting() -> Exception:
+        return TransientError("500: starting")
+
+    line, _ = run(Server((0.5, 3.0, unavailable), (3.0, 3.0 + seconds, starting)))
+    assert (line.error, answered(line)) == (None, ROWS)
+
+
+def test_a_probe_that_gets_no_answer_in_time_does_not_open_the_window() -> None:
+    async def reply(prompt: str, before: int) -> GenerationResponse:
+        now = asyncio.get_running_loop().time()
+        if 0.5 <= now < 200.0:
+            if now > 3.0:
+                in_vain.append(now)
+                await asyncio.sleep(10_000)
+            await asyncio.sleep(0.01)
+            raise unavailable()
+        await asyncio.sleep(0.1)
+        return answer(prompt)
+
+    in_vain: list[float] = []
+    line, _ = run(reply, timeout=20.0)  # type: ignore[arg-type]  # as good as a server
+    assert answered(line) == ROWS
+    assert len(in_vain) < 15
+
+
 def test_a_row_that_alone_finds_nobody_fails_by_its_attempts() -> None:
     async def reply(prompt: str, before: int) -> GenerationResponse:
         await asyncio.sleep(0.1)

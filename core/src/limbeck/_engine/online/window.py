@@ -24,7 +24,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ...errors import GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
+from ...errors import BackendError, GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
 from ...types import GenerationResponse
 from ..calls.log import log
 from ..ledger.batch_records import refusal_of_online
@@ -360,10 +360,12 @@ class Window:
 
     def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
         """Tell whether `error` says nothing of the request, since nobody is there to take it."""
-        if not isinstance(error, UnavailableError):
-            self._heard(unit)
-            return False
         stream, outage, was_away = unit.stream, self._outage, self._outage.away
+        # A time-out or a 500 does not begin an absence, and does not end one.
+        if not isinstance(error, UnavailableError) and not (was_away and isinstance(error, TransientError)):
+            if not isinstance(error, TransientError | BackendError):
+                self._heard(unit)
+            return False
         spared = outage.found_nobody(
             unit,
             now,
