@@ -62,7 +62,7 @@ def test_a_full_disk_ends_the_run_and_with_more_room_it_goes_on_from_there(small
         assert first.returncode == ExitCode.STOPPED
         assert 0 < len(on_disk) < ROWS
         assert len(bought) - len(on_disk) <= WINDOW
-        assert {row["instruction"] for row in read_rows(output)} <= on_disk
+        assert not output.exists()  # there is no room to note that it is this run's
         subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
         server.begin(0)
         assert limbeck(*command, env=variables).returncode == ExitCode.GOOD

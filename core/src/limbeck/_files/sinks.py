@@ -141,7 +141,8 @@ class FileSink(Sink):
             raise fault
 
     def _forget(self) -> None:
-        """Leave nothing of a draft that was not published."""
+        """Leave nothing of a draft that was not published, nor of the run that is to note it."""
+        self._note = None
         if self._draft is not None:
             self._draft.discard()
             self._draft = None
