@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+_LAZY: tuple[type, ...] = (Iterator, MappingView, range)  # Jinja's `map` and `select` give iterators
 
 
 class FilterRows(Step):
@@ -96,22 +97,21 @@ def _plain(value: Any) -> Any:
     Raises:
         _NoValueError: Jinja's own objects, a function or something undefined is in it.
     """
-    from jinja2 import Undefined
-
     cls = type(value)
     if cls in _SCALARS:
         return value
     if cls is dict:
         return {_plain(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, Iterator | MappingView | range):  # Jinja's `map` and `select` are lazy
-        return [_plain(part) for part in value]
-    if cls is list:
-        return list(value) if _SCALARS.issuperset(map(type, value)) else [_plain(part) for part in value]
+    if cls is list or isinstance(value, _LAZY):
+        parts = list(value)
+        return parts if _SCALARS.issuperset(map(type, parts)) else [_plain(part) for part in parts]
     of_jinja = cls.__module__.partition(".")[0] == "jinja2"
     if cls is tuple or (of_jinja and isinstance(value, tuple)):  # `groupby` names the two parts
         return tuple([_plain(part) for part in value])
     if isinstance(value, str):
         return str.__str__(value)
+    from jinja2 import Undefined
+
     if isinstance(value, Undefined):
         raise _NoValueError("nothing: it uses what the row does not have")
     if callable(value) or of_jinja:
