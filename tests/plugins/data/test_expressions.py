@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from limbeck.errors import ConfigurationError
+from limbeck import Pipeline
+from limbeck.errors import ConfigurationError, MissingColumnError
 from limbeck_data import FilterRows, MapRows
 from support.rows import through
 
@@ -36,6 +37,17 @@ def test_the_columns_of_an_expression_are_what_the_step_needs() -> None:
         "d": False,
     }
     assert FilterRows(condition=lambda row: row["a"]).inputs == {}
+
+
+@pytest.mark.parametrize("name", ["self", "range", "dict", "joiner"])
+def test_a_column_may_have_a_name_of_jinjas(name: str) -> None:
+    row = {name: "S"}
+    step = MapRows(columns={"b": name})
+    assert step.inputs == {name: True}
+    assert through(step, [row]) == [{**row, "b": "S"}]
+    assert through(FilterRows(condition=f'{name} == "S"'), [row, {name: "T"}]) == [row]
+    with pytest.raises(MissingColumnError, match=f"needs the column `{name}`"):
+        Pipeline([{"x": 1}], FilterRows(condition=name)).check()
 
 
 @pytest.mark.parametrize("condition", ["score >", "score }} {{ 1", "import os", ""])
