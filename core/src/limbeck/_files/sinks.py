@@ -41,7 +41,7 @@ class FileSink(Sink):
 
     path: str | Path
 
-    # The class of the source that reads the format back; whether a compression suffix is obeyed.
+    # The class of the source that reads the format back; whether a compression suffix is obeyed, or refused.
     reader: ClassVar[Any] = None
     packed: ClassVar[bool] = True
 
