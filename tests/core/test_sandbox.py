@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jinja2 import Undefined
 
 from limbeck import router
-from limbeck.sandbox import sandbox
+from limbeck.sandbox import columns_in, sandbox
 
 
 def value_of(expression: str, **row: Any) -> Any:
@@ -74,3 +74,33 @@ def test_a_route_looks_at_the_key(key: str) -> None:
     assert step.destinations({"order": {key: []}}) == ["rest"]
     assert step.destinations({"order": {key: [1]}}) == ["full"]
     assert step.destinations({"order": {}}) == ["rest"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("self", "S"), ("self == 'S'", True), ("[self] | first", "S"), ("self.lower()", "s"), ("x if self else 1", "X")],
+)
+def test_self_is_the_column_of_that_name(expression: str, value: object) -> None:
+    assert value_of(expression, self="S", x="X") == value
+
+
+def test_self_is_undefined_without_such_a_column_and_whatever_a_template_makes_of_it() -> None:
+    assert isinstance(value_of("self"), Undefined)
+    source = "{% for self in xs %}{{ self }}{% endfor %}"
+    assert sandbox().from_string(source).render({"xs": [1, 2], "self": "S"}) == "12"
+
+
+@pytest.mark.parametrize("name", ["self", "range", "dict", "namespace", "joiner", "cycler", "lipsum"])
+def test_a_name_of_jinjas_is_looked_up_in_the_row_where_it_is_not_called(name: str) -> None:
+    def columns(source: str) -> tuple[str, ...]:
+        return columns_in(sandbox().parse(source))
+
+    assert columns(f"{{{{ x }}}} {{{{ {name} }}}}") == ("x", name)
+    assert columns(f"{{{{ x in {name} }}}}{{{{ {name}.y }}}}") == ("x", name)
+    assert columns(f"{{% set {name} = 1 %}}{{{{ {name} }}}}") == ()
+    assert value_of(name, **{name: 7}) == 7
+
+
+def test_a_function_of_jinjas_that_is_called_is_no_column() -> None:
+    tree = sandbox().parse("{% set n = namespace(i=0) %}{% for i in range(x) %}{{ dict(a=y) }}{% endfor %}")
+    assert columns_in(tree) == ("x", "y")

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Undefined, nodes, pass_environment
+from jinja2 import Undefined, meta, nodes, pass_environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from ._files.json_rows import as_json
 
-__all__ = ["Sandbox", "sandbox"]
+__all__ = ["Sandbox", "columns_in", "sandbox"]
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -62,7 +62,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=key)
 
     def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
-        return super()._generate(_MethodCalls().visit(source), *args, **options)
+        tree = _MethodCalls().visit(source)
+        if "self" not in _made_in(tree):
+            tree = _SelfAsAColumn().visit(tree)
+        return super()._generate(tree, *args, **options)
 
 
 class _MethodCalls(NodeTransformer):
@@ -76,6 +79,37 @@ class _MethodCalls(NodeTransformer):
             method = nodes.EnvironmentAttribute("method")
             node.node = nodes.Call(method, named, [], None, None, lineno=node.lineno)
         return node
+
+
+class _SelfAsAColumn(NodeTransformer):
+    """Has `self` look up a column, where Jinja has an object of its own for it."""
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - Jinja's name for it
+        if node.name != "self":
+            return node
+        resolve = nodes.Call(
+            nodes.EnvironmentAttribute("method"), [nodes.ContextReference(), nodes.Const("resolve")], [], None, None
+        )
+        return nodes.Call(resolve, [nodes.Const(node.name)], [], None, None, lineno=node.lineno)
+
+
+def columns_in(tree: nodes.Template) -> tuple[str, ...]:
+    """The names that a parsed template looks up in the row, in the order they appear.
+
+    `self` is one, and so is the name of a function of Jinja's, such as `range`, where it is not called.
+    """
+    names = [name for name in tree.find_all(nodes.Name) if name.ctx == "load"]
+    called = {id(call.node) for call in tree.find_all(nodes.Call)}
+    own = {"self", *(tree.environment.globals if tree.environment else ())} - _made_in(tree)
+    used = meta.find_undeclared_variables(tree) | {
+        name.name for name in names if name.name in own and (name.name == "self" or id(name) not in called)
+    }
+    return tuple(dict.fromkeys(name.name for name in names if name.name in used))
+
+
+def _made_in(tree: nodes.Template) -> set[str]:
+    """The names that a template gives values to."""
+    return {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
 
 
 def _is_pythons(obj: Any, name: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,9 @@ KNOT.append(KNOT)
     [
         ({"n": 1, "bad": {(1, 2): "x"}}, "the column 'bad' holds a dict with keys that are no texts"),
         ({"picture": Picture(), "bad": {(1, 2): 1}}, "the column 'bad' holds a dict with keys that are no texts"),
+        ({"n": 1, "bad": {1: "x", "1": "y"}}, "the column 'bad' holds a dict with two keys that are the same as texts"),
+        ({"bad": [({"a": {True: 1, "true": 2}},)]}, "the column 'bad' holds a dict with two keys .* texts, 'true'"),
+        ({"bad": Counter({None: 1, "null": 2})}, "the column 'bad' holds a dict with two keys .* texts, 'null'"),
         ({"n": [[]], "bad": {"knot": KNOT}}, "the column 'bad' holds a value that holds itself"),
         ({"picture": Picture(), "bad": [Unfinished()]}, r"the column 'bad' holds a value .* \(It is not finished\.\)"),
     ],
@@ -123,6 +127,11 @@ KNOT.append(KNOT)
 def test_a_row_that_json_cannot_hold_at_all_stops_the_run_with_the_column_and_the_remedy(row: Any, what: str) -> None:
     with pytest.raises(ConfigurationError, match=f"Row 1 cannot be written as JSON: {what}.* or drop the column"):
         Pipeline([row], SaveToJsonl(path="out.jsonl")).run(run_dir="kept")
+
+
+def test_keys_that_are_no_texts_are_written_as_texts_where_they_stay_different() -> None:
+    Pipeline([{"of": {1: "x", "2": "y", None: [{1: 2}]}}], SaveToJsonl(path="out.jsonl")).run()
+    assert json.loads(Path("out.jsonl").read_text()) == {"of": {"1": "x", "2": "y", "null": [{"1": 2}]}}
 
 
 def test_csv_has_every_column_that_any_row_has_and_json_in_the_cells_of_nested_values() -> None:

@@ -10,6 +10,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -135,9 +136,10 @@ def test_a_file_that_is_marked_as_another_encoding_is_refused_with_that() -> Non
         rows_of(LoadDataFromJsonl(paths="a.jsonl"))
 
 
-def test_an_encoding_that_does_not_exist_is_refused_when_the_source_is_made() -> None:
-    with pytest.raises(ConfigurationError, match="There is no encoding 'utf-88'"):
-        LoadDataFromJsonl(paths="a.jsonl", encoding="utf-88")
+@pytest.mark.parametrize("encoding", ["utf-88", "base64", "gzip", "rot13", "hex", "", "utf-8\0"])
+def test_what_is_no_encoding_of_texts_is_refused_when_the_source_is_made(encoding: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"There is no encoding {encoding!r}")):
+        LoadDataFromJsonl(paths="a.jsonl", encoding=encoding)
 
 
 # JSON

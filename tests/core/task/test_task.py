@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from pydantic import BaseModel
@@ -363,6 +364,32 @@ def test_a_required_column_that_no_row_has_is_an_error_before_any_call() -> None
     )
     for word in ("`question`", "'my-task'", "`instruction`", "`quest`", "input_mappings"):
         assert word in str(caught.value)
+    assert llm.requests == []
+
+
+class Pandas(NamedTuple):
+    question: str
+
+
+@dataclass
+class Item:
+    question: str
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (Pandas("q"), r"not Pandas\. Write `row\._asdict\(\)`"),
+        (Item("q"), r"not Item\. Write `dataclasses\.asdict\(row\)`"),
+        (["q"], "not list"),
+        ("q", "not str"),
+    ],
+)
+def test_rows_that_are_no_dicts_are_told_as_that_and_not_as_a_missing_column(row: Any, what: str) -> None:
+    llm = ScriptedLLM(script=[])
+    with pytest.raises(ConfigurationError, match=f"A row must be a dict of columns, {what}") as caught:
+        list(Ask(llm=llm).run([row, row]))
+    assert not isinstance(caught.value, MissingColumnError)
     assert llm.requests == []
 
 

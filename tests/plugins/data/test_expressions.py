@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from limbeck.errors import ConfigurationError
+from limbeck import Pipeline
+from limbeck.errors import ConfigurationError, MissingColumnError
 from limbeck_data import FilterRows, MapRows
 from support.rows import through
+
+
+class Point(NamedTuple):
+    """A value of a row that stays what it is."""
+
+    x: int
+
 
 ROWS = [{"score": 4, "topic": "a"}, {"score": 4, "topic": "c"}, {"score": 2, "topic": "a"}]
 
@@ -29,6 +37,17 @@ def test_the_columns_of_an_expression_are_what_the_step_needs() -> None:
         "d": False,
     }
     assert FilterRows(condition=lambda row: row["a"]).inputs == {}
+
+
+@pytest.mark.parametrize("name", ["self", "range", "dict", "joiner"])
+def test_a_column_may_have_a_name_of_jinjas(name: str) -> None:
+    row = {name: "S"}
+    step = MapRows(columns={"b": name})
+    assert step.inputs == {name: True}
+    assert through(step, [row]) == [{**row, "b": "S"}]
+    assert through(FilterRows(condition=f'{name} == "S"'), [row, {name: "T"}]) == [row]
+    with pytest.raises(MissingColumnError, match=f"needs the column `{name}`"):
+        Pipeline([{"x": 1}], FilterRows(condition=name)).check()
 
 
 @pytest.mark.parametrize("condition", ["score >", "score }} {{ 1", "import os", ""])
@@ -101,6 +120,42 @@ def test_what_a_call_or_a_filter_gives_is_a_plain_value(expression: str, value: 
     (row,) = through(MapRows(columns={"x": expression}), [{"of": {"items": 1}, "text": "<a>"}])
     assert row["x"] == value
     assert type(row["x"]) in (str, list)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("range(3)", [0, 1, 2]),
+        ("[of.items()]", [[("a", 1)]]),
+        ('{"u": ks | map("string")}', {"u": ["1", "2"]}),
+        ('{"u": [{"v": ks | select("odd")}, range(1)]}', {"u": [{"v": [1]}, [0]]}),
+        ("ks | batch(1)", [[1], [2]]),
+        ("(ks | map('string'), 1)", (["1", "2"], 1)),
+        ("[[of] | groupby('a')]", [[(1, [{"a": 1}])]]),
+        ("[text | e]", ["&lt;"]),
+        ("{(text | e): text | e}", {"&lt;": "&lt;"}),
+        ("[other]", [Point(1)]),
+    ],
+)
+def test_what_is_lazy_or_marked_is_plain_at_any_depth(expression: str, value: object) -> None:
+    row = {"ks": [1, 2], "of": {"a": 1}, "text": "<", "other": Point(1)}
+    (made,) = through(MapRows(columns={"x": expression}), [row])
+    assert repr(made["x"]) == repr(value)  # Jinja's own types are equal to Python's
+
+
+@pytest.mark.parametrize(
+    ("expression", "what"),
+    [
+        ("{'u': [y, none_such]}", "nothing"),
+        ("[[range]]", "a function"),
+        ("{'u': y.real}", "nothing"),
+        ("cycler(1, 2)", "a Cycler"),
+        ("[namespace(a=1)]", "a Namespace"),
+    ],
+)
+def test_what_no_row_can_hold_is_an_error_of_its_row_at_any_depth(expression: str, what: str) -> None:
+    with pytest.raises(ValueError, match=f"the expression for the column 'x' gives {what}"):
+        through(MapRows(columns={"x": expression}), [{"y": 1}])
 
 
 @pytest.mark.parametrize("expression", ["range", "dict"])

@@ -35,6 +35,18 @@ def test_what_is_saved_at_a_url_is_loaded_from_there(name: str, memory: Any) -> 
     assert rows_of(LoadDataFromFiles(paths=f"memory://bucket/{name}")) == ROWS
 
 
+@pytest.mark.parametrize("name", ["o.parquet.gz", "o.pq.zst", "o.arrow.xz", "o.feather.bz2"])
+@pytest.mark.parametrize("folder", ["", "memory://bucket/"])
+def test_a_name_of_a_compressed_file_is_refused_by_a_format_that_is_not_compressed_as_a_whole(
+    name: str, folder: str
+) -> None:
+    suffix = Path(name).suffix
+    with pytest.raises(
+        ConfigurationError, match=rf"'{folder}{name}' would not be compressed.* Leave out the '{suffix}'"
+    ):
+        SaveToFiles(path=folder + name).open(replace=False)
+
+
 def test_a_pattern_in_a_url_names_files_of_any_format(memory: Any) -> None:
     save(SaveToFiles(path="memory://bucket/1.jsonl"), ROWS[:1])
     save(SaveToFiles(path="memory://bucket/2.parquet"), ROWS[1:])

@@ -86,6 +86,12 @@ def test_an_answer_without_a_rating_is_neither_chosen_nor_rejected(missing: Any)
     assert (row["chosen"], row["rejected"]) == ("best", "worst")
 
 
+@pytest.mark.parametrize("answers", [[{"x": 1}, {"x": 2}], ["a", 2], [["a"], "b"], ["a", b"b"]])
+def test_a_rated_answer_that_is_no_text_is_an_error_of_its_row(answers: list[Any]) -> None:
+    with pytest.raises(TypeError, match=r"'generation' holds a .* among its answers, where a text is needed"):
+        through(FormatForDPO(), [rated(answers, [1, 2])])
+
+
 def test_equal_answers_in_columns_of_their_own_are_an_error_of_their_row() -> None:
     with pytest.raises(ValueError, match="are the same text"):
         through(FormatForDPO(chosen="a", rejected="b"), [{"instruction": "?", "a": "x", "b": "x"}])

@@ -185,6 +185,18 @@ def test_only_the_columns_are_seen() -> None:
 def test_a_column_may_have_the_name_of_a_function_of_jinja() -> None:
     assert render("{{ range }}!", {"range": "wide"}) == "wide!"
     assert render("{{ dict }}", {"dict": "Duden"}) == "Duden"
+    assert render("{{ x }} {{ range }}", {"x": 1, "range": 2}) == "1 2"
+    assert prompt_template("{{ x }} {{ range }}").variables == ("x", "range")
+
+
+def test_a_column_named_self_is_read() -> None:
+    assert prompt_template("You are {{ self }}.").variables == ("self",)
+    assert render("You are {{ self }}.", {"self": "S"}) == "You are S."
+    assert render("{{ self }}", {"self": "S"}) == "S"
+    with pytest.raises(ValueError, match="column `self` is null"):
+        render("You are {{ self }}.", {"self": None})
+    with pytest.raises(ValueError, match="'self' is undefined"):
+        render("You are {{ self }}.", {"q": "x"})
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,10 @@ def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes
     try:
         if not all(isinstance(column, str) for column in row):
             raise TypeError("JSON would make a text of it")
-        return (as_json(row) + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
+        text = as_json(row)
+        if _twice(row) is not None:
+            raise ValueError("JSON has texts as keys")
+        return (text + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
     except (TypeError, ValueError, RecursionError) as exc:
         raise ConfigurationError(
             f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists "
@@ -207,7 +210,34 @@ def _fault(row: Mapping[Any, Any]) -> str:
             as_json(value)
         except (TypeError, ValueError, RecursionError):
             return f"the column {column!r} holds {unwritable(value) or 'a value that has no form in it'}"
+        if (key := _twice(value)) is not None:
+            return f"the column {column!r} holds a dict with two keys that are the same as texts, {key!r}"
     return "one of its values has no form in it"
+
+
+def _twice(value: Any) -> str | None:
+    """A key that a dict in `value` would have twice in JSON, such as 1 beside "1", or None."""
+    try:
+        return _key_twice(value)
+    except RecursionError:
+        return None
+
+
+def _key_twice(value: Any) -> str | None:
+    if type(value) in _SCALARS:
+        return None
+    if not isinstance(value, dict | list | tuple):
+        form = plain(value)
+        return None if form is value else _key_twice(form)
+    if isinstance(value, dict):
+        if not _TEXT.issuperset(map(type, value)):
+            keys = [key if isinstance(key, str) else json.dumps(key) for key in value]
+            if len(set(keys)) < len(keys):
+                return next(key for key in keys if keys.count(key) > 1)
+        value = value.values()
+    if _SCALARS.issuperset(map(type, value)):
+        return None
+    return next((key for part in value if (key := _key_twice(part)) is not None), None)
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
@@ -227,6 +257,8 @@ def plain(value: Any) -> Any:
         return str(value)
 
 
+_TEXT = frozenset({str})
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _SETTINGS: dict[str, Any] = {"ensure_ascii": False, "default": plain, "allow_nan": False}
 _AS_IT_IS = json.JSONEncoder(**_SETTINGS)
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)

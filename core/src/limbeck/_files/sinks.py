@@ -19,7 +19,7 @@ from ..types import Row  # noqa: TC001 - pydantic reads it
 from .csv_rows import LARGEST_CELL, check_delimiter, encode_records
 from .drafts import Draft, check_target, mark_of
 from .json_rows import encode_row
-from .places import is_url, shown, suffix_of
+from .places import compression_of, is_url, shown, suffix_of
 from .sources import LoadDataFromCsv, LoadDataFromJson, LoadDataFromJsonl, step_for, unattached
 from .texts import decoded
 
@@ -36,12 +36,12 @@ class FileSink(Sink):
 
     Attributes:
         path: where to: a path, or a URL that fsspec opens. A name that ends in .gz, .bz2, .xz or
-            .zst is compressed.
+            .zst is compressed, or refused by a format that cannot be.
     """
 
     path: str | Path
 
-    # The class of the source that reads the format back; whether a compression suffix is obeyed.
+    # The class of the source that reads the format back; whether a compression suffix is obeyed, or refused.
     reader: ClassVar[Any] = None
     packed: ClassVar[bool] = True
 
@@ -81,6 +81,12 @@ class FileSink(Sink):
         return [shown(target) if is_url(target) else str(Path(target).absolute())]
 
     def open(self, *, replace: bool) -> None:
+        compression = None if self.packed else compression_of(str(self.path))
+        if compression is not None:
+            raise ConfigurationError(
+                f"The output {shown(str(self.path))!r} would not be compressed as its name says: what "
+                f"`{type(self).__name__}` writes is never compressed as a whole. Leave out the {compression!r}."
+            )
         check_target(str(self.path), replace=replace or self.overwrite)
         self._replaces = replace or self.overwrite
         self._found = None if self._replaces else self.mark()

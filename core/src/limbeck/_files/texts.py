@@ -17,15 +17,17 @@ _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (cod
 
 
 def check_encoding(encoding: str) -> str:
-    """`encoding`, which Python knows.
+    """`encoding`, which Python knows as one of texts.
 
     Raises:
         ConfigurationError: it does not.
     """
     try:
-        codecs.lookup(encoding)
-    except LookupError as exc:
-        raise ConfigurationError(f"There is no encoding {encoding!r}. Common ones are utf-8, latin-1, cp1252.") from exc
+        "a".encode(encoding)  # a look-up finds base64 and gzip too, which are no encodings of texts
+    except (LookupError, ValueError) as exc:
+        raise ConfigurationError(
+            f"There is no encoding {encoding!r} of texts. Common ones are utf-8, latin-1, cp1252."
+        ) from exc
     return encoding
 
 

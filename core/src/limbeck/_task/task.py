@@ -425,6 +425,10 @@ class Task(Step):
             if not any(source in row for row in rows if isinstance(row, dict))
         ]
         if missing and rows and (complete or len(rows) >= _LOOK_AHEAD_ROWS):
+            if not any(isinstance(row, dict) for row in rows):
+                from .._engine.rows.copies import row_fault
+
+                raise ConfigurationError(f"No row can be read: {row_fault(rows[0])} No model was asked.")
             present = dict.fromkeys(column for row in rows if isinstance(row, dict) for column in row)
             own_name = next((name for name, source in self.input_mappings.items() if source == missing[0]), None)
             raise MissingColumnError(missing, task=self.name, present=list(present), own_name=own_name)

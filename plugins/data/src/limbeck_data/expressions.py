@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MappingView
+from collections.abc import Callable, Iterator, MappingView
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
@@ -12,9 +12,11 @@ from limbeck import Step
 from limbeck.recipes import compile_expression, expression_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from limbeck.types import Row
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_LAZY: tuple[type, ...] = (Iterator, MappingView, range)  # Jinja's `map` and `select` give iterators
 
 
 class FilterRows(Step):
@@ -79,17 +81,39 @@ class MapRows(Step):
 
 def _value(column: str, value: Any) -> Any:
     """The result of an expression, in a form that a row can hold."""
+    try:
+        return _plain(value)
+    except _NoValueError as exc:
+        raise ValueError(f"the expression for the column {column!r} gives {exc}") from exc
+
+
+class _NoValueError(Exception):
+    """Something that no row can hold; the message says what."""
+
+
+def _plain(value: Any) -> Any:
+    """`value` with lists for what is lazy and texts for what is marked as HTML, at any depth.
+
+    Raises:
+        _NoValueError: Jinja's own objects, a function or something undefined is in it.
+    """
+    cls = type(value)
+    if cls in _SCALARS:
+        return value
+    if cls is dict:
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    if cls is list or isinstance(value, _LAZY):
+        parts = list(value)
+        return parts if _SCALARS.issuperset(map(type, parts)) else [_plain(part) for part in parts]
+    of_jinja = cls.__module__.partition(".")[0] == "jinja2"
+    if cls is tuple or (of_jinja and isinstance(value, tuple)):  # `groupby` names the two parts
+        return tuple([_plain(part) for part in value])
+    if isinstance(value, str):
+        return str.__str__(value)
     from jinja2 import Undefined
 
-    if hasattr(value, "__next__") or isinstance(value, MappingView):  # Jinja's filters `map` and `select` are lazy
-        value = list(value)
-    for part in value if isinstance(value, list) else [value]:
-        if isinstance(part, Undefined):
-            raise ValueError(  # noqa: TRY004 - it is the row that is wrong
-                f"the expression for the column {column!r} gives nothing: it uses what the row does not have"
-            )
-    if callable(value):
-        raise ValueError(  # noqa: TRY004 - as above
-            f"the expression for the column {column!r} gives a function, not a value"
-        )
-    return str(value) if isinstance(value, str) else value  # some filters mark their text as HTML
+    if isinstance(value, Undefined):
+        raise _NoValueError("nothing: it uses what the row does not have")
+    if callable(value) or of_jinja:
+        raise _NoValueError(f"a {'function' if callable(value) else cls.__name__}, not a value")
+    return value

@@ -115,6 +115,12 @@ class FormatForDPO(Step):
             )
         numbers = [_number(rating, self.ratings) for rating in ratings]
         rated = [pair for pair in zip(answers, numbers, strict=True) if None not in pair]
+        for answer, _ in rated:
+            if not isinstance(answer, str):
+                what = type(answer).__name__
+                raise TypeError(
+                    f"the column {self.generations!r} holds a {what} among its answers, where a text is needed"
+                )
         if len({rating for _, rating in rated}) < 2:
             raise ValueError(f"no answer is better than another: the ratings in {self.ratings!r} are {ratings!r}")
         return max(rated, key=_rating), min(rated, key=_rating)

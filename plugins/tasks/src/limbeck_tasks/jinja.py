@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined, Undefined, UndefinedError, meta, nodes
+from jinja2 import Environment, StrictUndefined, Undefined, UndefinedError, meta
 from jinja2.exceptions import TemplateSyntaxError
 
 from limbeck.errors import ConfigurationError
-from limbeck.sandbox import sandbox
+from limbeck.sandbox import columns_in, sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ class JinjaTemplate:
     def __init__(self, source: str) -> None:
         try:
             tree = _ENVIRONMENT.parse(source)
-            undeclared = meta.find_undeclared_variables(tree)
+            self.variables = columns_in(tree)
             self._template = _ENVIRONMENT.from_string(source)
         except TemplateSyntaxError as exc:
             raise ConfigurationError(_syntax_message(source, exc)) from exc
@@ -71,11 +71,9 @@ class JinjaTemplate:
             raise ConfigurationError(
                 "`template` includes, imports or extends another template; a prompt template stands alone."
             )
-        names = dict.fromkeys(name.name for name in tree.find_all(nodes.Name))
-        self.variables = tuple(name for name in names if name in undeclared)
 
     def may_use(self, column: str) -> bool:
-        # A column may have the name of one of Jinja's functions and hide it; those never count as undeclared.
+        # A column may have the name of one of Jinja's functions and hide it, also where that is called.
         return column in self.variables or column in _ENVIRONMENT.globals
 
     def render(self, input: Row, columns: Sequence[str]) -> str:

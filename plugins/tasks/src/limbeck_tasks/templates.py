@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from limbeck.types import Row
 
 _ONE_COLUMN = re.compile(r"\{\{ ?(\w+) ?\}\}")
-# What Jinja reads as a constant, an operator or a function of its own.
-_JINJA_NAMES = frozenset(
-    {"True", "False", "None", "true", "false", "none", "not", "self"}
-    | {"range", "dict", "lipsum", "cycler", "joiner", "namespace"}
-)
+# What Jinja reads as a constant or an operator.
+_JINJA_NAMES = frozenset({"True", "False", "None", "true", "false", "none", "not"})
 
 
 class PromptTemplate(Protocol):

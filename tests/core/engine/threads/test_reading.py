@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -49,6 +51,22 @@ def test_rows_come_in_order_as_copies_and_the_end_is_told() -> None:
     assert inbox.ends == [None]
 
 
+def test_a_source_that_is_bound_to_its_thread_is_told_how_rows_are_read() -> None:
+    def lines(connection: sqlite3.Connection) -> Iterator[Any]:
+        yield from connection.execute("SELECT 1 AS n")
+
+    with closing(sqlite3.connect(":memory:")) as connection:
+        inbox = Inbox()
+        thread = threading.Thread(target=read_all, args=(lines(connection), inbox))
+        thread.start()
+        thread.join()
+    (error,) = inbox.ends
+    assert isinstance(error, sqlite3.ProgrammingError)
+    (note,) = error.__notes__
+    assert "a thread of their own" in note
+    assert "check_same_thread=False" in note
+
+
 def test_a_sources_own_error_ends_the_rows() -> None:
     inbox, failure = Inbox(), ValueError("no")
 
@@ -58,6 +76,7 @@ def test_a_sources_own_error_ends_the_rows() -> None:
 
     read_all(rows(), inbox)
     assert (inbox.rows, inbox.ends) == ([1], [failure])
+    assert not hasattr(failure, "__notes__")
 
 
 def test_a_generator_is_closed_when_nobody_wants_rows_any_more() -> None:

@@ -108,6 +108,15 @@ def test_the_columns_of_a_table_are_checked_before_a_row_moves(table: Callable[.
         Pipeline(table({"texts": ["t"]}), say("a")).check()
 
 
+@pytest.mark.parametrize("row", [("t",), ["t"], "t"])
+def test_rows_that_are_no_dicts_are_told_as_that_and_not_as_a_missing_column(row: Any) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"A row must be a dict of columns, not {type(row).__name__}"
+    ) as caught:
+        Pipeline(say("a")).run(iter([row])).to_list()
+    assert not isinstance(caught.value, MissingColumnError)
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_the_rows_of_a_table_are_kept_as_json(table: Callable[..., Any], tmp_path: Path) -> None:
     Pipeline(table(COLUMNS), Mark(name="m")).run(run_dir="kept")

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from .handoff import Handoff
 
 
+_OWN_THREAD = (
+    "Rows are read in a thread of their own. What must stay in the thread that made it can be opened by the generator "
+    "itself, or read into a list first; sqlite3 takes `check_same_thread=False`, and a task's `arun` reads rows in the "
+    "caller's thread."
+)
+
+
 def read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, over: Callable[[], bool]) -> None:
     """Hand rows in, on a thread of their own: a source may block.
 
@@ -31,6 +38,8 @@ def read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, over: 
                 room.wait()
                 room.clear()
     except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
+        if "thread" in str(exc):  # as sqlite3 says of a connection that another thread has made
+            exc.add_note(_OWN_THREAD)
         inbox.end(exc)
     else:
         inbox.end()

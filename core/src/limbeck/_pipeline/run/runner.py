@@ -21,6 +21,7 @@ from ..._engine.ledger.file import FAILED_FILE
 from ..._engine.ledger.ledger import release_ledger, shared_ledger
 from ..._engine.money.budget import check_priced
 from ..._engine.money.prices import Pricing
+from ..._engine.rows.copies import row_fault
 from ..._engine.threads.handoff import call_on
 from ..._engine.threads.portal import portal
 from ..._files.drafts import mark_of
@@ -28,7 +29,7 @@ from ..._files.places import is_url
 from ..._registry.registry import default_registry
 from ..._step import Sink
 from ..._task.task import Task
-from ...errors import ConfigurationError, MissingColumnError, RowError, described
+from ...errors import ConfigurationError, LimbeckError, MissingColumnError, RowError, described
 from ...types import PipelineInfo, RunInfo
 from ..directory.report import Reporter
 from ..directory.run_folder import RunFolder
@@ -187,8 +188,7 @@ class Runner:
             self._graph.check_columns({**declared, source.name: columns})
         except MissingColumnError as exc:
             if enough and rows:
-                unread = next((row for row in rows if isinstance(row, RowError)), None)
-                self.fail(source, exc if columns or unread is None else unread)
+                self.fail(source, exc if columns else _unread(rows) or exc)
             return enough
         return enough or bool(columns)
 
@@ -476,3 +476,10 @@ def _deliver(child: Item, edges: Sequence[Edge]) -> None:
     for place, edge in enumerate(edges):
         sent = child.copy() if place else child
         edge.target.arrive(sent if edge.number is None else sent.by(edge.number, edge.name), edge)
+
+
+def _unread(rows: Sequence[Any]) -> LimbeckError | None:
+    """The reason why there is no row to see columns in, or None."""
+    error = next((row for row in rows if isinstance(row, RowError)), None)
+    fault = row_fault(rows[0]) if error is None else None
+    return error if fault is None else ConfigurationError(f"No row can be read: {fault}")

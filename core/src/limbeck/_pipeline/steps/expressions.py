@@ -58,7 +58,9 @@ def expression_columns(expression: object) -> dict[str, bool]:
     if not isinstance(expression, str):
         return {}
     jinja = _sandbox()
-    from jinja2 import meta, nodes
+    from jinja2 import nodes
+
+    from ...sandbox import columns_in
 
     tree = jinja.parse(f"{{{{ {expression} }}}}")
     guarded = [*tree.find_all(nodes.Test), *tree.find_all(nodes.Filter)]
@@ -67,6 +69,4 @@ def expression_columns(expression: object) -> dict[str, bool]:
         for each in guarded
         if each.name in ("defined", "undefined", "default", "d") and isinstance(each.node, nodes.Name)
     }
-    used = meta.find_undeclared_variables(tree)
-    names = dict.fromkeys(each.name for each in tree.find_all(nodes.Name) if each.name in used)
-    return {name: name not in optional for name in names}
+    return {name: name not in optional for name in columns_in(tree)}
