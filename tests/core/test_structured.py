@@ -423,7 +423,11 @@ class Compiled(BaseModel):
 
 
 class Flagged(BaseModel):
-    a: str = Field(pattern=re.compile("^a+$", re.IGNORECASE))
+    a: str = Field(pattern=re.compile(ENDLESS, re.IGNORECASE))
+
+
+class FlaggedForPython(BaseModel):
+    a: str = Field(pattern=re.compile("^ ( [a b]+ )+ $  # or none", re.ASCII | re.IGNORECASE | re.VERBOSE))
 
 
 @pytest.mark.parametrize(
@@ -433,6 +437,8 @@ class Flagged(BaseModel):
         (PatternedForPython, {"a": AS}),
         (PatternedInside, {"of": [{"a": AS}]}),
         (Compiled, {"a": AS}),
+        (Flagged, {"a": AS}),
+        (FlaggedForPython, {"a": AS}),
         (Patterned.model_json_schema(), {"a": AS}),
         (on_text(ENDLESS), {"a": AS}),
         (on_names(ENDLESS), {AS: 1}),
@@ -457,10 +463,14 @@ def test_a_pattern_that_only_backtracking_can_read_is_stopped() -> None:
         conform(json.dumps({"a": "a" * 200 + "!"}), on_text(LOOKING))
 
 
-@pytest.mark.parametrize("model", [Patterned, PatternedForPython, Compiled, Flagged])
+@pytest.mark.parametrize("model", [Patterned, PatternedForPython, Compiled, Flagged, FlaggedForPython])
 def test_a_models_pattern_lets_through_what_fits(model: Any) -> None:
     assert conform('{"a": "aaa"}', model) == '{"a": "aaa"}'
-    assert model is not Flagged or conform('{"a": "AA"}', model) == '{"a": "AA"}'
+
+
+@pytest.mark.parametrize(("model", "said"), [(Flagged, '{"a": "aA"}'), (FlaggedForPython, '{"a": "a A"}')])
+def test_the_flags_of_a_models_pattern_count(model: Any, said: str) -> None:
+    assert conform(said, model) == said
 
 
 def test_patterns_hold_as_they_are_meant() -> None:
