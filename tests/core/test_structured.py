@@ -268,6 +268,38 @@ def test_references_inside_a_schema_are_followed() -> None:
         conform('["a"]', schema)
 
 
+@pytest.mark.parametrize(
+    ("number", "step", "fits"),
+    [
+        ("19.99", 0.01, True),
+        ("0.3", 0.1, True),
+        ("-4.35", 0.01, True),
+        ("1e300", 0.01, True),
+        ("3", 1.5, True),
+        ("123456789012345678901234567890", 0.1, True),
+        ("5.0", 5, True),
+        ("0", 0.1, True),
+        ("0.305", 0.01, False),
+        ("0.30000000000000004", 0.1, False),
+        ("1e-300", 0.01, False),
+        ("123456789012345678901234567891", 10, False),
+    ],
+)
+def test_a_multiple_is_one_of_the_decimal_numbers_that_are_written(number: str, step: float, fits: bool) -> None:
+    schema = {"type": "object", "properties": {"n": {"multipleOf": step}}}
+    said = f'{{"n": {number}}}'
+    if fits:
+        assert conform(said, schema) == said
+    else:
+        with pytest.raises(SchemaError, match=r"at \$\.n: .* is not a multiple of"):
+            conform(said, schema)
+
+
+@pytest.mark.parametrize("said", ['"0.305"', "true", "null", "[0.305]"])
+def test_what_is_no_number_need_be_no_multiple(said: str) -> None:
+    assert conform(said, {"multipleOf": 0.01}) == said
+
+
 def test_two_schemas_in_turn_are_each_checked_by_their_own() -> None:
     for _ in range(2):
         assert conform("1", {"type": "integer"}) == "1"

@@ -7,6 +7,7 @@ import json
 import uuid
 from copy import deepcopy
 from datetime import date, datetime, time, timedelta
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def _without_dialects(schema: Any) -> Any:
 _DATA = ("const", "enum", "default", "examples")
 
 
-# Patterns
+# Keywords
 
 
 @cache
@@ -96,7 +97,10 @@ def _bounded(cls: Any) -> Any:
 
 
 def _keywords(plain: Any) -> dict[str, Any]:
-    """The keywords with patterns, which jsonschema gives to a matcher that may backtrack for ever."""
+    """The keywords that jsonschema checks without a bound, or otherwise than they are written.
+
+    Patterns it gives to a matcher that may backtrack for ever; 19.99 is no multiple of 0.01 to it.
+    """
 
     def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - its form
         from jsonschema import ValidationError as Broken
@@ -120,12 +124,27 @@ def _keywords(plain: Any) -> dict[str, Any]:
             schema = {"properties": schema.get("properties", {})}
         yield from plain["additionalProperties"](validator, rule, instance, schema)
 
+    def multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+        from jsonschema import ValidationError as Broken
+
+        if validator.is_type(instance, "number") and (_as_written(instance) / _as_written(step)).denominator != 1:
+            yield Broken(f"{instance!r} is not a multiple of {step}")
+
     own = {
+        "multipleOf": multiple_of,
         "pattern": pattern,
         "patternProperties": pattern_properties,
         "additionalProperties": additional_properties,
     }
     return {name: keyword for name, keyword in own.items() if name in plain}
+
+
+def _as_written(number: float) -> Fraction:
+    """The decimal number that was written, which the nearest binary one is not."""
+    return Fraction(repr(number))
+
+
+# Patterns
 
 
 @lru_cache(maxsize=1024)
