@@ -300,6 +300,29 @@ def test_what_is_no_number_need_be_no_multiple(said: str) -> None:
     assert conform(said, {"multipleOf": 0.01}) == said
 
 
+@pytest.mark.parametrize(
+    ("said", "unique"),
+    [
+        ("[]", True),
+        ("[1, true, [1], [true], 0, false, null, {}]", True),
+        ('[{"a": 1}, {"a": "1"}, {"b": 1}, "a"]', True),
+        ("[1, 2, 1.0]", False),
+        ("[true, 1, true]", False),
+        ('[{"a": [1], "b": 2}, 0, {"b": 2.0, "a": [1.0]}]', False),
+        (json.dumps([{"a": {"n": n % 2999}} for n in range(3000)]), False),
+        (json.dumps([{"a": {"n": n}} for n in range(3000)]), True),
+        ('{"no": "list"}', True),
+    ],
+)
+def test_items_are_unique_where_no_two_are_the_same_value(said: str, unique: bool) -> None:
+    if unique:
+        assert conform(said, {"uniqueItems": True}) == said
+    else:
+        with pytest.raises(SchemaError, match="has non-unique elements"):
+            conform(said, {"uniqueItems": True})
+        assert conform(said, {"uniqueItems": False}) == said
+
+
 def test_two_schemas_in_turn_are_each_checked_by_their_own() -> None:
     for _ in range(2):
         assert conform("1", {"type": "integer"}) == "1"

@@ -99,19 +99,9 @@ def _bounded(cls: Any) -> Any:
 def _keywords(plain: Any) -> dict[str, Any]:
     """The keywords that jsonschema checks without a bound, or otherwise than they are written.
 
-    Patterns it gives to a matcher that may backtrack for ever; 19.99 is no multiple of 0.01 to it.
+    Patterns it gives to a matcher that may backtrack for ever; each item of a list it compares with
+    each other; 19.99 is no multiple of 0.01 to it.
     """
-
-    def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - its form
-        from jsonschema import ValidationError as Broken
-
-        if isinstance(instance, str) and not matcher(pattern)(instance):
-            yield Broken(f"{instance!r} does not match {pattern!r}")
-
-    def pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
-        for pattern, subschema in patterns.items() if isinstance(instance, dict) else ():
-            for name in filter(matcher(pattern), instance):
-                yield from validator.descend(instance[name], subschema, path=name, schema_path=pattern)
 
     def additional_properties(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterator[Any]:
         patterns = schema.get("patternProperties")
@@ -124,19 +114,52 @@ def _keywords(plain: Any) -> dict[str, Any]:
             schema = {"properties": schema.get("properties", {})}
         yield from plain["additionalProperties"](validator, rule, instance, schema)
 
-    def multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
-        from jsonschema import ValidationError as Broken
-
-        if validator.is_type(instance, "number") and (_as_written(instance) / _as_written(step)).denominator != 1:
-            yield Broken(f"{instance!r} is not a multiple of {step}")
-
     own = {
-        "multipleOf": multiple_of,
-        "pattern": pattern,
-        "patternProperties": pattern_properties,
+        "multipleOf": _multiple_of,
+        "uniqueItems": _unique_items,
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
         "additionalProperties": additional_properties,
     }
     return {name: keyword for name, keyword in own.items() if name in plain}
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - its form
+    if isinstance(instance, str) and not matcher(pattern)(instance):
+        yield _broken(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+    for pattern, subschema in patterns.items() if isinstance(instance, dict) else ():
+        for name in filter(matcher(pattern), instance):
+            yield from validator.descend(instance[name], subschema, path=name, schema_path=pattern)
+
+
+def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+    if validator.is_type(instance, "number") and (_as_written(instance) / _as_written(step)).denominator != 1:
+        yield _broken(f"{instance!r} is not a multiple of {step}")
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+    if unique and isinstance(instance, list) and len(set(map(_canonical, instance))) < len(instance):
+        yield _broken(f"{instance!r} has non-unique elements")
+
+
+def _broken(why: str) -> Exception:
+    from jsonschema import ValidationError as Broken
+
+    return Broken(why)
+
+
+def _canonical(value: Any) -> str:
+    """A text that equal values share: `1` and `1.0`, but not `true`; `{"a": 1, "b": 2}` in any order."""
+    return json.dumps(json.loads(json.dumps(value), parse_float=whole), sort_keys=True)
+
+
+def whole(digits: str) -> float:
+    """A number; JSON Schema counts `5.0` as an integer."""
+    number = float(digits)
+    return int(number) if number.is_integer() else number
 
 
 def _as_written(number: float) -> Fraction:

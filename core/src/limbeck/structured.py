@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from ._found_json import found_json, why_none
-from ._json_schema import compiled
+from ._json_schema import compiled, whole
 from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
@@ -179,16 +179,10 @@ def _read_by(model: type[BaseModel], found: Found) -> BaseModel:
     try:
         return model.model_validate_json(found.text, strict=strict)
     except ValidationError:
-        whole = json.dumps(json.loads(found.text, parse_float=_whole))
-        if whole == json.dumps(found.value):
+        text = json.dumps(json.loads(found.text, parse_float=whole))  # to pydantic, `5.0` is no integer
+        if text == json.dumps(found.value):
             raise
-        return model.model_validate_json(whole, strict=strict)
-
-
-def _whole(digits: str) -> float:
-    """A number; JSON Schema counts `5.0` as an integer, pydantic does not."""
-    number = float(digits)
-    return int(number) if number.is_integer() else number
+        return model.model_validate_json(text, strict=strict)
 
 
 def _of_schema(schema: Any, found: Found) -> str:
