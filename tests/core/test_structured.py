@@ -30,6 +30,7 @@ VERDICT = {
     "properties": {"score": {"type": "integer", "minimum": 1, "maximum": 5}},
     "required": ["score"],
 }
+DRAFT_7, DRAFT_2020 = "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"
 EITHER = pytest.mark.parametrize("schema", [Verdict, VERDICT, json.dumps(VERDICT)], ids=["model", "schema", "text"])
 
 
@@ -323,6 +324,39 @@ def test_items_are_unique_where_no_two_are_the_same_value(said: str, unique: boo
         assert conform(said, {"uniqueItems": False}) == said
 
 
+def either_way(reference: dict[str, Any], *keywords: str) -> dict[str, Any]:
+    """A schema whose alternatives, under each keyword, differ in all but what is nested in them."""
+    nested = {"type": "object", "properties": {"c": reference}}
+    alternatives = [{**nested, "required": ["c", "d"]}, {**nested, "required": ["c"]}, {"type": "integer"}]
+    node = {"$dynamicAnchor": "node", **dict.fromkeys(keywords, alternatives)}
+    return {"$schema": DRAFT_2020, "$defs": {"node": node}, "$ref": "#/$defs/node"}
+
+
+def nested(depth: int, innermost: str) -> str:
+    return '{"c":' * depth + innermost + "}" * depth
+
+
+@pytest.mark.parametrize("keywords", [["anyOf"], ["oneOf"], ["anyOf", "oneOf"]])
+def test_alternatives_that_share_what_is_nested_take_no_longer_than_it_is_deep(keywords: list[str]) -> None:
+    schema = either_way({"$ref": "#/$defs/node"}, *keywords)
+    assert conform(nested(25, "1"), schema) == nested(25, "1")
+    with pytest.raises(SchemaError, match=r"breaks the schema at \$: "):
+        conform(nested(25, '"x"'), schema)
+
+
+def test_a_check_that_would_not_end_is_given_up() -> None:
+    schema = either_way({"$dynamicRef": "#node"}, "anyOf")
+    assert conform(nested(5, "1"), schema) == nested(5, "1")
+    with pytest.raises(SchemaError, match="cannot be checked against the schema in bounded time"):
+        conform(nested(25, '"x"') + " or " + nested(30, "2"), schema)
+
+
+def test_a_long_answer_is_given_the_steps_that_it_needs() -> None:
+    said = json.dumps([{"a": n, "b": [n]} for n in range(20_000)])
+    item = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0}, "b": {"type": "array"}}}
+    assert conform(said, {"type": "array", "items": {**item, "required": ["a"]}}) == said
+
+
 def test_two_schemas_in_turn_are_each_checked_by_their_own() -> None:
     for _ in range(2):
         assert conform("1", {"type": "integer"}) == "1"
@@ -447,7 +481,6 @@ def test_a_number_that_a_validator_makes_and_json_lacks_is_refused() -> None:
 
 # Patterns
 
-DRAFT_7, DRAFT_2020 = "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"
 ENDLESS = "^(a+)+$"
 LOOKING = "^(?!x)(a|aa)+$"
 AS = "a" * 40 + "!"

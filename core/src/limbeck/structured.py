@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from ._found_json import found_json, why_none
-from ._json_schema import compiled, whole
+from ._json_schema import bounded, compiled, whole
 from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def conform(text: str | None, schema: Any) -> str:
     if text is None or not text.strip():
         raise SchemaError("The answer is empty, and a schema was asked for.", raw=text)
     try:
-        return _conforming(text, schema)
+        with bounded(text):
+            return _conforming(text, schema)
     except SchemaError as exc:
         exc.raw = text
         raise
