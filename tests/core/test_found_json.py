@@ -60,6 +60,37 @@ def test_the_last_that_fits_the_schema_counts(schema: Any, said: str) -> None:
     assert json.loads(conform(said, schema)) == {"a": 1}
 
 
+@EITHER
+@pytest.mark.parametrize(
+    "said",
+    [
+        '```json\n{"a": 1, "b": "<reasoning>x"}\n```',
+        'Sure:\n{"a": 1, "b": "ends with </thinking>"} ok',
+        'Sure:\n{"a": 1, "b": ["[THINK]", "◁/think▷"]}',
+        'Sure:\n{"a": 1, "<think>": {"b": "</thought>"}}\n{"c": "<think>"}',
+        '<think>It says {"a": 0, "b": "<think>"}.</think>{"a": 1, "b": "</think>"} ok',
+        '<think>A draft: {"a": 0, "b": </think>\n```\n{"a": 1, "b": "<think>"}\n```',
+        'It has {no end. {"a": 1, "b": "x\\"</think>"} <think>Or {"a": 2, "b": "</think>"}? Let me',
+    ],
+)
+def test_a_mark_of_thinking_in_a_text_of_the_json_is_no_mark(schema: Any, said: str) -> None:
+    assert json.loads(conform(said, schema))["a"] == 1
+
+
+@EITHER
+@pytest.mark.parametrize(
+    "said",
+    [
+        '<think>Perhaps {"a": 1, "b": "<think>"}? Let me',
+        '<think>Perhaps\n```json\n{"a": 1, "b": "</think>"}\n```\nHm,',
+        '<think>Perhaps {"a": 1, "b": "x <think> {"a": 1} and',
+    ],
+)
+def test_a_draft_that_names_a_mark_of_thinking_is_a_draft(schema: Any, said: str) -> None:
+    with pytest.raises(SchemaError, match="it ends in the model's thinking"):
+        conform(said, schema)
+
+
 @pytest.mark.parametrize(("said", "value"), [("```\n5\n```", 5), ('So:\n```json\n"x"\n```\nYes.', "x"), ("5", 5)])
 def test_a_number_or_a_text_is_found_alone_and_in_a_fence(said: str, value: Any) -> None:
     assert json.loads(conform(said, {"type": ["integer", "string"]})) == value

@@ -30,6 +30,7 @@ VERDICT = {
     "properties": {"score": {"type": "integer", "minimum": 1, "maximum": 5}},
     "required": ["score"],
 }
+DRAFT_7, DRAFT_2020 = "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"
 EITHER = pytest.mark.parametrize("schema", [Verdict, VERDICT, json.dumps(VERDICT)], ids=["model", "schema", "text"])
 
 
@@ -268,6 +269,94 @@ def test_references_inside_a_schema_are_followed() -> None:
         conform('["a"]', schema)
 
 
+@pytest.mark.parametrize(
+    ("number", "step", "fits"),
+    [
+        ("19.99", 0.01, True),
+        ("0.3", 0.1, True),
+        ("-4.35", 0.01, True),
+        ("1e300", 0.01, True),
+        ("3", 1.5, True),
+        ("123456789012345678901234567890", 0.1, True),
+        ("5.0", 5, True),
+        ("0", 0.1, True),
+        ("0.305", 0.01, False),
+        ("0.30000000000000004", 0.1, False),
+        ("1e-300", 0.01, False),
+        ("123456789012345678901234567891", 10, False),
+    ],
+)
+def test_a_multiple_is_one_of_the_decimal_numbers_that_are_written(number: str, step: float, fits: bool) -> None:
+    schema = {"type": "object", "properties": {"n": {"multipleOf": step}}}
+    said = f'{{"n": {number}}}'
+    if fits:
+        assert conform(said, schema) == said
+    else:
+        with pytest.raises(SchemaError, match=r"at \$\.n: .* is not a multiple of"):
+            conform(said, schema)
+
+
+@pytest.mark.parametrize("said", ['"0.305"', "true", "null", "[0.305]"])
+def test_what_is_no_number_need_be_no_multiple(said: str) -> None:
+    assert conform(said, {"multipleOf": 0.01}) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "unique"),
+    [
+        ("[]", True),
+        ("[1, true, [1], [true], 0, false, null, {}]", True),
+        ('[{"a": 1}, {"a": "1"}, {"b": 1}, "a"]', True),
+        ("[1, 2, 1.0]", False),
+        ("[true, 1, true]", False),
+        ('[{"a": [1], "b": 2}, 0, {"b": 2.0, "a": [1.0]}]', False),
+        (json.dumps([{"a": {"n": n % 2999}} for n in range(3000)]), False),
+        (json.dumps([{"a": {"n": n}} for n in range(3000)]), True),
+        ('{"no": "list"}', True),
+    ],
+)
+def test_items_are_unique_where_no_two_are_the_same_value(said: str, unique: bool) -> None:
+    if unique:
+        assert conform(said, {"uniqueItems": True}) == said
+    else:
+        with pytest.raises(SchemaError, match="has non-unique elements"):
+            conform(said, {"uniqueItems": True})
+        assert conform(said, {"uniqueItems": False}) == said
+
+
+def either_way(reference: dict[str, Any], *keywords: str) -> dict[str, Any]:
+    """A schema whose alternatives, under each keyword, differ in all but what is nested in them."""
+    nested = {"type": "object", "properties": {"c": reference}}
+    alternatives = [{**nested, "required": ["c", "d"]}, {**nested, "required": ["c"]}, {"type": "integer"}]
+    node = {"$dynamicAnchor": "node", **dict.fromkeys(keywords, alternatives)}
+    return {"$schema": DRAFT_2020, "$defs": {"node": node}, "$ref": "#/$defs/node"}
+
+
+def nested(depth: int, innermost: str) -> str:
+    return '{"c":' * depth + innermost + "}" * depth
+
+
+@pytest.mark.parametrize("keywords", [["anyOf"], ["oneOf"], ["anyOf", "oneOf"]])
+def test_alternatives_that_share_what_is_nested_take_no_longer_than_it_is_deep(keywords: list[str]) -> None:
+    schema = either_way({"$ref": "#/$defs/node"}, *keywords)
+    assert conform(nested(25, "1"), schema) == nested(25, "1")
+    with pytest.raises(SchemaError, match=r"breaks the schema at \$: "):
+        conform(nested(25, '"x"'), schema)
+
+
+def test_a_check_that_would_not_end_is_given_up() -> None:
+    schema = either_way({"$dynamicRef": "#node"}, "anyOf")
+    assert conform(nested(5, "1"), schema) == nested(5, "1")
+    with pytest.raises(SchemaError, match="cannot be checked against the schema in bounded time"):
+        conform(nested(25, '"x"') + " or " + nested(30, "2"), schema)
+
+
+def test_a_long_answer_is_given_the_steps_that_it_needs() -> None:
+    said = json.dumps([{"a": n, "b": [n]} for n in range(20_000)])
+    item = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0}, "b": {"type": "array"}}}
+    assert conform(said, {"type": "array", "items": {**item, "required": ["a"]}}) == said
+
+
 def test_two_schemas_in_turn_are_each_checked_by_their_own() -> None:
     for _ in range(2):
         assert conform("1", {"type": "integer"}) == "1"
@@ -392,7 +481,6 @@ def test_a_number_that_a_validator_makes_and_json_lacks_is_refused() -> None:
 
 # Patterns
 
-DRAFT_7, DRAFT_2020 = "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"
 ENDLESS = "^(a+)+$"
 LOOKING = "^(?!x)(a|aa)+$"
 AS = "a" * 40 + "!"
@@ -423,7 +511,11 @@ class Compiled(BaseModel):
 
 
 class Flagged(BaseModel):
-    a: str = Field(pattern=re.compile("^a+$", re.IGNORECASE))
+    a: str = Field(pattern=re.compile(ENDLESS, re.IGNORECASE))
+
+
+class FlaggedForPython(BaseModel):
+    a: str = Field(pattern=re.compile("^ ( [a b]+ )+ $  # or none", re.ASCII | re.IGNORECASE | re.VERBOSE))
 
 
 @pytest.mark.parametrize(
@@ -433,6 +525,8 @@ class Flagged(BaseModel):
         (PatternedForPython, {"a": AS}),
         (PatternedInside, {"of": [{"a": AS}]}),
         (Compiled, {"a": AS}),
+        (Flagged, {"a": AS}),
+        (FlaggedForPython, {"a": AS}),
         (Patterned.model_json_schema(), {"a": AS}),
         (on_text(ENDLESS), {"a": AS}),
         (on_names(ENDLESS), {AS: 1}),
@@ -457,10 +551,14 @@ def test_a_pattern_that_only_backtracking_can_read_is_stopped() -> None:
         conform(json.dumps({"a": "a" * 200 + "!"}), on_text(LOOKING))
 
 
-@pytest.mark.parametrize("model", [Patterned, PatternedForPython, Compiled, Flagged])
+@pytest.mark.parametrize("model", [Patterned, PatternedForPython, Compiled, Flagged, FlaggedForPython])
 def test_a_models_pattern_lets_through_what_fits(model: Any) -> None:
     assert conform('{"a": "aaa"}', model) == '{"a": "aaa"}'
-    assert model is not Flagged or conform('{"a": "AA"}', model) == '{"a": "AA"}'
+
+
+@pytest.mark.parametrize(("model", "said"), [(Flagged, '{"a": "aA"}'), (FlaggedForPython, '{"a": "a A"}')])
+def test_the_flags_of_a_models_pattern_count(model: Any, said: str) -> None:
+    assert conform(said, model) == said
 
 
 def test_patterns_hold_as_they_are_meant() -> None:

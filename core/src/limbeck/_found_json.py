@@ -81,7 +81,7 @@ def without_thinking(answer: str) -> str:
     kept: list[str] = []
     open_marks: list[str] = []
     place = 0
-    for mark in _MARK.finditer(answer):
+    for mark in _marks(answer):
         name = mark[0].lower().replace("/", "")
         if not open_marks:
             kept.append(answer[place : mark.start()])
@@ -96,6 +96,21 @@ def without_thinking(answer: str) -> str:
     if not open_marks:
         kept.append(answer[place:])
     return "".join(kept)
+
+
+def _marks(answer: str) -> Iterator[re.Match[str]]:
+    """The marks of thinking, without those in the texts of an object or list, which it says and does not mean."""
+    place, patience = 0, _PATIENCE
+    for mark in _MARK.finditer(answer):
+        while patience > 0 and (opened := _BRACKET.search(answer, place, mark.start())):
+            try:
+                _, place = _DECODER.raw_decode(answer, opened.start())
+            except ValueError:
+                place = opened.end()
+                patience -= 1
+        if place <= mark.start():
+            yield mark
+            place = mark.end()
 
 
 # Fences

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ipaddress
 import json
 import uuid
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaError as PatternRefused
 from pydantic_core import SchemaValidator, core_schema
 
-from .errors import ConfigurationError, MissingDependencyError
+from .errors import ConfigurationError, MissingDependencyError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +70,8 @@ def _validator(schema_text: str) -> Any:
             "together in bounded time. Say `additionalProperties` in place of the latter."
         )
     # Without a registry, a `$ref` would be fetched from elsewhere.
-    return _bounded(cls)(_without_dialects(schema), registry=REGISTRY, format_checker=formats)
+    scoped = '"$dynamicRef"' in schema_text or '"$recursiveRef"' in schema_text
+    return _bounded(cls, scoped)(_without_dialects(schema), registry=REGISTRY, format_checker=formats)
 
 
 def _without_dialects(schema: Any) -> Any:
@@ -85,29 +90,96 @@ def _without_dialects(schema: Any) -> Any:
 _DATA = ("const", "enum", "default", "examples")
 
 
-# Patterns
+# Bounds
+
+
+_STEPS = 200_000  # some seconds
+_STEPS_A_CHARACTER = 5
+
+
+@dataclass(slots=True)
+class _Check:
+    """What is left to do, and what has been done, in the checking of one answer."""
+
+    steps: int
+    referred: dict[tuple[int, int], tuple[list[Any], Any, Any]] = field(default_factory=dict)
+
+
+_check: ContextVar[_Check | None] = ContextVar("_check", default=None)
+
+
+@contextmanager
+def bounded(answer: str) -> Iterator[None]:
+    """Bound all the checking of an answer that is done inside: a recursive schema may take time without end.
+
+    A check that goes beyond it raises `SchemaError`.
+    """
+    token = _check.set(_Check(_STEPS + _STEPS_A_CHARACTER * len(answer)))
+    try:
+        yield
+    finally:
+        _check.reset(token)
+
+
+def _counted(keyword: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*args: Any) -> Any:
+        if check := _check.get():
+            check.steps -= 1
+            if check.steps < 0:
+                raise SchemaError(
+                    "The answer cannot be checked against the schema in bounded time. If it is recursive, "
+                    "give it fewer alternatives, and `$ref` in place of `$dynamicRef`."
+                )
+        return keyword(*args)
+
+    return counted
+
+
+def _once(refer: Callable[..., Any]) -> Callable[..., Any]:
+    """A `$ref` that is followed once for each value: alternatives that share it would take twice as long a level."""
+
+    def once(validator: Any, ref: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        check = _check.get()
+        if check is None:
+            yield from refer(validator, ref, instance, schema)
+            return
+        place = id(schema), id(instance)
+        if place in check.referred:
+            yield from map(_copied, check.referred[place][0])
+            return
+        errors = list(refer(validator, ref, instance, schema))
+        check.referred[place] = [_copied(error) for error in errors], schema, instance  # so that the ids stay theirs
+        yield from errors
+
+    return once
+
+
+def _copied(error: Any) -> Any:
+    """An error without those that led to it, which together may be as many as the steps that are saved."""
+    return type(error)(error.message, validator=error.validator, path=error.path)
+
+
+# Keywords
 
 
 @cache
-def _bounded(cls: Any) -> Any:
+def _bounded(cls: Any, scoped: bool) -> Any:
+    """The class with bounds; where a schema is `scoped`, what a `$ref` means depends on the way there."""
     from jsonschema.validators import extend
 
-    return extend(cls, _keywords(cls.VALIDATORS))  # type: ignore[no-untyped-call]  # its stubs say nothing of it
+    keywords = {**cls.VALIDATORS, **_keywords(cls.VALIDATORS)}
+    if not scoped and "$ref" in keywords:
+        keywords["$ref"] = _once(keywords["$ref"])
+    keywords = {name: _counted(keyword) for name, keyword in keywords.items()}
+    return extend(cls, keywords)  # type: ignore[no-untyped-call]  # its stubs say nothing of it
 
 
 def _keywords(plain: Any) -> dict[str, Any]:
-    """The keywords with patterns, which jsonschema gives to a matcher that may backtrack for ever."""
+    """The keywords that jsonschema checks without a bound, or otherwise than they are written.
 
-    def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - its form
-        from jsonschema import ValidationError as Broken
-
-        if isinstance(instance, str) and not matcher(pattern)(instance):
-            yield Broken(f"{instance!r} does not match {pattern!r}")
-
-    def pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
-        for pattern, subschema in patterns.items() if isinstance(instance, dict) else ():
-            for name in filter(matcher(pattern), instance):
-                yield from validator.descend(instance[name], subschema, path=name, schema_path=pattern)
+    Patterns it gives to a matcher that may backtrack for ever; each item of a list it compares with
+    each other; 19.99 is no multiple of 0.01 to it.
+    """
 
     def additional_properties(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterator[Any]:
         patterns = schema.get("patternProperties")
@@ -121,11 +193,59 @@ def _keywords(plain: Any) -> dict[str, Any]:
         yield from plain["additionalProperties"](validator, rule, instance, schema)
 
     own = {
-        "pattern": pattern,
-        "patternProperties": pattern_properties,
+        "multipleOf": _multiple_of,
+        "uniqueItems": _unique_items,
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
         "additionalProperties": additional_properties,
     }
     return {name: keyword for name, keyword in own.items() if name in plain}
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - its form
+    if isinstance(instance, str) and not matcher(pattern)(instance):
+        yield _broken(f"{instance!r} does not match {pattern!r}")
+
+
+def _pattern_properties(validator: Any, patterns: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+    for pattern, subschema in patterns.items() if isinstance(instance, dict) else ():
+        for name in filter(matcher(pattern), instance):
+            yield from validator.descend(instance[name], subschema, path=name, schema_path=pattern)
+
+
+def _multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+    if validator.is_type(instance, "number") and (_as_written(instance) / _as_written(step)).denominator != 1:
+        yield _broken(f"{instance!r} is not a multiple of {step}")
+
+
+def _unique_items(validator: Any, unique: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001
+    if unique and isinstance(instance, list) and len(set(map(_canonical, instance))) < len(instance):
+        yield _broken(f"{instance!r} has non-unique elements")
+
+
+def _broken(why: str) -> Exception:
+    from jsonschema import ValidationError as Broken
+
+    return Broken(why)
+
+
+def _canonical(value: Any) -> str:
+    """A text that equal values share: `1` and `1.0`, but not `true`; `{"a": 1, "b": 2}` in any order."""
+    return json.dumps(json.loads(json.dumps(value), parse_float=whole), sort_keys=True)
+
+
+def whole(digits: str) -> float:
+    """A number; JSON Schema counts `5.0` as an integer."""
+    number = float(digits)
+    return int(number) if number.is_integer() else number
+
+
+def _as_written(number: float) -> Fraction:
+    """The decimal number that was written, which the nearest binary one is not."""
+    return Fraction(repr(number))
+
+
+# Patterns
 
 
 @lru_cache(maxsize=1024)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from ._found_json import found_json, why_none
-from ._json_schema import compiled
+from ._json_schema import bounded, compiled, whole
 from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
+    from pydantic_core.core_schema import StringSchema
+
     from ._found_json import Found
     from .types import JSONSchema
 
@@ -61,7 +65,8 @@ def conform(text: str | None, schema: Any) -> str:
     if text is None or not text.strip():
         raise SchemaError("The answer is empty, and a schema was asked for.", raw=text)
     try:
-        return _conforming(text, schema)
+        with bounded(text):
+            return _conforming(text, schema)
     except SchemaError as exc:
         exc.raw = text
         raise
@@ -127,14 +132,36 @@ def _may_backtrack(model: type[BaseModel]) -> bool:
     """Tell whether a model has patterns for Python's own engine, which nothing can stop. Pydantic's is linear."""
     _model_schema(model)  # which builds a model that was deferred
     core_schema = repr(model.__pydantic_core_schema__)
-    flagged = ", re." in core_schema  # flags are not in the JSON Schema, so that it would refuse what they let through
-    return ("python-re" in core_schema or "re.compile(" in core_schema) and not flagged
+    return "python-re" in core_schema or "re.compile(" in core_schema
+
+
+class _WithFlags(GenerateJsonSchema):
+    """Writes the flags of a compiled pattern into it: without them, it would refuse what they let through."""
+
+    def str_schema(self, schema: StringSchema) -> JSONSchema:
+        written = super().str_schema(schema)
+        pattern: Any = schema.get("pattern")
+        if isinstance(pattern, re.Pattern):
+            flags = "".join(letter for flag, letter in _LETTERS.items() if pattern.flags & flag)
+            start = f"(?{flags})" if flags else ""
+            written["pattern"] = start + ("(?=)" if pattern.flags & _PYTHONS_OWN else "") + pattern.pattern
+        return written
+
+
+# What reads as Python's `x` and `a` do is `regex` alone: the linear engine has no `(?=`.
+_LETTERS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s", re.VERBOSE: "x", re.ASCII: "a"}
+_PYTHONS_OWN = re.VERBOSE | re.ASCII
+
+
+@lru_cache(maxsize=256)
+def _schema_with_flags(model: type[BaseModel]) -> JSONSchema:
+    return model.model_json_schema(schema_generator=_WithFlags)
 
 
 def _check_patterns(model: type[BaseModel], found: Found) -> None:
     """Refuse in bounded time what breaks a pattern: on what fits, backtracking seldom takes long."""
     try:
-        validator = compiled(_model_schema(model))
+        validator = compiled(_schema_with_flags(model))
     except MissingDependencyError:
         return
     for error in validator.iter_errors(found.value):
@@ -153,16 +180,10 @@ def _read_by(model: type[BaseModel], found: Found) -> BaseModel:
     try:
         return model.model_validate_json(found.text, strict=strict)
     except ValidationError:
-        whole = json.dumps(json.loads(found.text, parse_float=_whole))
-        if whole == json.dumps(found.value):
+        text = json.dumps(json.loads(found.text, parse_float=whole))  # to pydantic, `5.0` is no integer
+        if text == json.dumps(found.value):
             raise
-        return model.model_validate_json(whole, strict=strict)
-
-
-def _whole(digits: str) -> float:
-    """A number; JSON Schema counts `5.0` as an integer, pydantic does not."""
-    number = float(digits)
-    return int(number) if number.is_integer() else number
+        return model.model_validate_json(text, strict=strict)
 
 
 def _of_schema(schema: Any, found: Found) -> str:
