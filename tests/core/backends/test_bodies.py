@@ -131,6 +131,27 @@ def test_an_error_in_a_successful_response_claims_a_status(body: Any, status: in
     assert read_refusal(200, body).status == status
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "code"),
+    [
+        (400, "Invalid prompt: 'Why was my card declined for insufficient funds?'", "invalid_request_error"),
+        (400, "Could not parse 'payment required by law'", None),
+        (422, 'Cannot read "my balance is too low"', None),
+        (429, "Concurrent request quota exceeded, please wait", "rate_limit_exceeded"),
+        (429, "Request quota exceeded, retry shortly", None),
+        (429, "You have exceeded your token quota. Slow down.", None),
+        (429, "Token quota exceeded", "rate_limit_error"),
+    ],
+)
+def test_a_quoted_prompt_or_a_rate_is_no_lack_of_credit(status: int, message: str, code: str | None) -> None:
+    assert not read_refusal(status, {"error": {"message": message, "code": code}}).no_credit
+
+
+def test_a_lack_of_credit_in_an_invalid_request_is_one() -> None:
+    message = "Your credit balance is too low; you don't have enough."
+    assert read_refusal(400, {"error": {"message": message, "type": "invalid_request_error"}}).no_credit
+
+
 def test_an_answer_is_no_error() -> None:
     assert not is_error_body({"choices": [1], "message": "thanks", "error": None}, answer="choices")
 

@@ -43,9 +43,12 @@ _NO_CREDIT_WORDS = re.compile(
 # What says that time mends it.
 _PASSING = re.compile(
     r"per[ -]?(?:second|minute|min\b|hour|day)|rate[ _-]?limit|\b[rt]p[mds]\b"
+    r"|\bconcurren|slow(?:ing)? down|please wait|retry (?:shortly|later|soon)"
     r"|(?:re)?try (?:again )?(?:in|after) \d|too many requests",
     re.IGNORECASE,
 )
+# What stands in quotes is the prompt's, not the server's; the apostrophe in a word opens none.
+_QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|“[^”]*”|‘[^’]*’(?!\w)", re.DOTALL)
 _STATUS_OF_CODE = {
     **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated", "unauthorized"), 401),
     **dict.fromkeys(("permission_error", "permission_denied", "forbidden"), 403),
@@ -156,7 +159,9 @@ def _claimed(codes: frozenset[str]) -> int:
 def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers) -> bool:
     if status == 402 or codes & _NO_CREDIT_CODES:
         return True
-    excerpt = message[:_LONGEST_EXCERPT]
+    if status == 429 and any(code.startswith("rate_limit") for code in codes):
+        return False
+    excerpt = _QUOTED.sub("''", message)[:_LONGEST_EXCERPT]
     if (status >= 500 and status != 502) or not _NO_CREDIT_WORDS.search(excerpt):
         return False
     return not _PASSING.search(excerpt) and seconds_to_wait(headers) is None
