@@ -156,6 +156,15 @@ def test_an_answer_is_no_error() -> None:
     assert not is_error_body({"choices": [1], "message": "thanks", "error": None}, answer="choices")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [{"message": "", "type": ""}, {"code": 0}, {"code": 0, "message": "success"}, "none", "", [], {"code": "0"}],
+)
+def test_an_empty_error_beside_an_answer_is_none(error: Any) -> None:
+    assert not is_error_body({"choices": [1], "error": error}, answer="choices")
+    assert is_error_body({"choices": [1], "error": {"code": 0, "message": "died"}}, answer="choices")
+
+
 def test_the_typed_cause_of_an_error_is_not_what_was_handled_before() -> None:
     typed = BadRequestError("no")
     wrapped, unrelated = RuntimeError("wrapped"), RuntimeError("later")

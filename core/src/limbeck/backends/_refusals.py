@@ -49,6 +49,7 @@ _PASSING = re.compile(
 )
 # What stands in quotes is the prompt's, not the server's; the apostrophe in a word opens none.
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|“[^”]*”|‘[^’]*’(?!\w)", re.DOTALL)
+_NO_ERROR = frozenset({"", "0", "none", "null", "no error", "ok", "success"})
 _STATUS_OF_CODE = {
     **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated", "unauthorized"), 401),
     **dict.fromkeys(("permission_error", "permission_denied", "forbidden"), 403),
@@ -105,8 +106,19 @@ def is_error_body(body: Any, *, answer: str) -> bool:
         return any(isinstance(item, dict) and bool(item.get("error")) for item in body)
     if not isinstance(body, dict):
         return False
+    if body.get(answer) and _says_nothing(body.get("error")):
+        return False
     names = () if body.get(answer) else ("message", "detail", "msg", "errors", "code")
     return any(body.get(name) for name in ("error", *names))
+
+
+def _says_nothing(error: Any) -> bool:
+    """Tell whether an error beside an answer is a field that the server left empty."""
+    if isinstance(error, dict):
+        return all(_says_nothing(value) for value in error.values())
+    if isinstance(error, str):
+        return error.strip().lower() in _NO_ERROR
+    return not error
 
 
 def _message(value: Any, depth: int = 0) -> str:
