@@ -12,6 +12,7 @@ from limbeck.backends import (
     completion_in,
     decoded,
     events_in,
+    fault_of,
     is_error_body,
     is_event_stream,
     legible,
@@ -22,7 +23,7 @@ from limbeck.backends import (
     tokens_in,
     typed_cause,
 )
-from limbeck.errors import BadRequestError, TransientError
+from limbeck.errors import BadRequestError, TransientError, UnavailableError
 from limbeck.types import Generation, GenerationResponse, Usage
 
 
@@ -163,6 +164,16 @@ def test_an_answer_is_no_error() -> None:
 def test_an_empty_error_beside_an_answer_is_none(error: Any) -> None:
     assert not is_error_body({"choices": [1], "error": error}, answer="choices")
     assert is_error_body({"choices": [1], "error": {"code": 0, "message": "died"}}, answer="choices")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "guessed"),
+    [(200, {"error": "died"}, True), (200, {"error": {"code": 502}}, False), (502, {"error": "died"}, False)],
+)
+def test_a_status_that_nobody_said_does_not_mean_a_server_that_is_away(status: int, body: Any, guessed: bool) -> None:
+    refusal = read_refusal(status, body)
+    assert (refusal.status, refusal.guessed) == (502, guessed)
+    assert isinstance(fault_of(502, "died", guessed=refusal.guessed), UnavailableError) is not guessed
 
 
 def test_the_typed_cause_of_an_error_is_not_what_was_handled_before() -> None:

@@ -16,6 +16,7 @@ _MESSAGES = ("message", "msg", "detail", "error_description", "description", "ti
 _NESTED = ("error", "errors", "detail", "innererror", "details", "base_resp")
 _CODES = ("code", "type", "status", "error_code", "reason", "status_code")
 _DEEPEST = 5
+_GUESSED = 502  # for an error in a successful response that claims no status
 _LONGEST_EXCERPT = 500  # of what is searched: a message may quote the whole prompt
 
 # Out of money is not a rate: waiting does not mend it, and every further call fails alike.
@@ -68,6 +69,7 @@ class Refusal:
         status: the HTTP status; of an error inside of a successful answer the one that it claims, else 502.
         message: the server's words, which may quote a key. codes: its codes and types, in lower case.
         param: the request's parameter that it blames. no_credit: whether it says that the account cannot pay.
+        guessed: whether nobody said the status: it is that of a broken gateway.
     """
 
     status: int
@@ -75,6 +77,7 @@ class Refusal:
     codes: frozenset[str] = frozenset()
     param: str | None = None
     no_credit: bool = False
+    guessed: bool = False
 
 
 def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
@@ -86,9 +89,11 @@ def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
     """
     codes = frozenset(code.lower() for code in _codes(body))
     message = _message(body) or "no message"
-    claimed = status if status >= 300 else _claimed(codes)
+    said = status if status >= 300 else _claimed(codes)
+    claimed = _GUESSED if said is None else said
     return Refusal(
         status=claimed,
+        guessed=said is None,
         message=message,
         codes=codes,
         param=_param(body),
@@ -161,11 +166,11 @@ def _param(body: Any) -> str | None:
     return param if isinstance(param, str) else None
 
 
-def _claimed(codes: frozenset[str]) -> int:
-    """The status that the error of a successful response claims, else that of a broken gateway."""
+def _claimed(codes: frozenset[str]) -> int | None:
+    """The status that the error of a successful response claims, if any."""
     numbers = sorted(int(code) for code in codes if code.isdecimal() and len(code) == 3 and code[0] in "45")
     named = sorted(_STATUS_OF_CODE[code] for code in codes & _STATUS_OF_CODE.keys())
-    return (numbers or named or [502])[0]
+    return next(iter(numbers or named), None)
 
 
 def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers) -> bool:
@@ -182,7 +187,7 @@ def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: H
 _AWAY = frozenset({502, 503, 529})  # said by what stands before the server, or by one that is overloaded as a whole
 
 
-def fault_of(status: int, message: str, *, retry_after: float | None = None) -> TransientError:
-    """The error that a status of 500 and above, or one that passes, stands for."""
-    error = UnavailableError if status in _AWAY else TransientError
+def fault_of(status: int, message: str, *, retry_after: float | None = None, guessed: bool = False) -> TransientError:
+    """The error that a status of 500 and above, or one that passes, stands for; a guessed one is of this call only."""
+    error = UnavailableError if status in _AWAY and not guessed else TransientError
     return error(message, retry_after=retry_after)

@@ -61,7 +61,8 @@ def failure(
         return AuthenticationError(f"{message} {_credentials_remedy(status, headers, detail)}")
     if status in _AGAIN or status >= 500:
         asked = seconds_to_wait(headers)
-        return fault_of(status, message, retry_after=_estimated_time(body) if asked is None else asked)
+        wait = _estimated_time(body) if asked is None else asked
+        return fault_of(status, message, retry_after=wait, guessed=refusal.guessed)
     return _refusal(status, message, detail)
 
 
