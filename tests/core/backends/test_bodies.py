@@ -176,6 +176,29 @@ def test_a_status_that_nobody_said_does_not_mean_a_server_that_is_away(status: i
     assert isinstance(fault_of(502, "died", guessed=refusal.guessed), UnavailableError) is not guessed
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+        (400, {"error": {"message": "Budget has been exceeded!", "type": "budget_exceeded"}}),
+        (403, {"error": "The team exceeded its monthly spending cap."}),
+        (403, {"error": "Your credits have run out."}),
+        (429, {"error": "You have reached your monthly usage limit."}),
+        (403, {"error": "Please purchase more credits."}),
+        (429, {"error": "Credit limit reached"}),
+        (403, {"error": "There are unpaid invoices."}),
+        (500, {"error": "insufficient balance"}),
+    ],
+)
+def test_a_lack_of_credit_is_found_in_the_words_of_many_servers(status: int, body: Any) -> None:
+    assert status != 200 or is_error_body(body, answer="choices")
+    assert read_refusal(status, body).no_credit
+
+
+def test_an_outcome_of_zero_is_no_error() -> None:
+    assert not is_error_body({"choices": [1], "base_resp": {"status_code": 0, "status_msg": ""}}, answer="choices")
+
+
 def test_the_typed_cause_of_an_error_is_not_what_was_handled_before() -> None:
     typed = BadRequestError("no")
     wrapped, unrelated = RuntimeError("wrapped"), RuntimeError("later")

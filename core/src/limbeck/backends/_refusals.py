@@ -12,7 +12,7 @@ from ._waits import Headers, seconds_to_wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MESSAGES = ("message", "msg", "detail", "error_description", "description", "title", "reason")
+_MESSAGES = ("message", "msg", "detail", "error_description", "description", "title", "reason", "status_msg")
 _NESTED = ("error", "errors", "detail", "innererror", "details", "base_resp")
 _CODES = ("code", "type", "status", "error_code", "reason", "status_code")
 _DEEPEST = 5
@@ -25,6 +25,7 @@ _NO_CREDIT_CODES = frozenset(
     | {"quota_exhausted", "credits_exhausted", "payment_required", "arrearage", "accountoverdueerror"}
     | {"billing_hard_limit_reached", "billing_limit_reached", "billing_not_active", "billing_error"}
     | {"billing_disabled", "exceeded_current_quota_error", "spend_limit_reached", "enforced_spend_limit_reached"}
+    | {"budget_exceeded"}
     | {"contract_spend_limit_reached", "linked_organization_spend_limit_reached", "insufficient_user_quota"}
 )
 _NO_CREDIT_WORDS = re.compile(
@@ -38,6 +39,8 @@ _NO_CREDIT_WORDS = re.compile(
     r"|check your (?:\w+ and )?billing"
     r"|plan and billing|payment required|spend(?:ing)? limit|account is (?:overdue|in arrears)|arrear"
     r"|reached your specified (?:\w+ )?api usage limits|top[ -]?up your|recharge your"
+    r"|(?:budget|credit limit) (?:has been |was |is )?(?:exceeded|reached)|spend(?:ing)? cap|unpaid (?:invoice|bill)"
+    r"|credits? (?:has |have )?run out|(?:purchase|buy) (?:more|additional) credits?|monthly usage limit"
     r"|account is in good standing|余额不足|欠费",
     re.IGNORECASE,
 )
@@ -113,6 +116,9 @@ def is_error_body(body: Any, *, answer: str) -> bool:
         return False
     if body.get(answer) and _says_nothing(body.get("error")):
         return False
+    outcome = body.get("base_resp")  # MiniMax's, with a `status_code` of 0 where all is well
+    if not body.get(answer) and isinstance(outcome, dict) and outcome.get("status_code"):
+        return True
     names = () if body.get(answer) else ("message", "detail", "msg", "errors", "code")
     return any(body.get(name) for name in ("error", *names))
 
@@ -135,7 +141,7 @@ def _message(value: Any, depth: int = 0) -> str:
         return "; ".join(text for item in value[:3] if (text := _message(item, depth + 1)))
     if not isinstance(value, dict):
         return ""
-    errors = ("error", "errors")
+    errors = ("error", "errors", "base_resp")
     keys = (*errors, *_MESSAGES) if isinstance(value.get("error"), dict | list) else (*_MESSAGES, *errors)
     message = next((text for key in keys if (text := _message(value.get(key), depth + 1))), "")
     return message or (str(value) if value and not depth else "")
@@ -179,7 +185,7 @@ def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: H
     if status == 429 and any(code.startswith("rate_limit") for code in codes):
         return False
     excerpt = _QUOTED.sub("''", message)[:_LONGEST_EXCERPT]
-    if (status >= 500 and status != 502) or not _NO_CREDIT_WORDS.search(excerpt):
+    if (status >= 500 and status not in (500, 502)) or not _NO_CREDIT_WORDS.search(excerpt):
         return False
     return not _PASSING.search(excerpt) and seconds_to_wait(headers) is None
 
