@@ -70,6 +70,15 @@ def test_a_stream_that_ends_early_is_transient() -> None:
         completion_in(b'data: {"choices": [{"delta": {"content": "pa"}}]}\n\n')
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("data", [b"", b"ping"])
+def test_what_keeps_a_stream_alive_costs_no_answer(data: bytes, place: int) -> None:
+    pieces = [b'{"choices": [{"delta": {"content": "paid"}, "finish_reason": "stop"}]}', b'{"cut": ']
+    pieces.insert(place, data)
+    whole = completion_in(b"".join(b"data: %s\n\n" % piece for piece in pieces))
+    assert whole["choices"][0]["message"] == {"content": "paid"}
+
+
 @pytest.mark.parametrize(
     ("value", "count"),
     [(5, 5), (5.0, 5), ("5", 5), ("5.0", 5), (0, 0), (-1, None), (1.5, None), (True, None), ("x", None), (2**63, None)],
