@@ -12,6 +12,7 @@ from limbeck.backends import (
     completion_in,
     decoded,
     events_in,
+    fault_of,
     is_error_body,
     is_event_stream,
     legible,
@@ -22,7 +23,7 @@ from limbeck.backends import (
     tokens_in,
     typed_cause,
 )
-from limbeck.errors import BadRequestError, TransientError
+from limbeck.errors import BadRequestError, TransientError, UnavailableError
 from limbeck.types import Generation, GenerationResponse, Usage
 
 
@@ -67,6 +68,15 @@ def test_tool_calls_without_an_index_begin_with_their_ids() -> None:
 def test_a_stream_that_ends_early_is_transient() -> None:
     with pytest.raises(TransientError, match="before the answer did"):
         completion_in(b'data: {"choices": [{"delta": {"content": "pa"}}]}\n\n')
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("data", [b"", b"ping"])
+def test_what_keeps_a_stream_alive_costs_no_answer(data: bytes, place: int) -> None:
+    pieces = [b'{"choices": [{"delta": {"content": "paid"}, "finish_reason": "stop"}]}', b'{"cut": ']
+    pieces.insert(place, data)
+    whole = completion_in(b"".join(b"data: %s\n\n" % piece for piece in pieces))
+    assert whole["choices"][0]["message"] == {"content": "paid"}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +141,71 @@ def test_an_error_in_a_successful_response_claims_a_status(body: Any, status: in
     assert read_refusal(200, body).status == status
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "code"),
+    [
+        (400, "Invalid prompt: 'Why was my card declined for insufficient funds?'", "invalid_request_error"),
+        (400, "Could not parse 'payment required by law'", None),
+        (422, 'Cannot read "my balance is too low"', None),
+        (429, "Concurrent request quota exceeded, please wait", "rate_limit_exceeded"),
+        (429, "Request quota exceeded, retry shortly", None),
+        (429, "You have exceeded your token quota. Slow down.", None),
+        (429, "Token quota exceeded", "rate_limit_error"),
+    ],
+)
+def test_a_quoted_prompt_or_a_rate_is_no_lack_of_credit(status: int, message: str, code: str | None) -> None:
+    assert not read_refusal(status, {"error": {"message": message, "code": code}}).no_credit
+
+
+def test_a_lack_of_credit_in_an_invalid_request_is_one() -> None:
+    message = "Your credit balance is too low; you don't have enough."
+    assert read_refusal(400, {"error": {"message": message, "type": "invalid_request_error"}}).no_credit
+
+
 def test_an_answer_is_no_error() -> None:
     assert not is_error_body({"choices": [1], "message": "thanks", "error": None}, answer="choices")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [{"message": "", "type": ""}, {"code": 0}, {"code": 0, "message": "success"}, "none", "", [], {"code": "0"}],
+)
+def test_an_empty_error_beside_an_answer_is_none(error: Any) -> None:
+    assert not is_error_body({"choices": [1], "error": error}, answer="choices")
+    assert is_error_body({"choices": [1], "error": {"code": 0, "message": "died"}}, answer="choices")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "guessed"),
+    [(200, {"error": "died"}, True), (200, {"error": {"code": 502}}, False), (502, {"error": "died"}, False)],
+)
+def test_a_status_that_nobody_said_does_not_mean_a_server_that_is_away(status: int, body: Any, guessed: bool) -> None:
+    refusal = read_refusal(status, body)
+    assert (refusal.status, refusal.guessed) == (502, guessed)
+    assert isinstance(fault_of(502, "died", guessed=refusal.guessed), UnavailableError) is not guessed
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+        (400, {"error": {"message": "Budget has been exceeded!", "type": "budget_exceeded"}}),
+        (403, {"error": "The team exceeded its monthly spending cap."}),
+        (403, {"error": "Your credits have run out."}),
+        (429, {"error": "You have reached your monthly usage limit."}),
+        (403, {"error": "Please purchase more credits."}),
+        (429, {"error": "Credit limit reached"}),
+        (403, {"error": "There are unpaid invoices."}),
+        (500, {"error": "insufficient balance"}),
+    ],
+)
+def test_a_lack_of_credit_is_found_in_the_words_of_many_servers(status: int, body: Any) -> None:
+    assert status != 200 or is_error_body(body, answer="choices")
+    assert read_refusal(status, body).no_credit
+
+
+def test_an_outcome_of_zero_is_no_error() -> None:
+    assert not is_error_body({"choices": [1], "base_resp": {"status_code": 0, "status_msg": ""}}, answer="choices")
 
 
 def test_the_typed_cause_of_an_error_is_not_what_was_handled_before() -> None:

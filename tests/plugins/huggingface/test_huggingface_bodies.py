@@ -80,6 +80,13 @@ def test_a_stream_that_nobody_asked_for_is_read(content_type: str) -> None:
     assert response.usage.input_tokens == 5
 
 
+@pytest.mark.parametrize("before", [[], CHUNKS[:1]], ids=["at once", "after a piece"])
+def test_an_error_in_a_stream_is_the_one_that_it_says(before: list[Any]) -> None:
+    error = {"error": {"message": "Invalid API key", "code": "invalid_api_key"}}
+    with wire_server(Reply(body=events(*before, error), content_type="text/event-stream")) as server:
+        assert isinstance(failure(llm_at(server.url)), AuthenticationError)
+
+
 def test_a_stream_that_breaks_off_is_transient() -> None:
     with wire_server(Reply(body=events(CHUNKS[0]), content_type="text/event-stream")) as server:
         assert isinstance(failure(llm_at(server.url)), TransientError)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _DONE = "[DONE]"
+_KEEP_ALIVES = ("", "ping", None)
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _MOST_DIGITS = 4000  # Python refuses to read a longer number
 # What a delta brings in pieces; anything else in it stands for itself.
@@ -76,8 +77,10 @@ def completion_of_events(events: Iterable[Any]) -> dict[str, Any]:
         if event == _DONE:
             ended = True
             break
-        if not isinstance(event, dict):
-            ended = False
+        if ended or event in _KEEP_ALIVES:
+            if not isinstance(event, dict):
+                continue
+        elif not isinstance(event, dict):  # it may have been a piece of the text
             break
         whole.update({name: value for name, value in event.items() if name != "choices" and value is not None})
         for choice in _dicts(event.get("choices")):

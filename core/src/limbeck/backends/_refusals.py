@@ -12,10 +12,11 @@ from ._waits import Headers, seconds_to_wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MESSAGES = ("message", "msg", "detail", "error_description", "description", "title", "reason")
+_MESSAGES = ("message", "msg", "detail", "error_description", "description", "title", "reason", "status_msg")
 _NESTED = ("error", "errors", "detail", "innererror", "details", "base_resp")
 _CODES = ("code", "type", "status", "error_code", "reason", "status_code")
 _DEEPEST = 5
+_GUESSED = 502  # for an error in a successful response that claims no status
 _LONGEST_EXCERPT = 500  # of what is searched: a message may quote the whole prompt
 
 # Out of money is not a rate: waiting does not mend it, and every further call fails alike.
@@ -24,6 +25,7 @@ _NO_CREDIT_CODES = frozenset(
     | {"quota_exhausted", "credits_exhausted", "payment_required", "arrearage", "accountoverdueerror"}
     | {"billing_hard_limit_reached", "billing_limit_reached", "billing_not_active", "billing_error"}
     | {"billing_disabled", "exceeded_current_quota_error", "spend_limit_reached", "enforced_spend_limit_reached"}
+    | {"budget_exceeded"}
     | {"contract_spend_limit_reached", "linked_organization_spend_limit_reached", "insufficient_user_quota"}
 )
 _NO_CREDIT_WORDS = re.compile(
@@ -37,15 +39,21 @@ _NO_CREDIT_WORDS = re.compile(
     r"|check your (?:\w+ and )?billing"
     r"|plan and billing|payment required|spend(?:ing)? limit|account is (?:overdue|in arrears)|arrear"
     r"|reached your specified (?:\w+ )?api usage limits|top[ -]?up your|recharge your"
+    r"|(?:budget|credit limit) (?:has been |was |is )?(?:exceeded|reached)|spend(?:ing)? cap|unpaid (?:invoice|bill)"
+    r"|credits? (?:has |have )?run out|(?:purchase|buy) (?:more|additional) credits?|monthly usage limit"
     r"|account is in good standing|余额不足|欠费",
     re.IGNORECASE,
 )
 # What says that time mends it.
 _PASSING = re.compile(
     r"per[ -]?(?:second|minute|min\b|hour|day)|rate[ _-]?limit|\b[rt]p[mds]\b"
+    r"|\bconcurren|slow(?:ing)? down|please wait|retry (?:shortly|later|soon)"
     r"|(?:re)?try (?:again )?(?:in|after) \d|too many requests",
     re.IGNORECASE,
 )
+# What stands in quotes is the prompt's, not the server's; the apostrophe in a word opens none.
+_QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|“[^”]*”|‘[^’]*’(?!\w)", re.DOTALL)
+_NO_ERROR = frozenset({"", "0", "none", "null", "no error", "ok", "success"})
 _STATUS_OF_CODE = {
     **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated", "unauthorized"), 401),
     **dict.fromkeys(("permission_error", "permission_denied", "forbidden"), 403),
@@ -64,6 +72,7 @@ class Refusal:
         status: the HTTP status; of an error inside of a successful answer the one that it claims, else 502.
         message: the server's words, which may quote a key. codes: its codes and types, in lower case.
         param: the request's parameter that it blames. no_credit: whether it says that the account cannot pay.
+        guessed: whether nobody said the status: it is that of a broken gateway.
     """
 
     status: int
@@ -71,6 +80,7 @@ class Refusal:
     codes: frozenset[str] = frozenset()
     param: str | None = None
     no_credit: bool = False
+    guessed: bool = False
 
 
 def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
@@ -82,9 +92,11 @@ def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
     """
     codes = frozenset(code.lower() for code in _codes(body))
     message = _message(body) or "no message"
-    claimed = status if status >= 300 else _claimed(codes)
+    said = status if status >= 300 else _claimed(codes)
+    claimed = _GUESSED if said is None else said
     return Refusal(
         status=claimed,
+        guessed=said is None,
         message=message,
         codes=codes,
         param=_param(body),
@@ -102,8 +114,22 @@ def is_error_body(body: Any, *, answer: str) -> bool:
         return any(isinstance(item, dict) and bool(item.get("error")) for item in body)
     if not isinstance(body, dict):
         return False
+    if body.get(answer) and _says_nothing(body.get("error")):
+        return False
+    outcome = body.get("base_resp")  # MiniMax's, with a `status_code` of 0 where all is well
+    if not body.get(answer) and isinstance(outcome, dict) and outcome.get("status_code"):
+        return True
     names = () if body.get(answer) else ("message", "detail", "msg", "errors", "code")
     return any(body.get(name) for name in ("error", *names))
+
+
+def _says_nothing(error: Any) -> bool:
+    """Tell whether an error beside an answer is a field that the server left empty."""
+    if isinstance(error, dict):
+        return all(_says_nothing(value) for value in error.values())
+    if isinstance(error, str):
+        return error.strip().lower() in _NO_ERROR
+    return not error
 
 
 def _message(value: Any, depth: int = 0) -> str:
@@ -115,7 +141,7 @@ def _message(value: Any, depth: int = 0) -> str:
         return "; ".join(text for item in value[:3] if (text := _message(item, depth + 1)))
     if not isinstance(value, dict):
         return ""
-    errors = ("error", "errors")
+    errors = ("error", "errors", "base_resp")
     keys = (*errors, *_MESSAGES) if isinstance(value.get("error"), dict | list) else (*_MESSAGES, *errors)
     message = next((text for key in keys if (text := _message(value.get(key), depth + 1))), "")
     return message or (str(value) if value and not depth else "")
@@ -146,18 +172,20 @@ def _param(body: Any) -> str | None:
     return param if isinstance(param, str) else None
 
 
-def _claimed(codes: frozenset[str]) -> int:
-    """The status that the error of a successful response claims, else that of a broken gateway."""
+def _claimed(codes: frozenset[str]) -> int | None:
+    """The status that the error of a successful response claims, if any."""
     numbers = sorted(int(code) for code in codes if code.isdecimal() and len(code) == 3 and code[0] in "45")
     named = sorted(_STATUS_OF_CODE[code] for code in codes & _STATUS_OF_CODE.keys())
-    return (numbers or named or [502])[0]
+    return next(iter(numbers or named), None)
 
 
 def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers) -> bool:
     if status == 402 or codes & _NO_CREDIT_CODES:
         return True
-    excerpt = message[:_LONGEST_EXCERPT]
-    if (status >= 500 and status != 502) or not _NO_CREDIT_WORDS.search(excerpt):
+    if status == 429 and any(code.startswith("rate_limit") for code in codes):
+        return False
+    excerpt = _QUOTED.sub("''", message)[:_LONGEST_EXCERPT]
+    if (status >= 500 and status not in (500, 502)) or not _NO_CREDIT_WORDS.search(excerpt):
         return False
     return not _PASSING.search(excerpt) and seconds_to_wait(headers) is None
 
@@ -165,7 +193,7 @@ def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: H
 _AWAY = frozenset({502, 503, 529})  # said by what stands before the server, or by one that is overloaded as a whole
 
 
-def fault_of(status: int, message: str, *, retry_after: float | None = None) -> TransientError:
-    """The error that a status of 500 and above, or one that passes, stands for."""
-    error = UnavailableError if status in _AWAY else TransientError
+def fault_of(status: int, message: str, *, retry_after: float | None = None, guessed: bool = False) -> TransientError:
+    """The error that a status of 500 and above, or one that passes, stands for; a guessed one is of this call only."""
+    error = UnavailableError if status in _AWAY and not guessed else TransientError
     return error(message, retry_after=retry_after)

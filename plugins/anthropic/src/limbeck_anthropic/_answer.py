@@ -153,11 +153,14 @@ def message_of_events(content: bytes) -> dict[str, Any]:
         elif kind == "message_delta":
             _finish(message, event)
         elif kind == "message_stop":
-            return {**message, "content": [blocks[index].whole() for index in sorted(blocks)]}
+            break
         elif kind == "error":
             return {**{name: message[name] for name in ("usage", "model") if name in message}, **event}
-    fault = "The server's stream ended before the answer did."
-    raise TransientError(fault, usage=usage_in(message), model=model_in(message))
+    else:
+        if message.get("stop_reason") is None:
+            fault = "The server's stream ended before the answer did."
+            raise TransientError(fault, usage=usage_in(message), model=model_in(message))
+    return {**message, "content": [blocks[index].whole() for index in sorted(blocks)]}
 
 
 class _Block:

@@ -79,7 +79,7 @@ def refusal_of(status: int, body: Any, headers: Mapping[str, str], *, redact: Ca
     facts: dict[str, Any] = error if isinstance(error, dict) else {}
     kind = facts.get("type")
     parsed = read_refusal(status, body, headers)
-    claimed = _STATUS_OF_TYPE.get(str(kind), 500 if parsed.status == 502 else parsed.status)
+    claimed = _STATUS_OF_TYPE.get(str(kind), 500 if parsed.guessed else parsed.status)
     return Refusal(
         status=status if status >= 300 else claimed,
         message=redact(parsed.message)[:_LONGEST_MESSAGE].rstrip("."),

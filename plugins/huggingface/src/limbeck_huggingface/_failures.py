@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import Secrets, decoded, fault_of, quota_of, read_refusal, seconds_to_wait
+from limbeck.backends import Secrets, fault_of, quota_of, read_refusal, seconds_to_wait
 from limbeck.errors import (
     AuthenticationError,
     BadRequestError,
@@ -37,17 +37,14 @@ _NO_CREDIT = (
 _AGAIN = frozenset({408, 409, 424, 425})
 
 
-def failure(
-    status: int, headers: Mapping[str, str], content: bytes, *, subject: str, secrets: Secrets
-) -> GenerationError:
+def failure(status: int, headers: Mapping[str, str], body: Any, *, subject: str, secrets: Secrets) -> GenerationError:
     """The error that an HTTP answer of 400 and above stands for.
 
     Args:
-        status, headers, content: the answer; 200 for an error that came in place of one.
+        status, headers, body: the answer, as its JSON value or its text; 200 for an error that came in place of one.
         subject: who was asked, for the message.
         secrets: what no message may show.
     """
-    body = decoded(content)
     refusal = read_refusal(status, body, headers)
     status, detail = refusal.status, _shortened(secrets.redact(_message_in(body)))
     message = f"{subject} answered {status}{f': {detail}' if detail else ''}."
@@ -61,7 +58,8 @@ def failure(
         return AuthenticationError(f"{message} {_credentials_remedy(status, headers, detail)}")
     if status in _AGAIN or status >= 500:
         asked = seconds_to_wait(headers)
-        return fault_of(status, message, retry_after=_estimated_time(body) if asked is None else asked)
+        wait = _estimated_time(body) if asked is None else asked
+        return fault_of(status, message, retry_after=wait, guessed=refusal.guessed)
     return _refusal(status, message, detail)
 
 

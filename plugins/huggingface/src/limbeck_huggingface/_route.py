@@ -15,7 +15,7 @@ from huggingface_hub import __version__ as hub_version
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.inference._providers import get_provider_helper
 
-from limbeck.backends import Secrets, ServerAddress, find_key
+from limbeck.backends import Secrets, ServerAddress, decoded, find_key
 from limbeck.errors import BadRequestError, ConfigurationError, MissingCredentialError, TransientError
 
 from . import __version__
@@ -260,7 +260,7 @@ def _asking_the_hub(ask: Callable[[], _T], *, subject: str, key: str | None) -> 
     except HfHubHTTPError as exc:
         answer = exc.response
         refused = failure(
-            answer.status_code, answer.headers, answer.content, subject=subject, secrets=Secrets(key or "")
+            answer.status_code, answer.headers, decoded(answer.content), subject=subject, secrets=Secrets(key or "")
         )
         raise refused from None
     except httpx2.HTTPError as exc:

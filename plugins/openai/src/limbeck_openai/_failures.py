@@ -89,7 +89,7 @@ def _for_now(refusal: Refusal, headers: Mapping[str, str], message: str) -> Gene
     wait = seconds_to_wait(headers)
     if refusal.status == 429:
         return RateLimitError(message, retry_after=wait)
-    return fault_of(refusal.status, message, retry_after=wait)
+    return fault_of(refusal.status, message, retry_after=wait, guessed=refusal.guessed)
 
 
 def _is_filtered(refusal: Refusal) -> bool:
