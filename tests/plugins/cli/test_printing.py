@@ -9,6 +9,7 @@ import pytest
 
 from limbeck import LLM, register_llm
 from limbeck.errors import BadRequestError, LimbeckWarning
+from limbeck.testing import registry
 from limbeck.types import GenerationRequest, GenerationResponse
 from limbeck_cli.exits import echo, show_warning
 from limbeck_cli.tables import show_table
@@ -41,16 +42,17 @@ class RudeLLM(LLM):
 
 @strange
 def test_an_error_of_a_server_and_the_names_of_a_run(text: str) -> None:
-    register_llm("rude", RudeLLM)
-    step = {"task": "text-generation", "name": f"s{text}", "llm": {"provider": "rude", "model": text}}
-    data = {"name": f"n{text}", "input": [{"instruction": text}], "output": f"{text}.jsonl", "steps": [step]}
-    Path("p.yaml").write_text(json.dumps(data))
-    told = invoke("run", "p.yaml", "--run-dir", "R").output
-    told += invoke("runs", ".").output
-    told += invoke("report", "R").output
-    assert "First failure" in told
-    assert text not in told
-    assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e", "\x7f"} & set(told)
+    with registry():
+        register_llm("rude", RudeLLM)
+        step = {"task": "text-generation", "name": f"s{text}", "llm": {"provider": "rude", "model": text}}
+        data = {"name": f"n{text}", "input": [{"instruction": text}], "output": f"{text}.jsonl", "steps": [step]}
+        Path("p.yaml").write_text(json.dumps(data))
+        told = invoke("run", "p.yaml", "--run-dir", "R").output
+        told += invoke("runs", ".").output
+        told += invoke("report", "R").output
+        assert "First failure" in told
+        assert text not in told
+        assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e", "\x7f"} & set(told)
 
 
 @strange

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, described
 from ..rows.copies import taken_row
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def read(rows: Iterable[Any], inbox: Handoff[Any], room: threading.Event, over: 
                 room.wait()
                 room.clear()
     except BaseException as exc:  # noqa: BLE001 - the source's own error reaches whoever takes the rows
-        if "thread" in str(exc):  # as sqlite3 says of a connection that another thread has made
+        if "thread" in described(exc):  # as sqlite3 says of a connection that another thread has made
             exc.add_note(_OWN_THREAD)
         inbox.end(exc)
     else:
