@@ -35,7 +35,8 @@ def test_a_row_keeps_its_messages_and_gets_the_answer() -> None:
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_three_generations_come_as_three_rows_or_one_group(grouped: bool) -> None:
-    task = ChatGeneration(llm=ScriptedLLM(script=["a", "b", "c"]), num_generations=3, group_generations=grouped)
+    llm = ScriptedLLM(script=["a", "b", "c"], max_concurrency=1)  # asked for one after another
+    task = ChatGeneration(llm=llm, num_generations=3, group_generations=grouped)
     generations = [row["generation"] for row in run(task, {"messages": [USER]})]
     assert generations == ([["a", "b", "c"]] if grouped else ["a", "b", "c"])
 
