@@ -591,7 +591,7 @@ def test_a_request_holds_the_chat_the_parameters_and_the_schema() -> None:
 
 
 def test_a_backend_without_native_n_is_asked_once_a_generation() -> None:
-    llm = ScriptedLLM(script=["a", "b", "c"])
+    llm = ScriptedLLM(script=["a", "b", "c"], max_concurrency=1)
     processed(Ask(llm=llm, num_generations=3), [{"question": "q"}])
     assert [request.num_generations for request in llm.requests] == [1, 1, 1]
 

@@ -42,7 +42,7 @@ def test_one_row_gives_exactly_the_row_of_the_contract() -> None:
 
 
 def test_three_generations_are_three_rows_in_sample_order() -> None:
-    task = TextGeneration(llm=ScriptedLLM(script=["a", "b", "c"], model="m"), num_generations=3)
+    task = TextGeneration(llm=ScriptedLLM(script=["a", "b", "c"], model="m", max_concurrency=1), num_generations=3)
     assert run(task, {"instruction": QUESTION}) == [
         {
             "instruction": QUESTION,
@@ -55,7 +55,9 @@ def test_three_generations_are_three_rows_in_sample_order() -> None:
 
 
 def test_three_grouped_generations_are_one_row_of_lists() -> None:
-    task = TextGeneration(llm=ScriptedLLM(script=["a", "b", "c"], model="m"), num_generations=3, group_generations=True)
+    task = TextGeneration(
+        llm=ScriptedLLM(script=["a", "b", "c"], model="m", max_concurrency=1), num_generations=3, group_generations=True
+    )
     assert run(task, {"instruction": QUESTION}) == [
         {
             "instruction": QUESTION,
