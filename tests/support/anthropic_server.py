@@ -9,7 +9,8 @@
 What it refuses, in Anthropic's error form: a request without a key (401), without `anthropic-version`, larger than
 the API's limit (413), and (400) a body that breaks the installed SDK's own request types, that has a key they do not
 name at any depth, a value out of its range, a system message among the messages, a tool result without its call
-or a call without its result, an empty text block, or an output schema outside the API's subset.
+or a call without its result, results without their thinking (or with another's) where it is on, a choice of a tool
+that is not there, an empty text block, or an output schema outside the API's subset.
 `usage` is counted from the texts, one token a word.
 """
 
@@ -81,7 +82,7 @@ def refusal(message: str, status: int = 400, kind: str = "invalid_request_error"
 
 def thinking(text: str) -> dict[str, Any]:
     """A thinking block."""
-    return {"type": "thinking", "thinking": text, "signature": "c2lnbmVk"}
+    return {"type": "thinking", "thinking": text, "signature": _SIGNED}
 
 
 def tool_use(identifier: str, name: str, **arguments: Any) -> dict[str, Any]:
@@ -234,7 +235,8 @@ def _start_of(block: Mapping[str, Any]) -> dict[str, Any]:
     kind = block["type"]
     if kind == "tool_use":
         return {**block, "input": {}}
-    return {**block, _TEXT_FIELDS[kind][0]: ""} if kind in _TEXT_FIELDS else dict(block)
+    unsigned = {"signature": ""} if kind == "thinking" else {}
+    return {**block, **unsigned, _TEXT_FIELDS[kind][0]: ""} if kind in _TEXT_FIELDS else dict(block)
 
 
 def _deltas(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -270,6 +272,8 @@ def check_body(body: Any) -> None:
     _check_ranges(body)
     _check_texts(body)
     _check_tool_results(body["messages"])
+    _check_tool_choice(body)
+    _check_thinking(body)
     output_format = (body.get("output_config") or {}).get("format")
     if output_format:
         _check_schema(output_format["schema"], "output_config.format.schema")
@@ -333,6 +337,38 @@ def _check_tool_results(messages: Sequence[Mapping[str, Any]]) -> None:
         if asked - given:
             raise refusal(f"messages.{place}: `tool_use` ids were found without `tool_result` blocks: {asked - given}")
         asked = {block["id"] for block in blocks if block["type"] == "tool_use"}
+
+
+def _check_tool_choice(body: Mapping[str, Any]) -> None:
+    tools, choice = list(body.get("tools") or ()), body.get("tool_choice")
+    if choice is not None and not tools:
+        raise refusal("tool_choice: may only be specified while providing tools")
+    if choice is not None and choice["type"] == "tool" and choice["name"] not in {tool["name"] for tool in tools}:
+        raise refusal(f"tool_choice: Tool '{choice['name']}' not found in provided tools")
+    forced = choice is not None and choice["type"] in ("any", "tool")
+    if forced and (body.get("thinking") or {}).get("type") == "enabled":
+        raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+_SIGNED = "c2lnbmVk"
+
+
+def _check_thinking(body: Mapping[str, Any]) -> None:
+    """Where thinking is on, an answer whose tools' results are given begins with its thinking, as it was."""
+    turns = [list(turn["content"]) for turn in body["messages"] if turn["role"] == "assistant"]
+    blocks = [block for blocks in turns for block in blocks if isinstance(block, Mapping)]
+    for block in blocks:
+        if block["type"] == "thinking" and block["signature"] != _SIGNED:
+            raise refusal("messages: Invalid `signature` in `thinking` block")
+    results = [block for block in body["messages"][-1]["content"] if isinstance(block, Mapping)]
+    if (body.get("thinking") or {}).get("type") != "enabled" or not turns:
+        return
+    first = turns[-1][0]
+    if any(block["type"] == "tool_result" for block in results) and first["type"] not in (
+        "thinking",
+        "redacted_thinking",
+    ):
+        raise refusal(f"messages: Expected `thinking` or `redacted_thinking`, but found `{first['type']}`")
 
 
 _SCHEMA_KEYS = {

@@ -10,11 +10,12 @@ have. A request that is not answers 422, and is kept in `refused`.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 from aiohttp import web
 from huggingface_hub.inference._generated.types.chat_completion import ChatCompletionInput
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationInput
+from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from .loopback import serving
 from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
@@ -123,8 +124,47 @@ def _chat_fault(body: Any, kind: Kind) -> str | None:
         body = {key: value for key, value in body.items() if key != "response_format"}
         if form.get("type") not in {"json", "json_object", "json_schema", "regex"} or "value" not in form:
             return "response_format: missing field `value`"
+    if isinstance(body, dict) and isinstance(body.get("messages"), list):
+        of_tools = [message for message in body["messages"] if _is_of_tools(message)]
+        faults = (fault_in(ToolResult if each["role"] == "tool" else ToolCalls, each) for each in of_tools)
+        if fault := next(filter(None, faults), None):
+            return f"messages.{fault}"
+        others = [message for message in body["messages"] if message not in of_tools]
+        body = {key: value for key, value in body.items() if key != "parallel_tool_calls"} | {"messages": others}
+        choice = body.get("tool_choice")
+        if isinstance(choice, dict) and choice.get("type") == "function":
+            body["tool_choice"] = {key: value for key, value in choice.items() if key != "type"}
     fault = fault_in(ChatCompletionInput, body, strict=False)
     return None if fault is None else str(fault)
+
+
+def _is_of_tools(message: Any) -> bool:
+    """Tell whether a message is one that servers take in OpenAI's form, and the SDK's types do not know."""
+    return isinstance(message, dict) and (message.get("role") == "tool" or "tool_calls" in message)
+
+
+class _Function(TypedDict):
+    name: str
+    arguments: str
+
+
+class _Call(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: _Function
+
+
+class ToolCalls(TypedDict):
+    role: Literal["assistant"]
+    content: str | None
+    tool_calls: list[_Call]
+    reasoning_content: NotRequired[str]
+
+
+class ToolResult(TypedDict):
+    role: Literal["tool"]
+    tool_call_id: str
+    content: str
 
 
 def chat_body(text: str | None, *, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:

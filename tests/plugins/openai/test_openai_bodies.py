@@ -215,9 +215,7 @@ def test_a_stream_brings_reasoning_tool_calls_and_log_probabilities() -> None:
     with wire_server(Reply(body=b": PROCESSING\r\n\r\n" + events(*chunks), content_type="text/event-stream")) as server:
         (generation,) = ask(llm_at(server)).generations
     assert (generation.text, generation.reasoning) == ("paid", "so")
-    assert generation.tool_calls == [
-        {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
-    ]
+    assert [call["function"] for call in generation.tool_calls or ()] == [{"name": "f", "arguments": '{"a": 1}'}]
     assert generation.logprobs == {"content": [{"token": "pa"}, {"token": "id"}]}
 
 

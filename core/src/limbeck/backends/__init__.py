@@ -8,6 +8,7 @@
 - `guard`: bounds what a client of `httpx` or `httpx2` reads, and keeps its requests on their host.
 - `completion_in`, `decoded`, `events_in` and their like: a body of JSON or of server-sent events, whichever came.
 - `messages_in`, `text_in`, `reasoning_in`, `chat_usage`, `tokens_in`: the parts of an answer, whatever shape they have.
+- `chat_calls`, `chat_messages`, `with_extra`, `extra_in`: tool calls, and the thinking that goes back with results.
 - `Refusal`, `read_refusal`, `is_error_body`, `fault_of`: what a status and an error body say, of credit too.
 - `import_sdk`, `typed_cause`: an SDK at its first use, and the typed error under one of its own.
 
@@ -26,6 +27,7 @@ from ._parts import chat_usage, messages_in, reasoning_in, text_in
 from ._refusals import Refusal, fault_of, is_error_body, read_refusal
 from ._sdks import import_sdk
 from ._secrets import Secrets, check_headers, find_key, is_secret_name, refuse_secrets
+from ._tool_calls import chat_calls, chat_messages, extra_in, with_extra
 from ._waits import quota_of, seconds_to_wait
 
 __all__ = [
@@ -33,12 +35,15 @@ __all__ = [
     "Refusal",
     "Secrets",
     "ServerAddress",
+    "chat_calls",
+    "chat_messages",
     "chat_usage",
     "check_headers",
     "completion_in",
     "completion_of_events",
     "decoded",
     "events_in",
+    "extra_in",
     "fault_of",
     "find_key",
     "guard",
@@ -57,4 +62,5 @@ __all__ = [
     "text_in",
     "tokens_in",
     "typed_cause",
+    "with_extra",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from limbeck.backends import decoded, events_in, reasoning_in, text_in, tokens_in
+from limbeck.backends import decoded, events_in, reasoning_in, text_in, tokens_in, with_extra
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
 
@@ -68,21 +68,26 @@ def model_in(message: Mapping[str, Any]) -> str | None:
 def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
     texts = [text_in(block.get("text")) or "" for block in content if _is_text(block)]
     thoughts = [reasoning_in(block.get("thinking")) for block in content if block.get("type") == "thinking"]
-    calls = tuple(_tool_call(block) for block in content if block.get("type") == "tool_use")
+    calls = [_tool_call(block) for block in content if block.get("type") == "tool_use"]
+    if any(block.get("type") in _THINKING for block in content):  # which goes back, as it is, with the tools' results
+        calls = with_extra(calls, "anthropic", {"content": content})
     shown = [thought for thought in thoughts if thought]  # a block whose thinking the model keeps to itself is empty
     odd = [thought for thought in shown if not isinstance(thought, str)]
     return Generation(
         text="".join(texts) if texts or not calls else None,
         finish_reason=FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason,
         reasoning=odd[0] if odd else "\n\n".join(shown) or None,  # the engine leaves out what is odd, and says so
-        tool_calls=calls or None,
+        tool_calls=tuple(calls) or None,
     )
+
+
+_THINKING = ("thinking", "redacted_thinking")
 
 
 def _is_text(block: Mapping[str, Any]) -> bool:
     """Tell whether a block is one of text, or has a text though it says to be of an unknown kind."""
     kind = block.get("type")
-    return kind == "text" or ("text" in block and kind not in ("thinking", "redacted_thinking"))
+    return kind == "text" or ("text" in block and kind not in _THINKING)
 
 
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,32 +169,34 @@ def message_of_events(content: bytes) -> dict[str, Any]:
 
 
 class _Block:
-    """A content block whose text comes in pieces."""
+    """A content block whose fields come in pieces."""
 
     # The pieces of a delta, and the field of the block that they make up.
     _FIELDS: ClassVar = {
         "text_delta": ("text", "text"),
         "thinking_delta": ("thinking", "thinking"),
+        "signature_delta": ("signature", "signature"),
         "input_json_delta": ("partial_json", "input"),
     }
 
     def __init__(self, start: dict[str, Any]) -> None:
         self._start = start
-        self._field = ""
-        self._pieces: list[str] = []
+        self._pieces: dict[str, list[str]] = {}
 
     def add(self, delta: Mapping[str, Any]) -> None:
         names = self._FIELDS.get(delta["type"])
         if names is not None:
-            piece, self._field = names
-            self._pieces.append(delta[piece])
+            piece, field = names
+            self._pieces.setdefault(field, []).append(delta[piece])
 
     def whole(self) -> dict[str, Any]:
-        joined = "".join(self._pieces)
-        if not joined:
-            return self._start
-        start = self._start.get(self._field) or ""
-        return {**self._start, self._field: decoded(joined.encode()) if self._field == "input" else start + joined}
+        fields = {name: self._field(name, "".join(pieces)) for name, pieces in self._pieces.items() if any(pieces)}
+        return {**self._start, **fields}
+
+    def _field(self, name: str, joined: str) -> Any:
+        if name == "input":
+            return decoded(joined.encode())
+        return joined if name == "signature" else (self._start.get(name) or "") + joined
 
 
 def _finish(message: dict[str, Any], event: Mapping[str, Any]) -> None:

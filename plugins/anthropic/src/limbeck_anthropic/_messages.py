@@ -13,6 +13,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from limbeck.backends import extra_in
 from limbeck.errors import BadRequestError, did_you_mean
 
 if TYPE_CHECKING:
@@ -152,7 +153,33 @@ def _image_source(image: Any, place: int) -> Block:
 def _assistant_content(message: Mapping[str, Any], place: int) -> Content:
     content = _content(message.get("content"), place)
     calls = message.get("tool_calls")
-    return [*_blocks(content), *(_tool_use(call, place) for call in calls)] if calls else content
+    if not calls:
+        return content
+    blocks = [*_blocks(content), *(_tool_use(call, place) for call in calls)]
+    return _with_thinking(blocks, extra_in(message, "anthropic") or {})
+
+
+def _with_thinking(blocks: list[Block], extra: Mapping[str, Any]) -> list[Block]:
+    """The blocks as the model wrote them, its thinking included, which the API wants back unmodified and in place.
+
+    Where the message is not what the model wrote any more, it goes without.
+    """
+    given = extra.get("content")
+    if not isinstance(given, list) or not all(isinstance(block, dict) for block in given):
+        return blocks
+    inputs = {block.get("id"): block["input"] for block in blocks if block.get("type") == "tool_use"}
+    written = [
+        {**block, "input": inputs.get(block.get("id"), {})} if block.get("type") == "tool_use" else dict(block)
+        for block in given
+        if not _is_empty(block)
+    ]
+    return written if _said(written) == _said(blocks) else blocks
+
+
+def _said(blocks: list[Block]) -> tuple[str, list[Any]]:
+    texts = [str(block.get("text")) for block in blocks if block.get("type") == "text"]
+    calls = [(block.get("id"), block.get("name")) for block in blocks if block.get("type") == "tool_use"]
+    return "".join(texts), calls
 
 
 def _tool_use(call: Mapping[str, Any], place: int) -> Block:

@@ -40,6 +40,7 @@ from ._messages import batch_entry, wire_chat, with_instruction
 from ._parameters import check_parameters, wire_parameters
 from ._schema import instruction, output_format
 from ._secrets import secrets_of
+from ._tools import with_wire_tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
@@ -243,7 +244,7 @@ class AnthropicLLM(LLM):
 
     def _wire(self, request: GenerationRequest, *, whole: bool = False) -> tuple[dict[str, Any], RequestOptions]:
         """The request's body, as the API takes it, and the SDK's options for it. A `whole` answer is never a stream."""
-        parameters, options = wire_parameters({**self.generation_kwargs, **request.parameters})
+        parameters, options = wire_parameters(with_wire_tools({**self.generation_kwargs, **request.parameters}))
         system, messages = wire_chat(request.messages)
         body = {"model": self.model, "max_tokens": self.max_tokens, "messages": messages, **parameters}
         if request.output_schema is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import chat_usage, events_in, messages_in, reasoning_in, text_in
+from limbeck.backends import chat_calls, chat_usage, events_in, messages_in, reasoning_in, text_in
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from limbeck.types import Quota
 
 
-def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
+def read_chat(body: Any, *, quota: Quota | None, model_name: str) -> GenerationResponse:
     """The answer of a chat-completions API.
 
     Args:
         body: the JSON value that came.
-        quota: what its headers say.
+        quota: what its headers say. model_name: the LLM's.
 
     Raises:
         TransientError: there is no answer in it.
@@ -41,7 +41,7 @@ def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
         fault = f"The model's answer was withheld: {message.get('refusal') or finish_reason}."
         raise ContentFilteredError(fault, usage=usage, model=model)
     reasoning = reasoning_in(message.get("reasoning"), message.get("reasoning_content"), content=content)
-    tool_calls = message.get("tool_calls") or None
+    tool_calls = chat_calls(message, model=model_name) or None
     if text is None and tool_calls is None and reasoning is None:
         fault = f"The server's answer has no content; finish_reason is {finish_reason!r}."
         raise TransientError(fault, usage=usage, model=model)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
-from limbeck.backends import ClientPerLoop, ServerAddress, import_sdk, refuse_secrets
+from limbeck.backends import ClientPerLoop, ServerAddress, chat_messages, import_sdk, refuse_secrets
 from limbeck.errors import (
     BadRequestError,
     ConfigurationError,
@@ -234,6 +234,9 @@ class InferenceEndpointsLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request."""
         parameters = {**self.generation_kwargs, **request.parameters}
+        if self._speaks_chat and "parallel_tool_calls" in parameters:  # which servers take, and the SDK does not name
+            several = {"parallel_tool_calls": parameters.pop("parallel_tool_calls")}
+            parameters["extra_body"] = {**several, **(parameters.get("extra_body") or {})}
         try:
             _check_names(tuple(parameters), chat=self._speaks_chat)
         except ConfigurationError as exc:
@@ -257,8 +260,9 @@ class InferenceEndpointsLLM(LLM):
         elif form is not None:
             # The SDK puts TGI's form into every request to a URL, and other servers then constrain nothing, silently.
             body["response_format"] = _for_tgi(form) if (await wire.server(route)).is_tgi else form
-        answer, quota = await wire.post(route, request.messages, parameters, **body)
-        return read_chat(answer, quota=quota)
+        messages = chat_messages(request.messages, model=self.model_name)
+        answer, quota = await wire.post(route, messages, parameters, **body)
+        return read_chat(answer, quota=quota, model_name=self.model_name)
 
     async def _text(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]

@@ -137,7 +137,7 @@ class Chat:
                 failure.usage, failure.model = chat_usage(payload.get("usage")), model_in(payload)
             raise failure
         quota = quota_of(headers.raw) if headers is not None else None
-        return read_completion(payload, asked=asked, server=self._server, quota=quota)
+        return read_completion(payload, asked=asked, server=self._server, quota=quota, asked_model=model)
 
     def failure(self, exc: Exception, *, model: str, missing: str | None = None) -> GenerationError:
         """The error that an exception of the SDK, or of a library below it, means."""

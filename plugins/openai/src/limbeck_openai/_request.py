@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from limbeck.backends import check_headers, refuse_secrets
+from limbeck.backends import chat_messages, check_headers, refuse_secrets
 from limbeck.errors import BadRequestError, ConfigurationError, did_you_mean
 
 from ._sdk import import_sdk
@@ -62,7 +62,7 @@ def chat_query(
     """
     body = {**generation_kwargs, **request.parameters}
     options = {theirs: body.pop(ours) for ours, theirs in _TRANSPORT.items() if ours in body}
-    body |= {"model": model, "messages": request.messages}
+    body |= {"model": model, "messages": chat_messages(request.messages, model=model)}
     asked = min(request.num_generations, max_choices)
     if asked > 1:
         body["n"] = asked
