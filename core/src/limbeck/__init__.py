@@ -22,14 +22,17 @@ if TYPE_CHECKING:
         list_llms,
         list_steps,
         list_tasks,
+        list_tools,
         refresh,
         register_llm,
         register_step,
         register_task,
+        register_tool,
     )
     from ._step import GeneratorStep, GlobalStep, Sink, Step
     from ._task.decorator import task
     from ._task.task import GeneratorTask, Task
+    from .tools import get_tool, run_tools, tool
 
 __version__ = "0.1.0"
 
@@ -46,19 +49,24 @@ _HOME = {
     "get_llm": "._registry.registry",
     "get_step": "._registry.registry",
     "get_task": "._registry.registry",
+    "get_tool": ".tools",
     "hookimpl": "._registry.hooks",
     "join": "._pipeline.steps.routing",
     "list_llms": "._registry.registry",
     "list_steps": "._registry.registry",
     "list_tasks": "._registry.registry",
+    "list_tools": "._registry.registry",
     "refresh": "._registry.registry",
     "register_llm": "._registry.registry",
     "register_plugin": "._registry.hooks",
     "register_step": "._registry.registry",
     "register_task": "._registry.registry",
+    "register_tool": "._registry.registry",
     "router": "._pipeline.steps.routing",
+    "run_tools": ".tools",
     "step": "._pipeline.steps.function_step",
     "task": "._task.decorator",
+    "tool": ".tools",
 }
 
 __all__ = [
@@ -74,19 +82,24 @@ __all__ = [
     "get_llm",
     "get_step",
     "get_task",
+    "get_tool",
     "hookimpl",
     "join",
     "list_llms",
     "list_steps",
     "list_tasks",
+    "list_tools",
     "refresh",
     "register_llm",
     "register_plugin",
     "register_step",
     "register_task",
+    "register_tool",
     "router",
+    "run_tools",
     "step",
     "task",
+    "tool",
 ]
 
 

@@ -22,6 +22,8 @@
     │   │   └── ContentFilteredError  refused by the provider's content policy
     │   ├── SchemaError               the answer breaks the output schema; `raw` keeps it
     │   ├── OutputError               `format_output` raised; `raw` keeps the answer
+    │   ├── ToolError                 a tool cannot be called as asked, failed, or gave what JSON cannot hold
+    │   ├── TurnLimitError            a conversation took more turns than are allowed
     │   ├── IncompleteResponseError   fewer answers than asked for, repeatedly
     │   ├── RowError                  the row lacks a column, or `format_input` raised
     │   └── BackendError              the backend raised something untyped
@@ -78,7 +80,9 @@ __all__ = [
     "RowFailedError",
     "RunStoppedError",
     "SchemaError",
+    "ToolError",
     "TransientError",
+    "TurnLimitError",
     "UnavailableError",
     "UnknownNameError",
     "UnknownPriceError",
@@ -241,7 +245,7 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
     """Nothing installed or registered has that name.
 
     Attributes:
-        kind: "task", "llm" or "step". name: what was asked for.
+        kind: "task", "llm", "step" or "tool". name: what was asked for.
     """
 
     name: str
@@ -422,6 +426,38 @@ class SchemaError(GenerationError):
 
 class OutputError(GenerationError):
     """`format_output` could not read the answer; `raw` keeps its text."""
+
+
+class ToolError(GenerationError):
+    """A tool cannot be called as the model asks, failed, or gave what JSON cannot hold.
+
+    Attributes:
+        tool: its name; None where several or none are meant.
+    """
+
+    tool: str | None = None  # also for a subclass that does not call this constructor
+
+    def __init__(self, message: str = "", *, tool: str | None = None, raw: str | None = None) -> None:
+        self.tool = tool
+        super().__init__(message, raw=raw)
+
+
+class TurnLimitError(GenerationError):
+    """A conversation took more turns than are allowed.
+
+    Attributes:
+        turns: how many it took. messages: of tools, the chat so far, with the calls that were not run.
+    """
+
+    turns: int = 0
+    messages: Sequence[Any] = ()
+
+    def __init__(
+        self, message: str = "", *, turns: int = 0, messages: Sequence[Any] = (), raw: str | None = None
+    ) -> None:
+        self.turns = turns
+        self.messages = list(messages)
+        super().__init__(message, raw=raw)
 
 
 class IncompleteResponseError(GenerationError):

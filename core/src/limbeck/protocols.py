@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FailedCall,
         GenerationRequest,
         GenerationResponse,
+        JSONSchema,
         PaidAnswer,
         Row,
         StoredAnswer,
@@ -41,9 +42,12 @@ __all__ = [
     "StepProtocol",
     "SyncLLMProtocol",
     "TaskProtocol",
+    "ToolProtocol",
+    "ToolSetProtocol",
     "check_batch_api",
     "check_ledger",
     "check_llm",
+    "check_tool",
 ]
 
 
@@ -136,6 +140,47 @@ class TaskProtocol(StepProtocol, Protocol):
     def format_output(self, output: str | None, input: Row) -> Row: ...
 
 
+class ToolProtocol(Protocol):
+    """A tool that a model may call. A typed function is made one by `limbeck.tools.Tool`.
+
+    It may have a `timeout`, in seconds, and a `max_concurrency`, of its calls at once.
+    """
+
+    @property
+    def name(self) -> str:
+        """Letters, digits, `_` and `-`: what the model calls it."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """The purpose of the tool, in words for the model."""
+        ...
+
+    @property
+    def parameters(self) -> JSONSchema:
+        """The JSON Schema of the arguments, an object."""
+        ...
+
+    def call(self, arguments: dict[str, Any]) -> Any:
+        """The result: text, or what JSON can hold. May be `async def`; a plain `def` runs in a thread.
+
+        What it raises is told to the model.
+        """
+        ...
+
+
+class ToolSetProtocol(Protocol):
+    """Several tools of one place, which are known only once it is asked (an MCP server)."""
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        """The tools, each a dict with `name`, `description` and `parameters`, as of a `ToolProtocol`."""
+        ...
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
+        """The result of a call; as of a `ToolProtocol`."""
+        ...
+
+
 class LedgerProtocol(Protocol):
     """A store of answers that were paid for: what is kept in one run is found in the next.
 
@@ -204,6 +249,30 @@ def check_ledger(ledger: object) -> None:
         raise PluginContractError(f"{_describe(ledger)} cannot be used as a ledger", faults)
 
 
+def check_tool(tool: object) -> None:
+    """Raise `PluginContractError`, naming all that is wrong, unless `tool` is a tool or a set of tools."""
+    faults = tool_faults(tool)
+    if faults:
+        raise PluginContractError(f"{_describe(tool)} cannot be used as a tool", faults)
+
+
+def tool_faults(tool: object) -> list[str]:
+    """The faults of an object, or of a class, as a tool or a set of tools, one sentence each."""
+    if hasattr(tool, "list_tools"):
+        faults = _method_faults(tool, _TOOL_SET_METHODS)
+        return faults + [
+            f"`{name}` must be `async def`"
+            for name in _TOOL_SET_METHODS
+            if not faults and not _is_async(getattr(tool, name))
+        ]
+    kinds = {"name": "a name", "description": "a text", "parameters": "a JSON Schema"}
+    lacking = [f"it must have `{name}`, {what}" for name, what in kinds.items() if not hasattr(tool, name)]
+    return ([] if isinstance(tool, type) else lacking) + _method_faults(tool, {"call": ("arguments",)})
+
+
+_TOOL_SET_METHODS: dict[str, tuple[str, ...]] = {"list_tools": (), "call_tool": ("name", "arguments")}
+
+
 def check_llm(llm: object) -> None:
     """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
     faults = _backend_faults(llm)
@@ -239,9 +308,11 @@ _BATCH_METHODS: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def class_faults(kind: str, cls: type) -> list[str]:
-    """The faults of `cls` as a class of `kind` ("task", "llm", "step", "ledger"), one sentence each."""
+    """The faults of `cls` as a class of `kind` ("task", "llm", "step", "ledger", "tool"), one sentence each."""
     if kind == "llm":
         return _backend_faults(cls)
+    if kind == "tool":
+        return tool_faults(cls)
     return _method_faults(cls, _METHODS[kind]) + ([] if kind == "ledger" else _column_faults(cls))
 
 

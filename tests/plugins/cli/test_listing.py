@@ -35,6 +35,7 @@ def acme(tmp_path: Path) -> Iterator[None]:
         "limbeck.tasks": {"judge": "acme_broken:Judge", "text-generation": "acme_broken:Own"},
         "limbeck.llms": {"acme": "acme_broken:AcmeLLM"},
         "limbeck.steps": {"acme-sort": "acme_broken:Sort"},
+        "limbeck.tools": {"acme-search": "acme_broken:search"},
     }
     modules = {"acme_broken": "raise RuntimeError('imported')\n"}
     with fake_distribution(
@@ -44,7 +45,9 @@ def acme(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("acme")
-@pytest.mark.parametrize(("command", "name"), [("tasks", "judge"), ("llms", "acme"), ("steps", "acme-sort")])
+@pytest.mark.parametrize(
+    ("command", "name"), [("tasks", "judge"), ("llms", "acme"), ("steps", "acme-sort"), ("tools", "acme-search")]
+)
 def test_a_listing_has_each_name_with_its_pack_and_imports_none(command: str, name: str) -> None:
     result = invoke(command)
     assert result.exit_code == 0

@@ -35,7 +35,10 @@ class HookSpecs:
 
     @hookspec
     def limbeck_register(self, registry: Registrar) -> None:
-        """Register names that are known only at run time, through `registry.task(name, cls)`, `.llm` and `.step`."""
+        """Register names that are known only at run time.
+
+        It is done through `registry.task(name, cls)`, `.llm`, `.step` and `.tool`.
+        """
 
     @hookspec
     def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
@@ -107,6 +110,10 @@ class Registrar:
     def step(self, name: str, cls: type) -> None:
         """Register a step class."""
         self._registry.register_dynamic("step", name, cls, **self._owner)
+
+    def tool(self, name: str, tool: Any) -> None:
+        """Register a tool: a typed function, an object with the methods of a tool, or a class of such."""
+        self._registry.register_dynamic("tool", name, tool, **self._owner)
 
 
 # The same objects in all hooks of one run. Nothing of them can be set.

@@ -22,12 +22,13 @@ from .problems import LoadReport, Problem, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-Kind: TypeAlias = Literal["task", "llm", "step", "ledger"]
+Kind: TypeAlias = Literal["task", "llm", "step", "tool", "ledger"]
 
 GROUPS: Final[dict[Kind, str]] = {
     "task": "limbeck.tasks",
     "llm": "limbeck.llms",
     "step": "limbeck.steps",
+    "tool": "limbeck.tools",
     "ledger": "limbeck.ledgers",
 }
 HOOKS_GROUP = "limbeck.plugins"
@@ -46,6 +47,7 @@ OFFICIAL = frozenset(
         "limbeck-huggingface",
         "limbeck-cli",
         "limbeck-data",
+        "limbeck-mcp",
         "limbeck-prices",
         "limbeck-report",
     }
@@ -82,6 +84,7 @@ _KNOWN_NAMES = (
     ("step", "save-to-parquet", "SaveToParquet", "limbeck-data"),
     ("step", "shuffle", "Shuffle", "limbeck-data"),
     ("step", "sort", "Sort", "limbeck-data"),
+    ("tool", "mcp", "McpServer", "limbeck-mcp"),
     ("command", "report", "report", "limbeck-report"),
 )
 

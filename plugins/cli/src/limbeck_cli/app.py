@@ -436,6 +436,14 @@ def steps(as_json: AsJson = False) -> None:
     show_names("step", as_json=as_json)
 
 
+@app.command()
+def tools(as_json: AsJson = False) -> None:
+    """List the tools that models may be given."""
+    from .listing import show_names
+
+    show_names("tool", as_json=as_json)
+
+
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Give a field that it cannot be made without. Repeatable."),

@@ -1,4 +1,4 @@
-"""`limbeck tasks`, `llms` and `steps`: what is installed. No plugin is imported, and nothing of pydantic."""
+"""`limbeck tasks`, `llms`, `steps` and `tools`: what is installed. No plugin is imported, and nothing of pydantic."""
 
 from __future__ import annotations
 
