@@ -183,7 +183,7 @@ class Stream:
 
     def _and_unreadable(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
         """The samples to ask for, with those whose stored answer the task, as it is now, still cannot read."""
-        if self._unreadable is None or self._rerun is not None or not self._policy.ask:
+        if self._unreadable is None or len(samples) == self._n or self._rerun is not None or not self._policy.ask:
             return samples
         again = self._unreadable(job)
         for sample in again:
