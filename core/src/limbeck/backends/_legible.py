@@ -104,9 +104,10 @@ def _short(value: Any) -> str:
 def _is_plain(response: GenerationResponse) -> bool:
     """Tell whether everything is exactly as it should be, which is nearly always so: it is asked of every answer."""
     usage: Any = response.usage
+    quota: Any = response.quota
     return (
         type(response.model) in _TEXT
-        and (response.quota is None or isinstance(response.quota, Quota))
+        and isinstance(quota, Quota | None)
         and (usage is None or (type(usage) is Usage and _are_counts(usage)))
         and all(map(_is_plain_generation, response.generations))
     )
