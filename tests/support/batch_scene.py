@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import PrivateAttr
 
 from limbeck import LLM
-from limbeck._engine.batch.choice import window_of
+from limbeck._engine.batch.choice import attach, wake, window_of
 from limbeck._engine.calls.policy import Policy
 from limbeck._engine.ledger.ledger import Ledger
 from limbeck._engine.online.backend import Backend
@@ -279,12 +279,12 @@ def run_batches(
             Policy(ask=ask),
             Terms(ledger),
         )
-        window_of(backend).attach(stream)
+        attach(stream)
         if kill_at is not None:
             asyncio.get_running_loop().call_later(kill_at, stream.stop)
         error = await done
         seconds = asyncio.get_running_loop().time()
-        window_of(backend).wake()  # which lets go of the stream
+        wake(stream)  # which lets go of the stream
         for _ in range(3):  # cancelled tasks come to their end
             await asyncio.sleep(0)
         return Run(rows, error, seconds, stream)

@@ -7,6 +7,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from limbeck._engine.batch.choice import attach
 from limbeck._engine.calls.policy import Policy
 from limbeck._engine.limits.retry import Retry
 from limbeck._engine.online.backend import Backend
@@ -146,7 +147,7 @@ class Line:
             Receiver(self._emit, self._finish),
             policy or Policy(),
         )
-        backend.online.attach(self.stream)
+        attach(self.stream)
 
     def _emit(self, _id: str, rows: list[Row]) -> None:
         self.out.extend(rows)

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._engine.calls.turns import ask, do
     from ._engine.money.budget import Budget
     from ._llm.llm import LLM
     from ._pipeline.pipeline import Pipeline
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     )
     from ._step import GeneratorStep, GlobalStep, Sink, Step
     from ._task.decorator import task
-    from ._task.task import GeneratorTask, Task
+    from ._task.task import GeneratorTask, LLMField, Task
     from .tools import get_tool, run_tools, tool
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Budget": "._engine.money.budget",
     "LLM": "._llm.llm",
+    "LLMField": "._task.task",
     "GeneratorStep": "._step",
     "GeneratorTask": "._task.task",
     "GlobalStep": "._step",
@@ -46,6 +48,8 @@ _HOME = {
     "Sink": "._step",
     "Step": "._step",
     "Task": "._task.task",
+    "ask": "._engine.calls.turns",
+    "do": "._engine.calls.turns",
     "get_llm": "._registry.registry",
     "get_step": "._registry.registry",
     "get_task": "._registry.registry",
@@ -75,10 +79,13 @@ __all__ = [
     "GeneratorStep",
     "GeneratorTask",
     "GlobalStep",
+    "LLMField",
     "Pipeline",
     "Sink",
     "Step",
     "Task",
+    "ask",
+    "do",
     "get_llm",
     "get_step",
     "get_task",

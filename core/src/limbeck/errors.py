@@ -22,6 +22,7 @@
     │   │   └── ContentFilteredError  refused by the provider's content policy
     │   ├── SchemaError               the answer breaks the output schema; `raw` keeps it
     │   ├── OutputError               `format_output` raised; `raw` keeps the answer
+    │   ├── EffectError               an effect of a conversation failed
     │   ├── ToolError                 a tool cannot be called as asked, failed, or gave what JSON cannot hold
     │   ├── TurnLimitError            a conversation took more turns than are allowed
     │   ├── IncompleteResponseError   fewer answers than asked for, repeatedly
@@ -61,6 +62,7 @@ __all__ = [
     "ConfigurationError",
     "ContentFilteredError",
     "ContextLengthError",
+    "EffectError",
     "FailureLimitError",
     "GenerationError",
     "IncompleteResponseError",
@@ -343,6 +345,7 @@ class GenerationError(LimbeckError):
         usage: tokens of a response that came and was no answer, set by a backend: they are counted as an answer's.
         model: what the server called itself in that response.
         attempts: how often the request was sent, set by the engine.
+        turn: the place in its row's conversation, set by the engine; None for the one call of a row.
         quota: what the provider says is left of the caller's allowance, set by a backend.
     """
 
@@ -350,6 +353,7 @@ class GenerationError(LimbeckError):
     usage: Usage | None = None
     model: str | None = None
     attempts: int = 0
+    turn: str | None = None
     quota: Quota | None = None
 
     def __init__(
@@ -426,6 +430,10 @@ class SchemaError(GenerationError):
 
 class OutputError(GenerationError):
     """`format_output` could not read the answer; `raw` keeps its text."""
+
+
+class EffectError(GenerationError):
+    """An effect of a conversation failed: what it called raised, took too long, or returned what JSON cannot hold."""
 
 
 class ToolError(GenerationError):

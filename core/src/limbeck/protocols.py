@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PaidAnswer,
         Row,
         StoredAnswer,
+        StoredEffect,
         StoredRequests,
     )
 
@@ -44,6 +45,7 @@ __all__ = [
     "TaskProtocol",
     "ToolProtocol",
     "ToolSetProtocol",
+    "TurnLedgerProtocol",
     "check_batch_api",
     "check_ledger",
     "check_llm",
@@ -230,6 +232,30 @@ class StepLedgerProtocol(Protocol):
 
     def close(self) -> None:
         """The run of the step is over, finished or not."""
+        ...
+
+
+class TurnLedgerProtocol(StepLedgerProtocol, Protocol):
+    """One step's part of a store that keeps conversations too; a store without these methods has one-call tasks only.
+
+    `keep` and `keep_failure` get what is of a turn with its `turn`.
+    """
+
+    def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """Find an earlier run's answer to a turn whose request has `key`; None for none.
+
+        As with `find`, the row's own comes first, the one at that turn before its others, then one that
+        no row has taken. An error is returned where the turn failed and its conversation went on from there:
+        the failure is a part of what is stored behind it.
+        """
+        ...
+
+    def find_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """Find an effect as `find_turn` finds an answer."""
+        ...
+
+    def keep_effect(self, effect: StoredEffect) -> Awaitable[None]:
+        """Keep the result of an effect, or its failure; as `keep`."""
         ...
 
 

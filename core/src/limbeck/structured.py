@@ -74,6 +74,21 @@ def conform(text: str | None, schema: Any) -> str:
         raise _uncheckable(exc, text) from exc
 
 
+def parsed(text: str | None, schema: Any) -> Any:
+    """The value of the JSON in `text` that satisfies `schema`: an instance of a pydantic model, or plain JSON.
+
+    Raises:
+        SchemaError: as `conform`.
+    """
+    fitting = conform(text, schema)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        try:
+            return schema.model_validate_json(fitting)
+        except ValidationError as exc:  # it is not read as it is dumped: the author's own validators
+            raise _uncheckable(exc, text or "") from exc
+    return json.loads(fitting)
+
+
 def _uncheckable(exc: Exception, raw: str) -> SchemaError:
     """For an answer nested without end, a model's own validators, a schema's `$ref` to nowhere."""
     return SchemaError(f"The answer cannot be checked against the schema: {described(exc)}", raw=raw)

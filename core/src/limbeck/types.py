@@ -43,6 +43,7 @@ __all__ = [
     "RunStats",
     "StepReport",
     "StoredAnswer",
+    "StoredEffect",
     "StoredRequests",
     "Usage",
 ]
@@ -111,6 +112,8 @@ class Generation:
         reasoning: the model's thinking, where the provider shows it.
         tool_calls: in OpenAI's form, as dicts.
         logprobs: as the provider gives them, as plain JSON values.
+        parsed: in a conversation, the value of an answer to which a schema was asked for: a pydantic model's
+            instance, or plain JSON.
     """
 
     text: str | None
@@ -118,6 +121,7 @@ class Generation:
     reasoning: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] | None = None
     logprobs: Any = None
+    parsed: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +155,8 @@ class PaidAnswer:
         batch: the entry of a provider batch that it answers, or None.
         cost: US dollars for the whole response, or None where that is unknown.
         origin: the run directory it was copied from, or None for what was bought in this run.
+        turn: its place in the row's conversation (`3`, `3.1` side by side); None for the one call of a row.
+        identity: what identifies the LLM that answered, where it is not the task's own.
     """
 
     row: str
@@ -163,6 +169,8 @@ class PaidAnswer:
     batch: str | None = None
     cost: float | None = None
     origin: str | None = None
+    turn: str | None = None
+    identity: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +178,7 @@ class FailedCall:
     """A call that brought no answer, on its way into a ledger, for whoever looks.
 
     Attributes:
-        row, samples, key: what it was to answer, as of a `PaidAnswer`.
+        row, samples, key, turn, identity: what it was to answer, as of a `PaidAnswer`.
         request: what was asked; None where a provider batch of an earlier run refused it before its row came.
         error: why there is no answer; its `usage` and `model` are of a response that was paid for all the same.
         attempts: how often it was sent.
@@ -186,6 +194,30 @@ class FailedCall:
     attempts: int
     cost: float | None = None
     retried: bool = False
+    turn: str | None = None
+    identity: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEffect:
+    """An effect of a conversation, on its way into a ledger or out of it.
+
+    Attributes:
+        row, sample, turn: its place, as of a `PaidAnswer`. key: the digest of its name and its arguments.
+        name: the function's. arguments: as JSON text, as far as JSON holds them.
+        result: what it returned, as JSON text; None where it failed. error: why it failed, or None.
+        seconds: how long it took.
+    """
+
+    row: str
+    sample: int
+    turn: str
+    key: bytes
+    name: str
+    arguments: str | None = None
+    result: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

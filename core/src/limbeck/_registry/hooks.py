@@ -60,18 +60,34 @@ class HookSpecs:
         """A run ended; `stats` are its counters, `error` what stopped it or None."""
 
     @hookspec
-    def limbeck_request_started(self, run: RunInfo, request: GenerationRequest) -> None:
-        """A request is about to be sent; called for every attempt."""
+    def limbeck_request_started(self, run: RunInfo, request: GenerationRequest, id: str, turn: str | None) -> None:
+        """A request is about to be sent; called for every attempt.
+
+        `id` is the row's, and `turn` its place in the row's conversation, None for the one call of a row.
+        """
 
     @hookspec
-    def limbeck_request_finished(
-        self, run: RunInfo, request: GenerationRequest, response: GenerationResponse, latency: float
+    def limbeck_request_finished(  # noqa: PLR0917 - an implementation names those it takes
+        self,
+        run: RunInfo,
+        request: GenerationRequest,
+        response: GenerationResponse,
+        latency: float,
+        id: str,
+        turn: str | None,
     ) -> None:
         """A request was answered, after `latency` seconds."""
 
     @hookspec
-    def limbeck_request_failed(
-        self, run: RunInfo, request: GenerationRequest, error: GenerationError, attempt: int, will_retry: bool
+    def limbeck_request_failed(  # noqa: PLR0917 - as above
+        self,
+        run: RunInfo,
+        request: GenerationRequest,
+        error: GenerationError,
+        attempt: int,
+        will_retry: bool,
+        id: str,
+        turn: str | None,
     ) -> None:
         """An attempt failed with a typed `error`."""
 

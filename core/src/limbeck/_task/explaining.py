@@ -10,6 +10,7 @@ from .._engine.calls.keys import Keyring, identity_of
 from .._engine.rows.copies import taken_row
 from ..structured import json_schema_of
 from ..types import GenerationRequest
+from .forms import noted_config
 from .work import TaskWork
 
 if TYPE_CHECKING:
@@ -22,17 +23,14 @@ if TYPE_CHECKING:
 
 def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
     """Explain a row's answer; see `Task.explain`."""
-    if row is None:
-        request = _request_as_stored(task, run_dir, id)
-    else:
-        request = TaskWork(task, type(task).schema_for).prepare(taken_row(row))
+    request = _request_as_stored(task, run_dir, id) if row is None else TaskWork(task).prepare(taken_row(row))
     return explain_request(
         run_dir,
         step=task.name,
         row=id,
         request=request,
         keyring=Keyring(identity_of(task.llm)),
-        config=task.model_dump(mode="json", fallback=str),
+        config=noted_config(task),
     )
 
 

@@ -9,6 +9,7 @@ from .._engine.answers.rerun import RerunPlan
 from .._engine.calls.keys import Keyring, identity_of
 from .._llm.llm import resolve_llm
 from ..errors import ConfigurationError
+from .forms import noted_config
 from .work import TaskWork
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def plan_of(task: Task, *, where: Where, llm: Any, parameters: Mapping[str, Any]
         asked = with_parameters(asked, parameters)
     plan = RerunPlan(
         condition=condition,
-        reader=TaskWork(task, type(task).schema_for),
+        reader=TaskWork(task),
         keyring=Keyring(identity_of(task.llm)),
         parameters=_parameters_of(task.llm),
         changed=_asks_otherwise(task.llm, asked),
-        config=task.model_dump(mode="json", fallback=str),
+        config=noted_config(task),
     )
     return task.model_copy(update={"llm": asked}), plan
 

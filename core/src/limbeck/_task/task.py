@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, Unpack
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, PrivateAttr
+from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, PositiveInt, PrivateAttr
 
 from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
+from .forms import check_form, is_llm_field, noted_config
 from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .._engine.run import AsyncRowStream, RowStream, TaskRun
     from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
-    from ..types import ChatType, Example, Row
+    from ..types import ChatType, Example, Generation, Row
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -48,15 +49,27 @@ def _config(value: Any) -> Any:
     return config_of(value)
 
 
+LLMField: TypeAlias = Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
+"""The type of a field that holds an LLM: an object with the methods of a backend, `"provider/model"`, or a mapping.
+
+A task's further LLMs are fields of this type; they are resolved, loaded, limited and priced as `llm` is.
+"""
+
+
 class Task(Step):
     """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
 
-    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples`
-    and `output_schema` are optional.
+    A subclass defines `inputs`, `outputs`, and how it asks: `format_input` and `format_output` (or
+    `format_generation`) for one call a row, or `converse` for several. `examples`, `output_schema`,
+    `schema_for` and `parameters_for` are optional.
 
     Attributes:
         llm: an object with the methods of a backend, `"provider/model"`, or the mapping
             `{"provider": …, **fields}`.
+        repair: how often an answer that cannot be read is asked for again, with the reason in the chat.
+        fallback: other LLMs, asked one after another when one has failed for good, refused or run over
+            its length.
+        max_turns: of one conversation.
         num_generations: answers for each row.
         group_generations: one row with lists instead of one row an answer.
         on_error: "keep" a failed generation as nulls with its error, "drop" it, or "raise".
@@ -67,17 +80,35 @@ class Task(Step):
 
     _kind_of_class: ClassVar[str] = "task"
 
-    llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
+    llm: LLMField
     num_generations: PositiveInt = 1
     group_generations: bool = False
     add_raw_output: bool = True
     add_raw_input: bool = False
     add_statistics: bool = False
+    repair: NonNegativeInt = 0
+    fallback: list[LLMField] = Field(default_factory=list)
+    max_turns: PositiveInt = 100
 
-    _backend: Any = PrivateAttr(default=None)
+    _backends: tuple[Any, ...] = PrivateAttr(default=())
+
+    converse: ClassVar[Any] = None
+    """In place of `format_input` and `format_output`, for a task that asks more than once about a row: a generator
+
+        def converse(self, input: Row, rng: random.Random): ...
+
+    that yields `ask(…)`, `do(…)` or a list of them, is sent what comes of them, and returns the output columns.
+    Both arguments may be left out; `rng` is seeded from the row's id, the sample, and the task's field `seed` where it
+    has one. It does no input or output of its own, and for the same row does the same:
+    a run that is resumed sends in what is stored."""
 
     if TYPE_CHECKING:
         output_schema: ClassVar[Any]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        check_form(cls, Task)
 
     def _kind(self) -> Any:
         return "task"
@@ -95,6 +126,14 @@ class Task(Step):
     @abstractmethod
     def format_output(self, output: str | None, input: Row) -> Row:
         """The output columns, from the model's text (None or "" where it gave none)."""
+
+    def format_generation(self, generation: Generation, input: Row) -> Row:
+        """The output columns, from the whole answer; in place of `format_output`, for more than its text."""
+        return self.format_output(generation.text, input)
+
+    def parameters_for(self, input: Row) -> Mapping[str, Any]:  # noqa: ARG002 - most rows have none
+        """The sampling parameters for a row, over those of the LLM. They are a part of what its answer is of."""
+        return {}
 
     def examples(self) -> Sequence[Example]:
         """Worked examples: for the docs, the contract suite and the offline model."""
@@ -121,22 +160,36 @@ class Task(Step):
     def _load(self) -> None:
         from .._engine.online.backend import backend_of
 
-        load = getattr(self.llm, "load", None)
-        if load is not None:
-            load()
+        for llm in self._llms():
+            load = getattr(llm, "load", None)
+            if load is not None:
+                load()
         prime = getattr(self.llm, "prime", None)
-        if prime is not None:
+        if prime is not None and self.converse is None:
             prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
-        self._backend = backend_of(self.llm)
+        self._backends = tuple(map(backend_of, self._llms()))
+
+    def _llms(self) -> list[Any]:
+        """All that it may ask: its own, its further ones, and those that it falls back to, at the end."""
+        further = [
+            value
+            for name, field in type(self).model_fields.items()
+            if name != "llm" and is_llm_field(field) and (value := getattr(self, name)) is not None
+        ]
+        others = [value for value in dict.fromkeys(map(id, further)) if value != id(self.llm)]
+        by_id = {id(value): value for value in further}
+        return [self.llm, *(by_id[each] for each in others), *self.fallback]
 
     def _is_loaded(self) -> bool:
         """Tell whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
-        backend = self._backend
-        return backend is not None and backend.llm is self.llm and backend.home.usable
+        backends, llms = self._backends, self._llms()
+        return len(backends) == len(llms) and all(
+            backend.llm is llm and backend.home.usable for backend, llm in zip(backends, llms, strict=True)
+        )
 
     def unload(self) -> None:
         """Let go of the LLM; its client is closed when no other task holds it."""
-        self._backend = None
+        self._backends = ()
 
     def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
         """Yield one list with all that comes of `inputs`, in input order.
@@ -381,7 +434,7 @@ class Task(Step):
         reads = asking.work.reads
         policy.breaker = asking.backend.breaker_threshold
         kept = run_dir is not None or ledger is not None
-        config = self.model_dump(mode="json", fallback=str) if kept else {}
+        config = noted_config(self) if kept else {}
         look = self._columns_seen
         if kept and policy.ask:
             if isinstance(rows, list | tuple):
@@ -400,15 +453,18 @@ class Task(Step):
 
         registry = default_registry()
         _ = registry.hooks  # hook plugins are imported here, not on the engine's thread
-        replayed = replaying()
+        llms, replayed = self._llms(), replaying()
         if replayed is not None:
-            backend = replayed.backend(self.llm)
+            backends = [replayed.backend(llm) for llm in llms]
         elif load:
             self.load()
-            backend = self._backend
+            backends = [*self._backends]
         else:  # nothing will be asked: no SDK and no key are needed
-            backend = self._backend if self._is_loaded() else backend_of(self.llm)
-        return Asking(TaskWork(self, Task.schema_for), backend, registry)
+            backends = [*self._backends] if self._is_loaded() else [*map(backend_of, llms)]
+        work = TaskWork(self)
+        return Asking(
+            *(work, backends[0], registry), further=backends[1:], talk=work.talk(llms), mending=work.mending(llms)
+        )
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
         """Look at rows as `_columns_seen` does, whose prompts must be written down too; the last of them is new."""

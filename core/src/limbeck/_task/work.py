@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._engine.rows.copies import plain_row, row_fault
+from .._engine.stream.mending import Fallback, Mending
 from .._step import required_columns
 from ..errors import (
     GenerationError,
@@ -17,27 +20,33 @@ from ..errors import (
     described,
     has_message,
 )
-from ..structured import conform, json_schema_of
-from ..types import GenerationRequest
+from ..structured import conform, json_schema_of, parsed
+from ..types import Generation, GenerationRequest
+from .conversing import TaskTalk, checked_parameters, parameters_of
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._engine.calls.jobs import Job, Outcome
-    from ..types import Generation, Row
+    from ..types import Row
     from .task import Task
 
 
 class TaskWork:
     """One run's view of a task: everything that is the same for all rows is computed once here."""
 
-    def __init__(self, task: Task, default_schema_for: Any) -> None:
+    def __init__(self, task: Task) -> None:
         self._task = task
         self.name = task.name
         self.num_generations = task.num_generations
         json_schema_of(getattr(task, "output_schema", None))  # a schema that is none is the author's, not the rows'
         # Most tasks have no schema: their rows need not be asked for one.
-        self._structured = hasattr(task, "output_schema") or type(task).schema_for is not default_schema_for
-        self._parameters: dict[str, Any] = dict(getattr(task.llm, "generation_kwargs", None) or {})
+        self._structured = hasattr(task, "output_schema") or overrides(task, "schema_for")
+        self._whole = overrides(task, "format_generation")
+        self._returns = "format_generation" if self._whole else "format_output" if task.converse is None else "converse"
+        self._varies = overrides(task, "parameters_for")
+        self._parameters = parameters_of(task.llm)
         self._required = [(name, task.input_mappings.get(name, name)) for name in required_columns(task.inputs)]
         self.reads = frozenset(task.input_mappings.get(name, name) for name in task.inputs)
         self._renamed = [(name, source) for name, source in task.input_mappings.items() if name != source]
@@ -79,7 +88,10 @@ class TaskWork:
         if not isinstance(messages, list) or not messages:
             what = "an empty list" if messages == [] else type(messages).__name__
             raise RowError(f"`format_input` of task {self.name!r} returned {what}, not a list of messages.")
-        return GenerationRequest(messages=messages, parameters=self._parameters, output_schema=schema)
+        parameters = self._parameters
+        if self._varies:
+            parameters = {**parameters, **checked_parameters(self._task, input)}
+        return GenerationRequest(messages=messages, parameters=parameters, output_schema=schema)
 
     def _input(self, row: Any) -> Row:
         """The row with the task's own names for its columns: a plain copy, which the task's methods may change."""
@@ -92,6 +104,30 @@ class TaskWork:
         for name, value in [(name, own[source]) for name, source in self._renamed if source in own]:
             own[name] = value
         return own
+
+    # How it asks more than once
+
+    def talk(self, llms: Sequence[Any]) -> TaskTalk | None:
+        """The task's conversations; None where a row is asked about once.
+
+        Args:
+            llms: all that it may ask, its own first, and those that it falls back to last.
+        """
+        if self._task.converse is None:
+            return None
+        in_order = partial(self._in_order, generation=Generation(text=None))
+        return TaskTalk(self._task, llms, input_of=self._input, in_order=in_order)
+
+    def mending(self, llms: Sequence[Any]) -> Mending | None:
+        """The ways in which the task's answers may be mended."""
+        task = self._task
+        if not task.repair and not task.fallback:
+            return None
+        first = len(llms) - len(task.fallback)
+        fallbacks = [
+            Fallback(first + number, parameters_of(llm), llm.model_name) for number, llm in enumerate(task.fallback)
+        ]
+        return Mending(task.repair, self.read, fallbacks)
 
     # Outcomes to rows
 
@@ -119,18 +155,24 @@ class TaskWork:
             self._warn_of_overwriting(row)
         samples = []
         for outcome in job.outcomes:
+            self.read(outcome, row)
             values = outcome.columns or self._nulls
-            if outcome.generation is not None and outcome.columns is None:
-                try:
-                    values = self._values(outcome.generation, row)
-                except GenerationError as exc:
-                    exc.attempts = outcome.attempts
-                    outcome.error = exc
             if outcome.error is not None and self._raises:
                 raise RowFailedError(task=self.name, index=job.index, error=outcome.error) from outcome.error
             model_name = None if outcome.lineage is None else outcome.lineage.model_name
+            model_name = outcome.maker or model_name
             samples.append(Sample(values, self._metadata(job, outcome), outcome.error is not None, model_name))
         return self._shape.rows(row, samples)
+
+    def read(self, outcome: Outcome, row: Row) -> None:
+        """Read the columns of an answer, or put the error in its place."""
+        if outcome.generation is None or outcome.columns is not None or outcome.error is not None:
+            return
+        try:
+            outcome.columns = self._values(outcome.generation, row)
+        except GenerationError as exc:
+            exc.attempts = outcome.attempts
+            outcome.error = exc
 
     def columns(self, generation: Generation, row: Row) -> Row:
         """`row` with the output columns that an answer makes.
@@ -148,6 +190,11 @@ class TaskWork:
             schema = self._task.schema_for(input) if self._structured else None
             if schema is not None:
                 text = conform(text, schema)
+            if self._whole:
+                method = "format_generation"
+                return self._in_order(
+                    self._task.format_generation(_conforming(generation, text, schema), input), generation
+                )
             method = "format_output"
             columns = self._task.format_output(text, input)
         except GenerationError as exc:
@@ -170,23 +217,24 @@ class TaskWork:
 
     def _in_order_checked(self, columns: Any, generation: Generation) -> tuple[Any, ...]:
         if not isinstance(columns, dict):
-            message = f"`format_output` of task {self.name!r} returned {type(columns).__name__}, not a dict of columns."
+            message = (
+                f"`{self._returns}` of task {self.name!r} returned {type(columns).__name__}, not a dict of columns."
+            )
             raise OutputError(message, raw=generation.text)
         absent = [name for name in self._columns if name not in columns and name not in self._optional]
         undeclared = [name for name in columns if name not in self._column_set and name != MODEL_NAME]
         if absent or undeclared:
             faults = [f"did not return `{name}`, which is among its outputs" for name in absent]
             faults += [f"returned `{name}`, which is not among its outputs" for name in undeclared]
-            raise OutputError(f"`format_output` of task {self.name!r} {'; '.join(faults)}.", raw=generation.text)
+            raise OutputError(f"`{self._returns}` of task {self.name!r} {'; '.join(faults)}.", raw=generation.text)
         return tuple([columns.get(name) for name in self._columns])
 
     # What stands beside the columns
 
     def _metadata(self, job: Job, outcome: Outcome) -> Row:
         metadata: Row = {}
-        generation = outcome.generation
         if self._raw_output is not None:
-            metadata[self._raw_output] = _raw_text(outcome.error) if generation is None else generation.text
+            metadata[self._raw_output] = _raw_texts(outcome)
         if self._raw_input is not None:
             metadata[self._raw_input] = None if job.request is None else job.request.messages
         if self._statistics is not None:
@@ -222,6 +270,24 @@ class TaskWork:
     def _own_name(self, column: str) -> str:
         """The task's own name for an output column of its rows."""
         return self._columns[self._shape.outputs.index(column)]
+
+
+def _raw_texts(outcome: Outcome) -> Any:
+    """The text of an answer, or those of all the answers of a conversation."""
+    if outcome.turns is not None:
+        return [_raw_texts(turn) for turn in outcome.turns]
+    return _raw_text(outcome.error) if outcome.generation is None else outcome.generation.text
+
+
+def _conforming(generation: Generation, text: str | None, schema: Any) -> Generation:
+    return generation if schema is None else replace(generation, text=text, parsed=parsed(text, schema))
+
+
+def overrides(task: Task, method: str) -> bool:
+    """Tell whether a task's class has its own form of an optional method."""
+    from .task import Task
+
+    return getattr(type(task), method) is not getattr(Task, method)
 
 
 def _raw_text(error: GenerationError | None) -> str | None:

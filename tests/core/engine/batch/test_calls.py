@@ -1,6 +1,6 @@
 """The calls to a batch API, in virtual time: made again while that may help, and none that could submit twice.
 
-Covers `_engine.batch.attempts`.
+Covers `_engine.threads.attempts`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def test_an_answer_comes_back_as_it_was(generation: Generation) -> None:
 def test_what_is_the_whole_responses_stands_on_the_first_sample_alone() -> None:
     first, second = stored(Generation(text="a"), Generation(text="b"))
     assert (first.usage, second.usage) == (USAGE, None)
-    assert [record[-5] for record in records_of(Generation(text="a"), Generation(text="b"))] == [1.5, None]
+    assert [record[-6] for record in records_of(Generation(text="a"), Generation(text="b"))] == [1.5, None]
 
 
 @pytest.mark.parametrize(

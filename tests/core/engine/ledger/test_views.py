@@ -230,11 +230,12 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
         views = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
         for name in views:
             old.execute(f"DROP VIEW {name}")
-        for table in ("identity", "makers", "step_runs", "step_failures", "open_runs"):
+        for table in ("identity", "makers", "step_runs", "step_failures", "open_runs", "effects"):
             old.execute(f"DROP TABLE {table}")
-        for column in ("cost", "origin", "maker", "retried", "digest"):
+        for column in ("cost", "origin", "maker", "retried", "digest", "turn"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")
         old.execute("ALTER TABLE results DROP COLUMN digest")
+        old.execute("ALTER TABLE batch_entries DROP COLUMN turn")
         old.executescript(MIGRATIONS[1])
         old.execute(f"PRAGMA user_version = {version}")
 

@@ -47,7 +47,7 @@ def test_a_stream_without_terms_asks_about_every_row() -> None:
 
 
 def test_a_backend_that_is_not_billed_has_nothing_to_spend() -> None:
-    asking = cast("Any", SimpleNamespace(backend=SimpleNamespace(billed=False)))
+    asking = cast("Any", SimpleNamespace(backends=[SimpleNamespace(billed=False)]))
     spending = spending_of(asking, None, None)
     assert (spending.pricing, spending.budget) == (None, None)
 

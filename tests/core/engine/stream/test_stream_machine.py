@@ -1,6 +1,6 @@
 """A stream in its window under any mix of answers, faults, refusals, fewer answers and a stop: no row is lost.
 
-Covers `_engine.stream.stream`.
+Covers `_engine.stream.stream` and `_engine.stream.requests`.
 """
 
 from __future__ import annotations

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from ...errors import GenerationError
 from ...types import GenerationResponse, PaidAnswer
 from ..calls.jobs import Outcome
+from ..ledger.step_ledger import StepLedger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from ...protocols import StepLedgerProtocol
+    from ...protocols import StepLedgerProtocol, TurnLedgerProtocol
     from ...types import GenerationRequest, RunStats, StoredAnswer
-    from ..calls.jobs import Job
+    from ..calls.jobs import Job, Turn
     from ..calls.keys import Keyring
     from .cache import ResponseCache
     from .rerun import Rerun
@@ -56,6 +58,47 @@ class KnownAnswers:
         rest = self._from_ledger(job)
         return self._from_cache(job, request, rest, self._cache) if self._cache is not None and rest else rest
 
+    def of_turn(self, turn: Turn) -> Outcome | None:
+        """The known outcome of a turn of a conversation, or None where a model is to be asked.
+
+        Raises:
+            RowError: the request holds what JSON cannot. LedgerError: as `fill_in`.
+        """
+        if self._ledger is None and self._cache is None:
+            return None
+        turn.key = self._keyring.key(turn.request)
+        found = None if self._ledger is None else self._turns.find_turn(turn.id, turn.sample, turn.turn, turn.key)
+        if isinstance(found, GenerationError):
+            return Outcome(error=found, attempts=found.attempts)
+        if found is None and self._cache is not None:
+            found = self._cached_turn(turn, self._cache)
+        if found is None:
+            if turn.follows and isinstance(self._ledger, StepLedger):
+                self._ledger.tell_difference(turn.id, turn.sample, turn.turn)
+            return None
+        self._stats.reused += 1
+        return Outcome(found.generation, None, found.usage, found.latency, found.attempts)
+
+    def failure_of(self, job: Job, sample: int) -> Outcome | None:
+        """The failure of a row's one call that was mended by another, which is stored too; None for none.
+
+        Raises:
+            LedgerError: as `fill_in`.
+        """
+        found = None if self._ledger is None else self._turns.find_turn(job.id, sample, None, job.key)
+        return Outcome(error=found, attempts=found.attempts) if isinstance(found, GenerationError) else None
+
+    @property
+    def _turns(self) -> TurnLedgerProtocol:
+        return cast("TurnLedgerProtocol", self._ledger)  # which was looked at before the run
+
+    def _cached_turn(self, turn: Turn, cache: ResponseCache) -> StoredAnswer | None:
+        for answer, origin in cache.take(turn.key, 1):
+            if self._ledger is not None:
+                _let_finish(self._ledger.keep(_copied(turn, turn.sample, turn.request, answer, origin)))
+            return answer
+        return None
+
     def _left_as_it_is(self, job: Job, request: GenerationRequest, rerun: Rerun) -> Sequence[int]:
         outcomes = rerun.outcomes(job, request)
         rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
@@ -92,11 +135,12 @@ class KnownAnswers:
         self._stats.reused += 1
 
 
-def _copied(job: Job, sample: int, request: GenerationRequest, answer: StoredAnswer, origin: str) -> PaidAnswer:
+def _copied(job: Job | Turn, sample: int, request: GenerationRequest, answer: StoredAnswer, origin: str) -> PaidAnswer:
     """An answer out of the cache as it is kept here: it was paid for elsewhere, so it has neither tokens nor cost."""
     return PaidAnswer(
         row=job.id,
         samples=[sample],
+        turn=job.turn,
         key=job.key,
         request=request,
         response=GenerationResponse(generations=[answer.generation], model=answer.model),

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ... import errors
-from ...errors import BackendError, ConfigurationError, GenerationError, RowError
+from ...errors import ConfigurationError, GenerationError, RowError
 from ..calls.jobs import Lineage, Outcome
 from ..ledger.step_ledger import StepLedger
+from ..ledger.turns import rebuilt_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,7 +167,11 @@ class _History:
         if failure is None:
             return Outcome(error=RowError("This row was never asked about; the condition `failed` means it too."))
         usage = self._ledger.answer_of(failure).usage
-        return Outcome(error=_rebuilt(failure), usage=usage, attempts=failure.attempts)
+        return Outcome(
+            error=rebuilt_error(failure.error, failure.message, failure.text, failure.attempts),
+            usage=usage,
+            attempts=failure.attempts,
+        )
 
     def bought(self, sample: int, key: bytes) -> Outcome | None:
         """The latest answer with `key`, where there is one."""
@@ -189,13 +193,3 @@ class _History:
                 return False
             self._keys[maker] = made.key(self._messages)
         return self._keys[maker] == key
-
-
-def _rebuilt(record: Any) -> GenerationError:
-    """The error that a stored failure was."""
-    cls = getattr(errors, record.error, BackendError)
-    if not (isinstance(cls, type) and issubclass(cls, GenerationError)):
-        cls = BackendError
-    error: GenerationError = cls(record.message)
-    error.attempts, error.raw = record.attempts, record.text
-    return error

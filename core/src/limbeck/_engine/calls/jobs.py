@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...errors import GenerationError
     from ...types import Generation, GenerationRequest, GenerationResponse, Row, Usage
@@ -42,7 +42,9 @@ class Outcome:
         usage: tokens of the whole response, on the first sample it answered or failed; None on the
             others, so that a sum over samples is what was billed.
         latency: seconds of the attempt that answered. attempts: how often it was sent.
-        lineage: what made it, in a re-run. columns: what the task has read of a stored answer already.
+        lineage: what made it, in a re-run. columns: what the task has read of it already.
+        turns: the outcomes of the calls of its conversation, in their order; None where it is of one call.
+        maker: the LLM's name for its model, where that is not the task's own.
     """
 
     generation: Generation | None = None
@@ -52,12 +54,15 @@ class Outcome:
     attempts: int = 0
     lineage: Lineage | None = None
     columns: tuple[Any, ...] | None = None
+    turns: list[Outcome] | None = None
+    maker: str | None = None
 
 
 class Job:
     """One admitted row and what is still missing of it."""
 
-    __slots__ = ("carried", "id", "index", "key", "missing", "outcomes", "request", "row")
+    __slots__ = ("carried", "id", "index", "key", "mended", "missing", "outcomes", "request", "row")
+    turn: str | None = None  # it is no part of a conversation
 
     def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
         self.index = index
@@ -68,6 +73,31 @@ class Job:
         self.outcomes: list[Outcome] = [Outcome()] * num_generations
         self.missing = num_generations
         self.carried = False  # a re-run takes it as it is
+        self.mended = False  # or it is being
+
+
+class Turn:
+    """One call of a conversation about a sample of a row: its place there, its request, and what came of it.
+
+    Attributes:
+        id: the row's. sample: which of its samples. turn: its place in the conversation (`3`, `3.1` side by side).
+        told: called with the outcome. follows: whether all before it in the conversation was stored.
+    """
+
+    __slots__ = ("follows", "id", "key", "missing", "outcomes", "request", "sample", "told", "turn")
+
+    def __init__(
+        self, id: str, sample: int, turn: str, request: GenerationRequest, told: Callable[[Outcome], object]
+    ) -> None:
+        self.id = id
+        self.sample = sample
+        self.turn = turn
+        self.key = b""
+        self.request = request
+        self.outcomes: dict[int, Outcome] = {sample: Outcome()}
+        self.missing = 1
+        self.told = told
+        self.follows = False
 
 
 class Unit:
@@ -89,7 +119,7 @@ class Unit:
         "stream",
     )
 
-    def __init__(self, stream: Requester, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def __init__(self, stream: Requester, job: Job | Turn, request: GenerationRequest, samples: Sequence[int]) -> None:
         self.stream = stream
         self.job = job
         self.request = request

@@ -70,6 +70,7 @@ class Claimed(Protocol):
     row: str
     samples: Sequence[int]
     key: bytes
+    turn: str | None
     unit: Unit | None
 
 

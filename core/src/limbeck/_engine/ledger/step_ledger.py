@@ -30,12 +30,14 @@ from .stored_calls import (
     request_text,
     stored_answer,
 )
+from .turns import StoredTurns
 from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPRICED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from ...types import FailedCall, GenerationRequest, PaidAnswer, RunStats, StoredAnswer
+    from ...errors import GenerationError
+    from ...types import FailedCall, GenerationRequest, PaidAnswer, RunStats, StoredAnswer, StoredEffect
     from .ledger import Ledger
 
 
@@ -61,6 +63,14 @@ class StepLedger:
         reader = ledger.reader
         self._resuming = reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
         self._last = reader.execute("SELECT max(id) FROM calls").fetchone()[0]
+        self._turns = StoredTurns(
+            ledger,
+            name,
+            self._last or 0,
+            intact=self._intact,
+            claim=self._claim,
+            moved=lambda key: list(self._moved(key, 1)),
+        )
         self._noted = False  # whether the directory says that a run is at work, or that it has ended
         for table in ("claimed", "passed"):  # an earlier run of the step may have left its own
             reader.execute(f"DELETE FROM {table} WHERE step = ?", (name,))
@@ -169,24 +179,66 @@ class StepLedger:
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
         self._note_start()
-        body, maker = self._asked(answer.request)
+        body, maker = self._asked(answer.request, answer.identity)
         done = _Commit(loop=asyncio.get_running_loop())
         records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
         self._ledger.submit(INSERT_CALL, records, done)
         return done
 
+    def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """The stored answer to a turn of a row's conversation, or the failure that it went past; None for neither.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        if not self._resuming:
+            return None
+        try:
+            return self._turns.answer(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def tell_difference(self, row: str, sample: int, turn: str) -> None:
+        """Warn where a conversation that followed what is stored asks something else at a turn.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            self._turns.tell_difference(row, sample, turn)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def find_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The stored effect of a turn; None for none.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.effect(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def keep_effect(self, effect: StoredEffect) -> asyncio.Future[None]:
+        """Hand an effect to the writer; as `keep`."""
+        self._note_start()
+        return self._turns.keep_effect(effect)
+
     def keep_failure(self, failure: FailedCall) -> None:
         """Hand a call that brought no answer to the writer; nobody waits for it."""
         self._note_start()
-        body, maker = self._asked(failure.request)
+        body, maker = self._asked(failure.request, failure.identity)
         self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
 
-    def _asked(self, request: GenerationRequest | None) -> tuple[str | None, int | None]:
+    def _asked(
+        self, request: GenerationRequest | None, identity: Mapping[str, Any] | None
+    ) -> tuple[str | None, int | None]:
         """A request's text, where prompts are stored, and what its answers are made by."""
         if request is None:
             return None, None
         body = request_text(request) if self._ledger.stores_requests else None
-        return body, None if self._makers is None else self._makers.id_of(request)
+        return body, None if self._makers is None else self._makers.id_of(request, identity)
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""

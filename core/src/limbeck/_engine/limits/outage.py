@@ -58,6 +58,8 @@ class Outage:
     def heard(self, sent_at: float) -> bool:
         """It said something, if only a refusal, to what was sent then. Whether that ends its absence."""
         self._heard = True
+        if self.since is None and not self._in_a_row and not self._given_up:
+            return False  # as nearly always
         if self.since is not None and sent_at <= self.since:
             return False  # it was there when that was sent
         was_away = self.away

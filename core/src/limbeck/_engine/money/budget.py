@@ -28,7 +28,6 @@ from ...errors import BudgetError, ConfigurationError, UnknownPriceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from pathlib import Path
 
     from ...protocols import StepLedgerProtocol
     from ...types import GenerationRequest, Usage
@@ -322,14 +321,16 @@ def open_account(
     budget: Budget | None,
     pricing: Pricing,
     *,
-    step: str,
+    owner: Hashable,
     ledger: StepLedgerProtocol | None,
-    folder: Path | None,
 ) -> Account | None:
-    """A stream's account, with what its ledger says was spent before."""
+    """A stream's account with one LLM, and what its ledger says was spent before.
+
+    Args:
+        owner: whose spending it is; all accounts of a stream have the same.
+    """
     if budget is None or not budget.capped:
         return None
-    owner: Hashable = object() if folder is None else (folder, step)
     spent = getattr(ledger, "spent", None)
     earlier = Amount() if spent is None else Amount(*spent(pricing.cost))
     return Account(budget, pricing, owner=owner, earlier=earlier)

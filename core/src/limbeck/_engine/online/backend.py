@@ -253,6 +253,8 @@ def _checked(response: Any, tell: Tell) -> GenerationResponse:
     if not isinstance(given, list | tuple):
         raise BackendError(f"The backend's response has {type(given).__name__} as its `generations`.")
     whole, left_out = legible(response)
+    if whole is response:
+        return response
     for word in left_out:
         tell(word)
     for before, generation in zip(given, whole.generations, strict=True):

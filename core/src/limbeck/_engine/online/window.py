@@ -280,7 +280,7 @@ class Window:
             if unit.deadline is None:
                 unit.deadline = now + stream.backend.deadline
             stream.started(unit)
-        hand.results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
+        hand.results = await stream.backend.ask(list(map(for_samples, units)), stream.tell)
         hand.latency = self._loop.time() - now
 
     def _interrupted(self, hand: _Hand, stream: Requester, error: asyncio.CancelledError) -> None:

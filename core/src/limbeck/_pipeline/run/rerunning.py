@@ -42,7 +42,7 @@ def _downstream(graph: Graph, name: str) -> list[Follower]:
         behind.add(each)
         if isinstance(step, Task):
             columns = [step.output_mappings.get(column, column) for column in step.outputs]
-            found.append(Follower(each, TaskWork(step, type(step).schema_for), columns))
+            found.append(Follower(each, TaskWork(step), columns))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Calls of a batch API, each in a task of its own, and none waited for longer than its time."""
+"""Calls of what others wrote, each in a task of its own, and none waited for longer than its time."""
 
 from __future__ import annotations
 

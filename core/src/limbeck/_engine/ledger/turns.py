@@ -1,0 +1,206 @@
+"""The turns of conversations in a ledger: calls that have a place in one, and effects."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from ... import errors
+from ...errors import BackendError, GenerationError, LimbeckWarning
+from ...types import StoredEffect
+from .stored_calls import ANSWER_COLUMNS, ANSWER_WIDTH, checksum, fetch_all, storable, stored_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...types import StoredAnswer
+    from .ledger import Ledger
+
+_EFFECT_COLUMNS = "id, row, sample, turn, key, name, arguments, result, error, seconds, digest"
+_INSERT_EFFECT = (
+    "INSERT INTO effects (step, row, sample, turn, key, name, arguments, result, error, seconds, at, digest)"
+    f" VALUES ({', '.join('?' * 12)})"
+)
+# The answers of a row to a request, that of the turn itself first; and last whether anything is stored under its key.
+_OF_TURN = f"""
+    SELECT * FROM (
+        SELECT {ANSWER_COLUMNS} FROM calls
+        WHERE step = ?1 AND row = ?2 AND id <= ?3 AND key = ?4 AND error IS NULL
+        ORDER BY (sample = ?5 AND turn IS ?6) DESC, id DESC)
+    UNION ALL
+    SELECT EXISTS (SELECT 1 FROM calls WHERE step = ?1 AND key = ?4 AND id <= ?3 AND error IS NULL)
+        {", NULL" * (ANSWER_WIDTH - 1)}
+"""
+_FAILED_TURN = """
+    SELECT error, message, text, attempts FROM calls
+    WHERE step = ? AND row = ? AND sample = ? AND turn IS ? AND key = ? AND id <= ?
+        AND error IS NOT NULL AND retried IS NULL
+    ORDER BY id DESC LIMIT 1
+"""
+_TURNS_OF = """
+    SELECT DISTINCT turn FROM calls WHERE step = ?1 AND row = ?2 AND sample = ?3 AND id <= ?4
+    UNION SELECT DISTINCT turn FROM effects WHERE step = ?1 AND row = ?2 AND sample = ?3
+"""
+_ANSWERED_TURN = """
+    SELECT 1 FROM calls WHERE step = ? AND row = ? AND sample = ? AND turn IS ? AND id <= ? AND error IS NULL LIMIT 1
+"""
+_PLACE = re.compile(r"\d+")
+
+
+class StoredTurns:
+    """The turns of one step's conversations, for one run.
+
+    Args:
+        name: the step's. last: the id of the last call that was there when the run began.
+        intact: the answer in a record, or None where it is damaged. claim: takes a call; False where it was taken.
+        moved: an answer with a key that no row has taken, None for a damaged one; raises `StopIteration`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        name: str,
+        last: int,
+        *,
+        intact: Callable[[tuple[Any, ...]], StoredAnswer | None],
+        claim: Callable[[int], bool],
+        moved: Callable[[bytes], list[StoredAnswer | None]],
+    ) -> None:
+        self._ledger = ledger
+        self._name = name
+        self._last = last
+        self._intact = intact
+        self._claim = claim
+        self._moved = moved
+        self._last_effect = ledger.reader.execute("SELECT max(id) FROM effects").fetchone()[0] or 0
+        self._told = False
+
+    # Calls
+
+    def answer(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """The stored answer to a turn, or the failure that its conversation went past; see `find_turn`."""
+        values = (self._name, row, self._last, key, sample, turn)
+        *own, mark = fetch_all(self._ledger.reader, _OF_TURN, values)
+        for record in own:
+            answer = self._intact(record) if self._claim(record[0]) else None
+            if answer is not None:
+                return answer
+        failure = self._failure(row, sample, turn, key)
+        if failure is not None:
+            return failure
+        while mark[0] and (found := self._moved(key)):
+            if found[0] is not None:
+                return found[0]
+        return None
+
+    def _failure(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
+        values = (self._name, row, sample, turn, key, self._last)
+        found = fetch_all(self._ledger.reader, _FAILED_TURN, values)
+        return rebuilt_error(*found[0]) if found and self._went_past(row, sample, turn) else None
+
+    def _went_past(self, row: str, sample: int, turn: str | None) -> bool:
+        """Tell whether the conversation went on from a turn that failed."""
+        stored = fetch_all(self._ledger.reader, _TURNS_OF, (self._name, row, sample, self._last))
+        return any(_is_behind(other or "", turn or "") for (other,) in stored)
+
+    def tell_difference(self, row: str, sample: int, turn: str) -> None:
+        """Warn, once a run, where a conversation asks something else at a turn than is stored there."""
+        if self._told:
+            return
+        values = (self._name, row, sample, turn, self._last)
+        if not fetch_all(self._ledger.reader, _ANSWERED_TURN, values):
+            return
+        self._told = True
+        warnings.warn(
+            f"Step {self._name!r}, row {row}: turn {turn} asks something else than is stored in "
+            f"{str(self._ledger.folder)!r}, and is asked anew, as is what follows from it. Where nothing was changed, "
+            f"`converse` is not the same for the same row: chance comes from its `rng`, and what is read from outside "
+            f"from `do`. `task.explain(row, run_dir=…, id={row!r})` says what differs. Further rows are not told.",
+            LimbeckWarning,
+            stacklevel=2,
+        )
+
+    # Effects
+
+    def effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The stored effect of a turn; one that failed counts only where its conversation went past it."""
+        own = (
+            f"SELECT {_EFFECT_COLUMNS} FROM effects WHERE step = ? AND row = ? AND key = ? AND id <= ?"
+            " ORDER BY (sample = ? AND turn = ?) DESC, id DESC"
+        )
+        for record in fetch_all(self._ledger.reader, own, (self._name, row, key, self._last_effect, sample, turn)):
+            effect = self._effect_in(record)
+            if effect is None or (effect.error is not None and not self._went_past(row, sample, turn)):
+                continue
+            if self._claim(-record[0]):
+                return effect
+        return self._moved_effect(key)
+
+    def _moved_effect(self, key: bytes) -> StoredEffect | None:
+        moved = (
+            f"SELECT {_EFFECT_COLUMNS} FROM effects WHERE step = ? AND key = ? AND id <= ? AND error IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.step = effects.step AND claimed.id = -effects.id)"
+            " ORDER BY CAST(row AS INTEGER), id LIMIT 1"
+        )
+        while found := fetch_all(self._ledger.reader, moved, (self._name, key, self._last_effect)):
+            self._claim(-found[0][0])
+            effect = self._effect_in(found[0])
+            if effect is not None:
+                return effect
+        return None
+
+    def _effect_in(self, record: tuple[Any, ...]) -> StoredEffect | None:
+        """The effect in a record of `_EFFECT_COLUMNS`; None where it is damaged."""
+        _, row, sample, turn, key, name, arguments, result, error, seconds, digest = record
+        if digest != checksum(key, row, str(sample), turn, name, arguments, result, error):
+            return None
+        return StoredEffect(
+            row=row,
+            sample=sample,
+            turn=turn,
+            key=key,
+            name=name,
+            arguments=stored_text(arguments),
+            result=stored_text(result),
+            error=stored_text(error),
+            seconds=seconds,
+        )
+
+    def keep_effect(self, effect: StoredEffect) -> asyncio.Future[None]:
+        """Hand an effect to the writer; the future is done when it is on disk."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        texts = (storable(effect.arguments), storable(effect.result), storable(effect.error))
+        place = (effect.row, effect.sample, effect.turn)
+        digest = checksum(effect.key, effect.row, str(effect.sample), effect.turn, effect.name, *texts)
+        record = (self._name, *place, effect.key, effect.name, *texts, effect.seconds, time.time(), digest)
+        self._ledger.submit(_INSERT_EFFECT, [record], done)
+        return done
+
+
+def _is_behind(other: str, turn: str) -> bool:
+    """Tell whether `other` comes after `turn` in a conversation, or repairs it or falls back from it."""
+    if other.startswith(turn) and other[len(turn) :][:1] in {"r", "f"}:
+        return True
+    return _place(other) > _place(turn)
+
+
+def _place(turn: str) -> int:
+    found = _PLACE.match(turn)
+    return int(found.group()) if found else 0
+
+
+def rebuilt_error(name: str | None, message: str | None, raw: Any, attempts: int) -> GenerationError:
+    """The error that a stored failure was.
+
+    Args:
+        name: of its type. raw: the text of the answer, where there was one, as it is stored.
+    """
+    cls = getattr(errors, name or "", BackendError)
+    if not (isinstance(cls, type) and issubclass(cls, GenerationError)):
+        cls = BackendError
+    error: GenerationError = cls(stored_text(message) or "")
+    error.attempts, error.raw = attempts, stored_text(raw)
+    return error
