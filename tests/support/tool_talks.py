@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from limbeck._engine.calls.turns import Ask, Do
-from limbeck.errors import GenerationError, described
+from limbeck.errors import EffectError, GenerationError, described
 from limbeck.tools import on_engine_loop
 from limbeck.types import Generation
 
@@ -73,7 +73,7 @@ class Talk:
             given = part.function(*part.arguments)
             return json.loads(json.dumps(on_engine_loop(given) if inspect.iscoroutine(given) else given))
         except Exception as exc:  # as the engine does
-            return GenerationError(f"`{part.name}` raised {described(exc)}")
+            return EffectError(f"`{part.name}` raised {described(exc)}")
 
 
 def results_in(answer: ToolAnswer) -> list[Any]:

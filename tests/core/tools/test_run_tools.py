@@ -10,7 +10,14 @@ from typing import Any, ClassVar
 
 import pytest
 
-from limbeck.errors import ConfigurationError, GenerationError, PluginContractError, ToolError, TurnLimitError
+from limbeck.errors import (
+    ConfigurationError,
+    EffectError,
+    GenerationError,
+    PluginContractError,
+    ToolError,
+    TurnLimitError,
+)
 from limbeck.tools import Tool, ToolAnswer, run_tools, tool
 from limbeck.types import Generation
 from support.tool_talks import Talk, call, calling, results_in
@@ -291,7 +298,7 @@ def test_what_a_tool_raises_is_told_to_the_model() -> None:
 
 
 def test_what_a_tool_raises_is_raised_where_that_is_asked_for() -> None:
-    error = fault_of(GenerationError, calling(call("population", '{"city": "Atlantis"}')), on_error="raise")
+    error = fault_of(EffectError, calling(call("population", '{"city": "Atlantis"}')), on_error="raise")
     assert "KeyError" in str(error)
 
 
@@ -423,7 +430,7 @@ def test_a_set_that_fails_to_list_its_tools_is_an_error() -> None:
         async def list_tools(self) -> Any:
             raise OSError("no route")
 
-    assert "no route" in str(fault_of(GenerationError, tools=[Broken()]))
+    assert "no route" in str(fault_of(EffectError, tools=[Broken()]))
 
 
 @pytest.mark.parametrize("given", [5, [5], [{}], ["x"], [{"name": None}]])

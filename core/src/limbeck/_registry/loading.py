@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginContractError, PluginLoadError
@@ -78,7 +78,7 @@ def check_contract(kind: str, target: Any, subject: str) -> None:
 
     A tool may be a function, and an object of its own, as well.
     """
-    if kind == "tool" and isinstance(target, FunctionType):
+    if kind == "tool" and isinstance(target, FunctionType | MethodType):
         return
     if kind != "tool" and not isinstance(target, type):
         raise PluginContractError(subject, [f"it must be a class, and `{path_of(target)}` is {type(target).__name__}"])

@@ -160,8 +160,8 @@ class Task(Step):
     def _load(self) -> None:
         from .._engine.online.backend import backend_of
 
-        for llm in self._llms():
-            load = getattr(llm, "load", None)
+        for held in [*self._llms(), *self._tool_sets()]:
+            load = getattr(held, "load", None)
             if load is not None:
                 load()
         prime = getattr(self.llm, "prime", None)
@@ -179,6 +179,12 @@ class Task(Step):
         others = [value for value in dict.fromkeys(map(id, further)) if value != id(self.llm)]
         by_id = {id(value): value for value in further}
         return [self.llm, *(by_id[each] for each in others), *self.fallback]
+
+    def _tool_sets(self) -> list[Any]:
+        """The sets of tools in its fields."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        held = [each for value in values for each in (value if isinstance(value, list | tuple) else [value])]
+        return [each for each in held if hasattr(each, "list_tools")]
 
     def _is_loaded(self) -> bool:
         """Tell whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
