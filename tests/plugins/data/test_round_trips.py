@@ -26,7 +26,8 @@ from limbeck._engine.rows.copies import plain_row
 from limbeck.errors import ConfigurationError
 from limbeck.steps import LoadDataFromFiles, SaveToFiles
 from support.flows import Mark
-from support.rows import rows_of
+
+from .rows import rows_of
 
 np: Any = pytest.importorskip("numpy")
 pd: Any = pytest.importorskip("pandas")

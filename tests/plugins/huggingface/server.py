@@ -16,9 +16,9 @@ from aiohttp import web
 from huggingface_hub.inference._generated.types.chat_completion import ChatCompletionInput
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationInput
 
-from .loopback import serving
-from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
-from .request_types import fault_in
+from support.loopback import serving
+from support.provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
+from support.request_types import fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
