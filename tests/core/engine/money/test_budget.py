@@ -18,7 +18,7 @@ from limbeck.errors import (
 )
 from limbeck.testing import ScriptedLLM
 from limbeck.types import Capabilities, Generation, GenerationResponse, Usage
-from support.batch_scene import BatchLLM
+from support.batch_llm import BatchLLM
 from support.priced import CountingLLM, cost_of, prices_of
 from support.questions import Ask, new_model, questions
 
