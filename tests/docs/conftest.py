@@ -12,8 +12,9 @@ import pytest
 from limbeck.testing import registry
 from support.openai_batches import openai_batch_server
 from support.openai_server import echo
-from support.page_runner import PageRunner
-from support.pages import REPOSITORY, blocks_of
+
+from .page_runner import PageRunner
+from .pages import REPOSITORY, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .anthropic_server import Answer, AnthropicServer, anthropic_server, check_body, message_of, refusal
+from .anthropic_server import Answer, AnthropicServer, check_body, message_of, refusal
 from .batch_desk import BatchDesk, BatchRoutes, Fate, Filed, prompt_of
 from .provider_server import RefusedError
 
@@ -137,8 +137,8 @@ def _line(custom_id: str, fate: Fate, message: Any) -> dict[str, Any]:
 @contextmanager
 def anthropic_batch_server(*, api_key: str | None = None) -> Iterator[tuple[AnthropicServer, BatchDesk]]:
     """Serve messages and Message Batches on loopback until the block ends."""
-    desk = BatchDesk()
-    with anthropic_server(
-        api_key=api_key, largest_body=256 * 2**20, extend=lambda app, server: _Batches(server, desk).add_to(app)
-    ) as server:
+    server, desk = AnthropicServer(api_key=api_key), BatchDesk()
+    server.largest_body = 256 * 2**20
+    server.extensions.append(_Batches(server, desk).add_to)
+    with server.serve():
         yield server, desk

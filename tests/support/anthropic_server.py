@@ -18,19 +18,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .loopback import serving
 from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, key_of, send
 from .request_types import fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _MAX_OUTPUT_TOKENS = 128_000
 
@@ -110,14 +109,17 @@ class AnthropicServer(ProviderServer):
         api_key, gather: as for every provider.
     """
 
+    routes = (("POST", "/v1/messages"),)
+    largest_body = 32 * 2**20  # the API's limit
+
     def __init__(self, *behaviours: Behaviour, reply: str = "The capital of Spain is Madrid.", **frame: Any) -> None:
         super().__init__(*behaviours, **frame)
         self._reply = reply
 
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return self.root
+    def app(self) -> web.Application:
+        app = super().app()
+        app.router.add_route("*", "/{path:.*}", _not_found)
+        return app
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -150,27 +152,9 @@ class AnthropicServer(ProviderServer):
         return Reply(body=b"".join(_events(message, given)), content_type=content_type, headers=given.headers)
 
 
-@contextmanager
-def anthropic_server(
-    *behaviours: Behaviour,
-    largest_body: int = 32 * 1024 * 1024,
-    extend: Callable[[web.Application, AnthropicServer], object] | None = None,
-    **options: Any,
-) -> Iterator[AnthropicServer]:
-    """Serve the Messages API on loopback.
-
-    Args:
-        largest_body: bytes of a request at most; by default the API's limit. extend: adds further routes.
-        behaviours, options: of `AnthropicServer`.
-    """
-    server = AnthropicServer(*behaviours, **options)
-    app = web.Application(client_max_size=largest_body)
-    app.router.add_post("/v1/messages", server.handle)
-    if extend is not None:
-        extend(app, server)
-    app.router.add_route("*", "/{path:.*}", _not_found)
-    with serving(app) as server.root:
-        yield server
+def anthropic_server(*behaviours: Behaviour, **options: Any) -> AbstractContextManager[AnthropicServer]:
+    """Serve until the block ends; the arguments are `AnthropicServer`'s."""
+    return AnthropicServer(*behaviours, **options).serve()
 
 
 async def _not_found(request: web.Request) -> web.StreamResponse:

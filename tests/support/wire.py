@@ -11,7 +11,6 @@ import gzip
 import json
 import math
 import random
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +22,12 @@ from limbeck._engine.threads.portal import portal
 from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
 from limbeck.types import GenerationRequest, GenerationResponse
-from support.loopback import serving
 from support.provider_server import Asked, ProviderServer, Reply
 from support.questions import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pytest
@@ -36,22 +35,9 @@ if TYPE_CHECKING:
 ODD_COUNTS = [-35, 1.5, math.nan, math.inf, 10**400, "many", [7], {"n": 7}, True]
 ODD_VALUES: list[Any] = [
     *(None, True, False, -1, 0, 1.5, 10**30, math.nan, math.inf),
-    *(
-        "",
-        "odd",
-        "7",
-        "\ud800",
-        [],
-        [1],
-        [None],
-        [[]],
-        ["odd"],
-        {},
-        {"a": [1]},
-        {"text": 5},
-        {"type": "odd"},
-        [{"text": "odd"}],
-    ),
+    *("", "odd", "7", "\ud800"),
+    *([], [1], [None], [[]], ["odd"], [{"text": "odd"}]),
+    *({}, {"a": [1]}, {"text": 5}, {"type": "odd"}),
 ]
 _FREE = 3  # of ten mutations add a field
 
@@ -59,10 +45,11 @@ _FREE = 3  # of ten mutations add a field
 class WireServer(ProviderServer):
     """Gives its answers in turn, whatever is asked, and the last one again and again."""
 
-    @property
-    def url(self) -> str:
-        """The base URL of most clients."""
-        return f"{self.root}/v1"
+    base = "/v1"  # of most clients
+
+    def __init__(self, *answers: Reply) -> None:
+        super().__init__(*answers[:-1])
+        self._last = answers[-1]
 
     def plain(self, _asked: Asked) -> Reply:
         return self._last
@@ -72,24 +59,10 @@ class WireServer(ProviderServer):
             return web.Response(status=404)
         return await super().handle(request)
 
-    def __init__(self, *answers: Reply) -> None:
-        super().__init__(*answers[:-1])
-        self._last = answers[-1]
 
-
-@contextmanager
-def wire_server(*answers: Reply) -> Iterator[WireServer]:
+def wire_server(*answers: Reply) -> AbstractContextManager[WireServer]:
     """Give the answers in turn, whatever is asked."""
-    server = WireServer(*answers)
-    app = web.Application(client_max_size=64 * 2**20)
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    with serving(app) as server.root:
-        yield server
-
-
-def raw_json(body: Any, **more: Any) -> Reply:
-    """A body as JSON, of whatever Python can write."""
-    return Reply(body=json.dumps(body), **more)
+    return WireServer(*answers).serve()
 
 
 def events(*data: Any) -> bytes:
@@ -150,7 +123,7 @@ def spoiled_streams(good: Sequence[Any], *, seed: int, number: int) -> list[Spoi
     """Server-sent events with odd values in them, or one missing."""
     rng = random.Random(seed)
     spoiled = [_odd_value([*good, "[DONE]"], (), rng) for _ in range(number)]
-    return [Spoiled(Reply(body=events(*json.loads(one.raw.body))), one.what, False) for one in spoiled]
+    return [Spoiled(Reply(body=events(*one.raw.body)), one.what, False) for one in spoiled]
 
 
 def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) -> Spoiled:
@@ -164,12 +137,12 @@ def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) ->
     if rng.randrange(10) < _FREE and isinstance(parent, dict):
         if rng.random() < 0.5:
             parent["a_field_of_no_standard"] = value
-            return Spoiled(raw_json(body), f"a further field, {value!r}", keeps_text=True)
+            return Spoiled(Reply(body=body), f"a further field, {value!r}", keeps_text=True)
         del parent[place[-1]]
         what = f"no {'.'.join(map(str, place))}"
     else:
         parent[place[-1]] = value
-    return Spoiled(raw_json(body), what, keeps_text=text_at[: len(place)] != place)
+    return Spoiled(Reply(body=body), what, keeps_text=text_at[: len(place)] != place)
 
 
 def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:

@@ -25,7 +25,6 @@ from support.wire import (
     faults,
     leaks,
     logged,
-    raw_json,
     redirect,
     spoiled_answers,
     spoiled_refusals,
@@ -88,7 +87,7 @@ def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None
 @pytest.mark.parametrize("count", ODD_COUNTS, ids=lambda count: repr(count)[:20])
 @pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "cache_creation_input_tokens"])
 def test_a_count_that_cannot_be_read_costs_no_text(name: str, count: Any) -> None:
-    with wire_server(raw_json({**GOOD, "usage": {**GOOD["usage"], name: count}})) as server:
+    with wire_server(Reply(body={**GOOD, "usage": {**GOOD["usage"], name: count}})) as server:
         stream = Ask(llm=llm_at(server.root)).run(questions(1))
         assert [row["answer"] for row in stream] == ["paid"]
     assert (stream.stats.input_tokens, stream.stats.output_tokens) == (0, 0)
@@ -100,7 +99,7 @@ def test_a_count_that_cannot_be_read_costs_no_text(name: str, count: Any) -> Non
     ids=repr,
 )
 def test_content_of_every_shape_is_text(content: Any) -> None:
-    with wire_server(raw_json({**GOOD, "content": content})) as server:
+    with wire_server(Reply(body={**GOOD, "content": content})) as server:
         assert ask(llm_at(server.root)).generations[0].text == "paid"
 
 
@@ -132,7 +131,7 @@ def test_a_stream_with_odd_counts_keeps_its_text(odd: dict[str, Any]) -> None:
     ids=repr,
 )
 def test_an_account_without_credit_stops_the_run(status: int, body: Any) -> None:
-    with wire_server(raw_json(body, status=status)) as server:
+    with wire_server(Reply(body=body, status=status)) as server:
         with pytest.raises(AuthenticationError, match="add credit"):
             list(Ask(llm=llm_at(server.root, max_concurrency=1)).run(questions(5)))
         assert len(server.requests) == 1
@@ -140,7 +139,7 @@ def test_an_account_without_credit_stops_the_run(status: int, body: Any) -> None
 
 @pytest.mark.parametrize("error", [{"message": "slow down", "code": "429"}, "rate_limit_exceeded"], ids=repr)
 def test_an_error_without_its_type_that_came_with_200_is_what_its_code_says(error: Any) -> None:
-    with wire_server(raw_json({"error": error})) as server:
+    with wire_server(Reply(body={"error": error})) as server:
         assert isinstance(failure(llm_at(server.root)), RateLimitError)
 
 
@@ -154,7 +153,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 
 
 def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
-    with wire_server(raw_json(GOOD)) as other:
+    with wire_server(Reply(body=GOOD)) as other:
         with wire_server(redirect(as_another_host(other.root))) as server:
             error = failure(llm_at(server.root))
         assert other.requests == []
@@ -165,7 +164,7 @@ def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
 
 def test_a_query_in_the_base_url_is_sent_and_shown_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(f"{server.root}/?token=TOPSECRET")
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     assert (server.requests[0].path, server.requests[0].query) == ("/v1/messages", "token=TOPSECRET")
@@ -173,14 +172,14 @@ def test_a_query_in_the_base_url_is_sent_and_shown_nowhere(tmp_path: Path, caplo
 
 
 def test_a_query_in_the_environment_is_sent_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{server.root}?token=TOPSECRET")
         assert leaks("TOPSECRET", llm_at("", base_url=None), tmp_path / "run") == []
     assert server.requests[0].query == "token=TOPSECRET"
 
 
 def test_a_secret_of_the_query_that_is_echoed_is_in_no_error() -> None:
-    with wire_server(raw_json({"error": {"message": "bad token TOPSECRET"}}, status=400)) as server:
+    with wire_server(Reply(body={"error": {"message": "bad token TOPSECRET"}}, status=400)) as server:
         assert "TOPSECRET" not in str(failure(llm_at(f"{server.root}?token=TOPSECRET")))
 
 
@@ -211,7 +210,7 @@ def test_a_key_that_no_header_can_hold_is_refused_by_its_variables_name(
 @pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
 def test_a_line_end_after_a_key_is_no_part_of_it(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "a-key-of-a-test\n")
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         assert ask(llm_at(server.root, api_key=None)).generations[0].text == "paid"
     assert server.requests[0].headers["authorization"] == "Bearer a-key-of-a-test"
 
@@ -256,7 +255,7 @@ def test_empty_texts_and_turns_are_not_sent(chat: ChatType, sent: list[tuple[str
 
 @pytest.mark.parametrize("content", ["", " ", [], [text("")], None], ids=repr)
 def test_a_chat_that_says_nothing_is_refused_before_it_is_sent(content: Any) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(server.root)
         with pytest.raises(BadRequestError, match="what is empty"):
             llm._wire(_request(content))

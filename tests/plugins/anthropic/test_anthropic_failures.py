@@ -21,7 +21,7 @@ from limbeck.errors import (
     TransientError,
     UnavailableError,
 )
-from support.anthropic_server import anthropic_server, failure
+from support.anthropic_server import AnthropicServer, anthropic_server, failure
 from support.provider_server import Asked, Behaviour, Reply, hang
 
 if TYPE_CHECKING:
@@ -204,7 +204,9 @@ def test_a_prompt_that_does_not_fit_is_a_context_length_error(
 
 
 def test_a_request_over_the_size_limit_is_a_context_length_error(ask: Callable[..., GenerationResponse]) -> None:
-    with anthropic_server(largest_body=10_000) as server, pytest.raises(ContextLengthError):
+    server = AnthropicServer()
+    server.largest_body = 10_000
+    with server.serve(), pytest.raises(ContextLengthError):
         ask(server, "x" * 10_001)
 
 

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from limbeck_data import Deduplicate, Limit, Sample, SampleRows, Shuffle, Sort
-from support.rows import through
+
+from .rows import through
 
 MANY = [{"n": number} for number in range(2_000)]
 

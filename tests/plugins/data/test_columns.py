@@ -8,7 +8,8 @@ import pytest
 
 from limbeck.errors import ConfigurationError
 from limbeck_data import CombineColumns, DropColumns, ExpandColumns, KeepColumns, RenameColumns
-from support.rows import through
+
+from .rows import through
 
 
 def test_kept_columns_come_in_the_order_named_and_all_others_go() -> None:

@@ -9,7 +9,8 @@ import pytest
 from limbeck import Pipeline
 from limbeck.errors import ConfigurationError, MissingColumnError
 from limbeck_data import FilterRows, MapRows
-from support.rows import through
+
+from .rows import through
 
 
 class Point(NamedTuple):

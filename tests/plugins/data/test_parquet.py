@@ -16,7 +16,8 @@ import pytest
 
 from limbeck.errors import ConfigurationError
 from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToParquet
-from support.rows import rows_of, save
+
+from .rows import rows_of, save
 
 
 def saved(*chunks: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:

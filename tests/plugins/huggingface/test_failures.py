@@ -23,8 +23,9 @@ from limbeck.errors import (
 )
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import CHAT, failure
-from support.huggingface_server import HuggingFaceServer, huggingface_server
 from support.provider_server import Reply, hang
+
+from .server import HuggingFaceServer, huggingface_server
 
 KEY = "hf_aSecretThatNobodyMaySee"
 

@@ -21,7 +21,6 @@ from support.wire import (
     faults,
     leaks,
     logged,
-    raw_json,
     redirect,
     spoiled_answers,
     spoiled_refusals,
@@ -102,7 +101,7 @@ def test_events_of_text_generation_are_read(tokenizer_folder: str) -> None:
 @pytest.mark.parametrize("generated", [-1, 1.5, "many", None, [2]], ids=repr)
 def test_an_odd_count_of_generated_tokens_costs_no_text(generated: Any, tokenizer_folder: str) -> None:
     body = [{"generated_text": "paid", "details": {"finish_reason": 5, "generated_tokens": generated}}]
-    with wire_server(raw_json(body)) as server:
+    with wire_server(Reply(body=body)) as server:
         (row,) = Ask(llm=llm_at(server.url, tokenizer_id=tokenizer_folder)).run(questions(1))
     assert row["answer"] == "paid"
 
@@ -120,14 +119,14 @@ def test_an_odd_count_of_generated_tokens_costs_no_text(generated: Any, tokenize
     ids=repr,
 )
 def test_an_account_without_credit_stops_the_run(status: int, body: Any) -> None:
-    with wire_server(raw_json(body, status=status)) as server:
+    with wire_server(Reply(body=body, status=status)) as server:
         with pytest.raises(AuthenticationError, match="no credit"):
             list(Ask(llm=llm_at(server.url, max_concurrency=1)).run(questions(5)))
         assert len(server.requests) == 1
 
 
 def test_an_error_that_came_with_200_is_what_its_code_says() -> None:
-    with wire_server(raw_json({"error": {"message": "slow down", "code": "429"}})) as server:
+    with wire_server(Reply(body={"error": {"message": "slow down", "code": "429"}})) as server:
         assert isinstance(failure(llm_at(server.url)), RateLimitError)
 
 
@@ -141,7 +140,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 
 
 def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
-    with wire_server(raw_json(GOOD)) as other:
+    with wire_server(Reply(body=GOOD)) as other:
         with wire_server(redirect(as_another_host(other.url))) as server:
             error = failure(llm_at(server.url))
         assert other.requests == []
@@ -152,7 +151,7 @@ def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
 
 def test_a_query_in_the_base_url_is_sent_and_shown_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(f"{server.url}?token=TOPSECRET")
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     assert (server.requests[0].path, server.requests[0].query) == ("/v1/chat/completions", "token=TOPSECRET")
@@ -167,7 +166,7 @@ def test_a_client_of_the_users_own_is_left_as_it_is(monkeypatch: pytest.MonkeyPa
     shared = httpx2.AsyncClient()
     before = vars(shared).copy()
     monkeypatch.setattr(_http, "_GLOBAL_ASYNC_CLIENT_FACTORY", lambda: shared)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         assert text_of(llm_at(f"{server.url}?token=TOPSECRET")) == "paid"
     assert server.requests[0].query == "token=TOPSECRET"
     assert shared._transport is before["_transport"]
@@ -187,7 +186,7 @@ def test_a_secret_in_the_extra_body_is_refused() -> None:
 )
 def test_a_model_at_an_address_is_asked_there_by_its_name(fields: dict[str, Any], sent: str) -> None:
 
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(server.url, model_id="org/model", **fields)
         assert text_of(llm) == "paid"
     assert server.requests[0].body["model"] == sent
@@ -201,7 +200,7 @@ def test_a_model_at_an_address_needs_no_key_of_hugging_face() -> None:
 
 
 def test_a_tokenizer_beside_a_model_at_an_address_makes_texts_of_chats(tokenizer_folder: str) -> None:
-    with wire_server(raw_json([{"generated_text": "paid"}])) as server:
+    with wire_server(Reply(body=[{"generated_text": "paid"}])) as server:
         llm = llm_at(server.url, model_id="org/model", tokenizer_id=tokenizer_folder)
         assert text_of(llm) == "paid"
     assert "inputs" in server.requests[0].body

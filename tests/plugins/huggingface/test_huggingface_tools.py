@@ -9,8 +9,9 @@ import pytest
 from limbeck.errors import BadRequestError
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure
-from support.huggingface_server import HuggingFaceServer, chat_body
 from support.tool_chats import CHAT, NAMED, QUESTION, TOOLS, call, called, result
+
+from .server import HuggingFaceServer, chat_body
 
 
 @pytest.fixture(params=["tgi", "openai_like"])

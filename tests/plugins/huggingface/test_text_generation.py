@@ -12,9 +12,10 @@ from limbeck.errors import BadRequestError, ConfigurationError, ContextLengthErr
 from limbeck.types import Generation, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure, text_of
-from support.huggingface_server import HuggingFaceServer, point_the_sdk_at, text_body
 from support.provider_server import Reply
-from support.tiny_model import save_tokenizer
+
+from .server import HuggingFaceServer, point_the_sdk_at, text_body
+from .tiny_model import save_tokenizer
 
 PROMPT = "[user] hi [assistant] "
 

@@ -18,14 +18,15 @@ from limbeck.errors import ConfigurationError, ToolError
 from limbeck.testing import registry
 from limbeck.tools import on_engine_loop, run_tools, tool_of
 from limbeck_mcp import McpServer, mcp_tools
-from support import mcp_server
-from support.mcp_server import free_port, mcp_over_http
 from support.tool_talks import Talk, call, calling, results_in
+
+from . import server as odd_server
+from .server import free_port, mcp_over_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = [sys.executable, str(Path(mcp_server.__file__))]
+COMMAND = [sys.executable, str(Path(odd_server.__file__))]
 
 
 @pytest.fixture(scope="module")

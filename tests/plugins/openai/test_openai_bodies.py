@@ -18,7 +18,6 @@ from support.wire import (
     WireServer,
     events,
     faults,
-    raw_json,
     spoiled_answers,
     spoiled_refusals,
     spoiled_streams,
@@ -98,14 +97,14 @@ def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None
 @pytest.mark.parametrize("count", ODD_COUNTS, ids=lambda count: repr(count)[:20])
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 def test_a_count_that_cannot_be_read_leaves_the_tokens_unknown(name: str, count: Any) -> None:
-    with wire_server(raw_json({**GOOD, "usage": {**GOOD["usage"], name: count}})) as server:
+    with wire_server(Reply(body={**GOOD, "usage": {**GOOD["usage"], name: count}})) as server:
         stream = told_of(server, "with `usage`")
     assert (stream.stats.input_tokens, stream.stats.output_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize("details", ["none", [1], {"cached_tokens": -1}, {"cached_tokens": "x"}], ids=repr)
 def test_odd_details_of_the_tokens_leave_the_tokens(details: Any) -> None:
-    with wire_server(raw_json({**GOOD, "usage": {**GOOD["usage"], "prompt_tokens_details": details}})) as server:
+    with wire_server(Reply(body={**GOOD, "usage": {**GOOD["usage"], "prompt_tokens_details": details}})) as server:
         stream = told_of(server, "cached_tokens")
     assert (stream.stats.input_tokens, stream.stats.cached_tokens) == (5, 0)
 
@@ -124,7 +123,7 @@ def test_odd_details_of_the_tokens_leave_the_tokens(details: Any) -> None:
     ids=repr,
 )
 def test_content_of_every_shape_is_text(content: Any, text: str) -> None:
-    with wire_server(raw_json(with_message(content=content))) as server:
+    with wire_server(Reply(body=with_message(content=content))) as server:
         assert ask(llm_at(server)).generations[0].text == text
 
 
@@ -141,7 +140,7 @@ def test_content_of_every_shape_is_text(content: Any, text: str) -> None:
     ids=repr,
 )
 def test_reasoning_of_every_shape_is_text(reasoning: dict[str, Any]) -> None:
-    with wire_server(raw_json(with_message(**reasoning))) as server:
+    with wire_server(Reply(body=with_message(**reasoning))) as server:
         (generation,) = ask(llm_at(server)).generations
     assert (generation.text, generation.reasoning) == ("paid", "so")
 
@@ -157,7 +156,7 @@ def test_reasoning_of_every_shape_is_text(reasoning: dict[str, Any]) -> None:
     ids=["one choice without a list", "a message that is a text", "a completion's text", "an empty choice before"],
 )
 def test_choices_of_every_shape_are_read(body: Any) -> None:
-    with wire_server(raw_json(body)) as server:
+    with wire_server(Reply(body=body)) as server:
         assert ask(llm_at(server)).generations[0].text == "paid"
 
 
@@ -275,7 +274,7 @@ NO_CREDIT: list[tuple[int, Any]] = [
 
 @pytest.mark.parametrize(("status", "body"), NO_CREDIT, ids=repr)
 def test_an_account_without_credit_stops_the_run_in_whatever_words_it_is_said(status: int, body: Any) -> None:
-    with wire_server(raw_json(body, status=status)) as server:
+    with wire_server(Reply(body=body, status=status)) as server:
         with pytest.raises(AuthenticationError, match="no credit"):
             list(Ask(llm=llm_at(server, max_concurrency=1)).run(questions(5)))
         assert len(server.requests) == 1
@@ -294,7 +293,7 @@ def test_an_account_without_credit_stops_the_run_in_whatever_words_it_is_said(st
     ids=repr,
 )
 def test_a_rate_that_time_mends_is_no_lack_of_credit(status: int, body: Any, headers: dict[str, str]) -> None:
-    with wire_server(raw_json(body, status=status, headers=headers)) as server:
+    with wire_server(Reply(body=body, status=status, headers=headers)) as server:
         assert isinstance(failure(llm_at(server)), RateLimitError)
 
 
@@ -308,5 +307,5 @@ def test_a_rate_that_time_mends_is_no_lack_of_credit(status: int, body: Any, hea
     ],
 )
 def test_a_code_in_an_error_that_came_with_200_says_what_it_is(code: Any, kind: type[GenerationError]) -> None:
-    with wire_server(raw_json({"error": {"message": "no", "code": code}})) as server:
+    with wire_server(Reply(body={"error": {"message": "no", "code": code}})) as server:
         assert isinstance(failure(llm_at(server)), kind)

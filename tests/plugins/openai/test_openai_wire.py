@@ -14,7 +14,7 @@ from limbeck.errors import BadRequestError, ConfigurationError, TransientError
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import ask, failure
 from support.provider_server import Reply
-from support.wire import as_another_host, bomb, leaks, logged, raw_json, redirect, wire_server
+from support.wire import as_another_host, bomb, leaks, logged, redirect, wire_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 
 
 def test_a_response_that_is_too_long_unpacked_or_not_is_not_read() -> None:
-    with wire_server(raw_json({**GOOD, "padding": "x" * 5000})) as server:
+    with wire_server(Reply(body={**GOOD, "padding": "x" * 5000})) as server:
         assert "max_response_bytes" in str(failure(llm_at(server.url, max_response_bytes=4000)))
         assert ask(llm_at(server.url, max_response_bytes=6000)).generations[0].text == "paid"
 
@@ -65,7 +65,7 @@ def test_a_packed_answer_that_is_broken_is_transient() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_host_is_not_followed_and_names_both(status: int) -> None:
-    with wire_server(raw_json(GOOD)) as other:
+    with wire_server(Reply(body=GOOD)) as other:
         elsewhere = as_another_host(other.url)
         with wire_server(redirect(elsewhere, status=status)) as server:
             error = failure(llm_at(server.url))
@@ -84,7 +84,7 @@ def test_a_redirect_to_what_is_another_host_in_disguise_is_not_followed(location
 
 
 def test_a_redirect_on_the_same_host_is_followed() -> None:
-    with wire_server(redirect("/elsewhere/chat/completions"), raw_json(GOOD)) as server:
+    with wire_server(redirect("/elsewhere/chat/completions"), Reply(body=GOOD)) as server:
         assert ask(llm_at(server.url)).generations[0].text == "paid"
     assert [request.path for request in server.requests] == ["/v1/chat/completions", "/elsewhere/chat/completions"]
 
@@ -97,7 +97,7 @@ def test_a_query_in_the_base_url_is_sent_with_every_request_and_shown_nowhere(
     end: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(f"{server.url}{end}tenant=a&token=TOPSECRET")
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     (request,) = server.requests
@@ -107,21 +107,21 @@ def test_a_query_in_the_base_url_is_sent_with_every_request_and_shown_nowhere(
 
 
 def test_a_query_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}?token=TOPSECRET")
         assert leaks("TOPSECRET", OpenAILLM(model="m", api_key=KEY), tmp_path / "run") == []
     assert server.requests[0].query == "token=TOPSECRET"
 
 
 def test_the_query_of_azure_goes_beside_the_version(tmp_path: Path) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = AzureOpenAILLM(model="m", azure_endpoint=f"{server.root}/?sig=TOPSECRET", api_version="v", api_key=KEY)
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     assert server.requests[0].query == "api-version=v&sig=TOPSECRET"
 
 
 def test_a_server_that_echoes_a_secret_of_the_query_gets_it_into_no_error() -> None:
-    with wire_server(raw_json({"error": {"message": "The token TOPSECRET/1 is bad"}}, status=400)) as server:
+    with wire_server(Reply(body={"error": {"message": "The token TOPSECRET/1 is bad"}}, status=400)) as server:
         error = failure(llm_at(f"{server.url}?token=TOPSECRET%2F1"))
     assert "TOPSECRET" not in str(error)
 
@@ -134,7 +134,7 @@ def test_what_is_no_secret_in_a_query_tells_servers_apart_and_a_secret_does_not(
 
 
 def test_a_query_that_is_given_alone_is_sent_too() -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         ask(llm_at(server.url, url_query=SecretStr("?token=TOPSECRET")))
     assert server.requests[0].query == "token=TOPSECRET"
 
@@ -147,7 +147,7 @@ def test_two_queries_that_differ_are_refused() -> None:
 def test_a_copy_with_other_parameters_keeps_the_query() -> None:
     from limbeck._task.rerunning import with_parameters
 
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         ask(with_parameters(llm_at(f"{server.url}?token=TOPSECRET"), {"temperature": 0.5}))
     assert server.requests[0].query == "token=TOPSECRET"
 
@@ -215,7 +215,7 @@ def test_a_variable_that_no_header_can_hold_is_named(variable: str, monkeypatch:
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t", "\n{}"])
 def test_white_space_around_a_key_is_no_part_of_it(around: str) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         ask(llm_at(server.url, api_key=SecretStr(around.format("a-key-of-a-test"))))
     assert server.requests[0].headers["authorization"] == "Bearer a-key-of-a-test"
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from limbeck_report.page import write_page
-from support.recorded_runs import record, step_record, write_report
 
-browser_module = pytest.importorskip("support.browser", reason="selenium is not installed")
+from .recorded_runs import record, step_record, write_report
+
+browser_module = pytest.importorskip("plugins.report.browser", reason="selenium is not installed")
 pytestmark = pytest.mark.skipif(browser_module.executables() is None, reason=browser_module.MISSING)
 
 WIDTHS = [1280, 390]

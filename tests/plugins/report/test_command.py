@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from limbeck.errors import ConfigurationError
 from limbeck_report.command import app
-from support.recorded_runs import record, step_record, write_report
+
+from .recorded_runs import record, step_record, write_report
 
 QUESTIONS = ["tea", "bad one", "unreadable", "salt"]
 

@@ -19,7 +19,8 @@ from limbeck_report.samples import (
     draw_samples,
     messages_of,
 )
-from support.recorded_runs import answer, record
+
+from .recorded_runs import answer, record
 
 
 def draw(folder: Path, *, count: int = 5, seed: int = 0) -> dict[str, StepSamples]:

@@ -27,7 +27,9 @@ from limbeck.errors import (
 )
 from limbeck.testing import EchoLLM
 from limbeck.types import BatchSearch
-from support.batch_scene import BatchLLM, Run, queue_is_full, run_batches
+from support.batch_llm import BatchLLM
+
+from ..batch_scene import Run, run_batches
 
 if TYPE_CHECKING:
     from support.batch_desk import Fate
@@ -255,7 +257,7 @@ def test_a_run_that_was_refused_a_batch_can_go_on_online(tmp_path: Path) -> None
 def test_a_full_queue_at_the_provider_is_waited_for_while_other_batches_are_open(tmp_path: Path) -> None:
     llm = batch_llm(batch_max_requests=2)
     llm.script.desk.polls_needed = 1
-    llm.script.failing = {"batch_2": queue_is_full()}
+    llm.script.failing = {"batch_2": RateLimitError("Too much in the queue.")}
     run = run_batches(llm, prompts(4), tmp_path)
     assert run.answers == echoes(4)
     assert +llm.script.desk.answered == dict.fromkeys(prompts(4), 1)
@@ -263,7 +265,7 @@ def test_a_full_queue_at_the_provider_is_waited_for_while_other_batches_are_open
 
 def test_a_batch_that_alone_overfills_the_queue_stops_the_run(tmp_path: Path) -> None:
     llm = batch_llm()
-    llm.script.failing = {"batch_1": queue_is_full()}
+    llm.script.failing = {"batch_1": RateLimitError("Too much in the queue.")}
     assert failed_run(llm, 2, tmp_path).reason == "failed"
 
 

@@ -15,9 +15,10 @@ from limbeck._engine.ledger.views import MIGRATION, YIELDS_MIGRATION
 from limbeck.errors import BadRequestError, TransientError
 from limbeck.testing import EchoLLM, ScriptedLLM
 from limbeck.types import Generation, GenerationResponse, Usage
-from support.older_ledgers import older_ledger
 from support.priced import CountingLLM, cost_of, prices_of
 from support.questions import PATIENCE, Ask, new_model, prompt_of, questions
+
+from .older_ledgers import older_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,12 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from limbeck._engine.limits.controller import Controller
 from limbeck._engine.limits.pace import Bucket
 from limbeck.types import Quota
-from support.simulation import BucketServer, CalendarServer, CrowdServer, Faulty, FreeServer, QueueServer, simulate
+
+from ..simulation import BucketServer, CalendarServer, CrowdServer, Faulty, FreeServer, QueueServer, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.simulation import Outcome, Server
+    from ..simulation import Outcome, Server
 
 CEILING = 256
 

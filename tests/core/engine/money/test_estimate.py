@@ -69,7 +69,7 @@ def test_the_same_seed_draws_the_same_rows_and_another_one_others(tmp_path: Path
     llm, rows = CountingLLM(model=new_model()), varied(300)
     drawn = []
     for seed in (1, 1, 2):
-        llm.asked.clear()
+        llm.requests.clear()
         Ask(llm=llm).estimate(rows, 10, seed=seed)
         drawn.append(sorted(llm.asked))
     assert drawn[0] == drawn[1] != drawn[2]

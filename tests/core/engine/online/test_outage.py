@@ -10,14 +10,17 @@ import pytest
 
 from limbeck._engine.calls.policy import Policy
 from limbeck.errors import BadRequestError, BreakerError, TransientError, UnavailableError
-from support.scene import Line, Model, Supply, answer, backend_on
-from support.virtual_time import run_virtually
+from support.questions import response
+
+from ..scene import Line, Model, Supply, backend_on
+from ..virtual_time import run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from limbeck.types import GenerationResponse
-    from support.virtual_time import VirtualHome
+
+    from ..virtual_time import VirtualHome
 
 ROWS = 300
 
@@ -41,7 +44,7 @@ class Server:
                 await asyncio.sleep(0.01)
                 raise error()
         await asyncio.sleep(0.1)
-        return answer(prompt)
+        return response(prompt)
 
 
 def unavailable() -> UnavailableError:
@@ -134,7 +137,7 @@ def test_a_probe_that_gets_no_answer_in_time_does_not_open_the_window() -> None:
             await asyncio.sleep(0.01)
             raise unavailable()
         await asyncio.sleep(0.1)
-        return answer(prompt)
+        return response(prompt)
 
     in_vain: list[float] = []
     line, _ = run(reply, timeout=20.0)  # type: ignore[arg-type]  # as good as a server
@@ -147,7 +150,7 @@ def test_a_row_that_alone_finds_nobody_fails_by_its_attempts() -> None:
         await asyncio.sleep(0.1)
         if prompt == "7":
             raise unavailable()
-        return answer(prompt)
+        return response(prompt)
 
     line, took = run(reply, rows=100)  # type: ignore[arg-type]  # as good as a server
     assert [prompt for prompt, text in zip(line.prompts, line.texts, strict=True) if not isinstance(text, str)] in (
@@ -162,7 +165,7 @@ def test_a_last_row_that_alone_finds_nobody_is_given_up_within_minutes() -> None
         await asyncio.sleep(0.1)
         if prompt == "99":
             raise unavailable()
-        return answer(prompt)
+        return response(prompt)
 
     line, took = run(reply, rows=100)  # type: ignore[arg-type]  # as good as a server
     assert answered(line) == 99
@@ -207,7 +210,7 @@ def test_a_request_that_hangs_meanwhile_keeps_nobody_from_probing() -> None:
             await asyncio.sleep(0.01)
             raise unavailable()
         await asyncio.sleep(0.1)
-        return answer(prompt)
+        return response(prompt)
 
     line, took = run(reply, timeout=500.0)  # type: ignore[arg-type]  # as good as a server
     assert answered(line) == ROWS

@@ -15,7 +15,8 @@ import pytest
 
 from limbeck import GeneratorStep, GeneratorTask, GlobalStep, Pipeline, Step
 from limbeck.errors import ConfigurationError
-from support.flows import Mark, SayingLLM, column, say
+
+from ..flows import Mark, SayingLLM, column, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

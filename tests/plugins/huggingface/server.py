@@ -9,7 +9,6 @@ have. A request that is not answers 422, and is kept in `refused`.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 from aiohttp import web
@@ -17,12 +16,11 @@ from huggingface_hub.inference._generated.types.chat_completion import ChatCompl
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationInput
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from .loopback import serving
-from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
-from .request_types import fault_in
+from support.provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
+from support.request_types import fault_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import pytest
 
@@ -38,6 +36,8 @@ class HuggingFaceServer(ProviderServer):
         models: those of the Hub, by id. hub_requests: all that do not generate. refused: why requests were refused.
     """
 
+    routes = (("POST", "/{path:(?:.*/)?completions}"), ("POST", "/"), ("POST", "/models/{path:.*}"))
+
     def __init__(self, *behaviours: Behaviour, kind: Kind = "tgi") -> None:
         super().__init__(*behaviours)
         self.kind: Kind = kind
@@ -47,16 +47,8 @@ class HuggingFaceServer(ProviderServer):
         self.hub_requests: list[Asked] = []
         self.refused: list[str] = []
 
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return self.root
-
     def app(self) -> web.Application:
-        """Its routes."""
-        app = web.Application(client_max_size=64 * 1024**2)
-        for path in ("/{path:(?:.*/)?completions}", "/", "/models/{path:.*}"):
-            app.router.add_post(path, self.handle)
+        app = super().app()
         app.router.add_get("/{path:.*}", self._hub)
         return app
 
@@ -110,12 +102,9 @@ class HuggingFaceServer(ProviderServer):
         return Reply(body={"error": "Not Found"}, status=404)
 
 
-@contextmanager
-def huggingface_server(*behaviours: Behaviour, kind: Kind = "tgi") -> Iterator[HuggingFaceServer]:
-    """Serve on a free port of 127.0.0.1."""
-    server = HuggingFaceServer(*behaviours, kind=kind)
-    with serving(server.app()) as server.root:
-        yield server
+def huggingface_server(*behaviours: Behaviour, kind: Kind = "tgi") -> AbstractContextManager[HuggingFaceServer]:
+    """Serve until the block ends."""
+    return HuggingFaceServer(*behaviours, kind=kind).serve()
 
 
 def _chat_fault(body: Any, kind: Kind) -> str | None:

@@ -16,29 +16,20 @@ from limbeck._engine.stream.assembly import assemble
 from limbeck._engine.stream.parts import Asking, Receiver
 from limbeck._engine.threads.handoff import EMPTY, END
 from limbeck._registry.registry import Registry
-from limbeck.types import Generation, GenerationRequest, GenerationResponse
+from limbeck.types import Generation, GenerationRequest
+from support.questions import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from limbeck._engine.calls.jobs import Job
     from limbeck._engine.threads.portal import Portal
-    from limbeck.types import Row
+    from limbeck.types import GenerationResponse, Row
 
     from .virtual_time import VirtualHome
 
 
 _TURNS = 8  # of the loop, after which a cancelled request is over
-
-
-def prompt_of(request: GenerationRequest) -> str:
-    """The text of the one message."""
-    return str(request.messages[0].get("content"))
-
-
-def answer(*texts: str) -> GenerationResponse:
-    """One generation a text."""
-    return GenerationResponse(generations=[Generation(text=text) for text in texts])
 
 
 class Model:
