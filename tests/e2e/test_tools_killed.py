@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.anthropic_server import Answer, anthropic_server, thinking, tool_use
+from support.anthropic_server import Answer, anthropic_server, check_body, thinking, tool_use
 from support.command import environment, read_rows
 from support.openai_server import answer, openai_server
 from support.tool_chats import call
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 ROWS = 200
 WINDOW = 8
-PATIENCE = 120
+PATIENCE = 100
+KILLS = 2
+UNDER_WAY = 2 * 8  # of each tool, at the most
 
 # An agent with two tools, each of which writes down what it does before it answers.
 PROGRAM = '''
@@ -161,6 +163,8 @@ def provider(name: str, script: Script) -> Iterator[tuple[str, str]]:
             endless(server, openai_script(script))
             yield server.url, program
     else:
+        # The SDK's types take seconds to be read, which the first answers would seem to take.
+        check_body({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]})
         with anthropic_server() as other:
             endless(other, anthropic_script(script))
             yield other.url, program
@@ -202,6 +206,7 @@ class Runs:
             return calls, ledger.execute("SELECT count(*) FROM effects").fetchone()[0]
 
 
+@pytest.mark.timeout(300)  # seven processes
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 def test_an_agent_killed_in_the_middle_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
     script = Script()
@@ -215,8 +220,8 @@ def test_an_agent_killed_in_the_middle_goes_on_where_it_was(name: str, tmp_path:
 
         runs = Runs(tmp_path / "killed", url, program)
         script.asked.clear()
-        for share in (3, 2):
-            script.left = 3 * ROWS // (2 * share)
+        for _ in range(KILLS):
+            script.left = ROWS
             script.reached.clear()
             process = runs.start()
             assert script.reached.wait(PATIENCE)
@@ -226,12 +231,13 @@ def test_an_agent_killed_in_the_middle_goes_on_where_it_was(name: str, tmp_path:
         assert 0 < answers < 3 * ROWS
         assert 0 < effects < 3 * ROWS
         bought, did = sum(script.asked.values()), sum(runs.effects().values())
-        assert bought - answers <= 2 * WINDOW
+        assert bought - answers <= KILLS * WINDOW
         script.left = -1
         assert runs.finish() == undisturbed
 
     assert script.asked.keys() == whole.keys()
     assert sum(script.asked.values()) - bought == 3 * ROWS - answers
-    # A conversation has no more than two effects under way, and twice the window of conversations may wait for one.
-    assert sum(runs.effects().values()) - did == 3 * ROWS - effects
+    # What failed, and no conversation went past, is tried again, as is what was under way.
+    assert 0 <= sum(runs.effects().values()) - did - (3 * ROWS - effects) <= UNDER_WAY
+    assert did - effects <= KILLS * UNDER_WAY
     assert len(runs.effects()) == 2 * ROWS

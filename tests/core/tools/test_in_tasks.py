@@ -7,27 +7,21 @@ import json
 import threading
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel
 
 from limbeck import Pipeline, Task, register_llm, register_task, register_tool
 from limbeck.errors import ConfigurationError
-from limbeck.testing import ScriptedLLM, registry
+from limbeck.testing import EchoLLM, ScriptedLLM, registry
 from limbeck.tools import Tool, ToolsField, run_tools
-from limbeck.types import METADATA, Capabilities, GenerationRequest, Row
+from limbeck.types import METADATA, GenerationRequest, Row
 from support.tool_talks import call, calling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-class ToolLLM(ScriptedLLM):
-    """A scripted model that takes tools."""
-
-    capabilities: ClassVar[Capabilities] = Capabilities(tools=True)
 
 
 class Agent(Task):
@@ -86,7 +80,7 @@ def agent(shop: Workshop, llm: Any = None, **fields: Any) -> Any:
 
 def made(script: Any, *tools: Any, of: Any = Agent, **fields: Any) -> Any:
     """A task whose model says what a script says."""
-    llm = ToolLLM(script=script) if callable(script) or isinstance(script, list) else script
+    llm = ScriptedLLM(script=script) if callable(script) or isinstance(script, list) else script
     return of(llm=llm, tools=[*tools], **fields)
 
 
@@ -106,7 +100,7 @@ def test_a_model_uses_tools_about_each_row() -> None:
 
 def test_the_same_run_again_asks_nothing_and_does_nothing(tmp_path: Path) -> None:
     first = list(agent(Workshop()).run(ROWS, run_dir=tmp_path / "run"))
-    shop, llm = Workshop(), ToolLLM(script=script)
+    shop, llm = Workshop(), ScriptedLLM(script=script)
     again = list(agent(shop, llm).run(ROWS, run_dir=tmp_path / "run"))
     assert again == first
     assert (llm.requests, shop.done) == ([], Counter())
@@ -168,10 +162,13 @@ def test_calls_that_stay_malformed_are_a_failed_row_that_says_what_was_wrong() -
 
 
 def test_a_model_that_takes_no_tools_is_told_before_anything_is_asked() -> None:
-    llm = ScriptedLLM(script=script)
     with pytest.raises(ConfigurationError, match="takes none"):
-        list(agent(Workshop(), llm).process(ROWS))
-    assert llm.requests == []
+        list(agent(Workshop(), EchoLLM()).process(ROWS))
+
+
+def test_the_stand_in_answers_without_a_call() -> None:
+    ((row,),) = agent(Workshop(), "offline").process(ROWS[:1])
+    assert "no model was asked" in row["answer"]
 
 
 def calls_once(tool: str, request: GenerationRequest) -> Any:
@@ -231,7 +228,7 @@ def lock() -> Iterator[list[str]]:
 
 
 def test_a_set_that_cannot_be_opened_stops_a_task_before_any_row(lock: list[str]) -> None:
-    llm = ToolLLM(script=script)
+    llm = ScriptedLLM(script=script)
     lock.append("the key is lost")
     with pytest.raises(ConfigurationError, match="locked"):
         list(made(llm, Shelf()).process(ROWS))
@@ -250,13 +247,13 @@ def test_a_task_with_tools_is_a_file_and_made_of_it_again(tmp_path: Path) -> Non
         register_tool("shelf", Shelf)
         register_tool("double-it", Workshop().double)
         register_task("agent", Agent)
-        register_llm("tool-llm", ToolLLM)
+        register_llm("scripted", ScriptedLLM)
         text = """
         name: questions
         input: [{question: a}]
         tasks:
           - task: agent
-            llm: {provider: tool-llm, script: []}
+            llm: {provider: scripted, script: []}
             tools: [double-it, {tool: shelf, size: 3}]
         """
         path = tmp_path / "p.yaml"

@@ -23,7 +23,7 @@ class OfflineLLM(LLM):
 
     It answers a task's own example with that example's output, a request with a schema with
     the plainest value that satisfies it, and anything else with a sentence that says that no
-    model was asked. Tokens are counted as words.
+    model was asked. It calls no tools. Tokens are counted as words.
 
     Attributes:
         model: what it calls itself.
@@ -31,7 +31,7 @@ class OfflineLLM(LLM):
     """
 
     stand_in: ClassVar[bool] = True
-    capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, native_json_schema=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, native_json_schema=True, tools=True)
 
     model: str = "stand-in"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
 from .._llm.llm import LLM
-from ..types import Generation, GenerationRequest, GenerationResponse, Usage
+from ..types import Capabilities, Generation, GenerationRequest, GenerationResponse, Usage
 
 Answer: TypeAlias = str | Generation | GenerationResponse | BaseException | None
 """What a script may say: a text, a whole generation or response, or an error to raise."""
@@ -45,7 +45,7 @@ def _text_of(content: str | list[dict[str, Any]] | None) -> str | None:
 
 
 class ScriptedLLM(LLM):
-    """Answers as told: texts, refusals, faults, malformed JSON, fewer generations, after a given time.
+    """Answers as told: texts, tool calls, refusals, faults, malformed JSON, fewer generations, after a given time.
 
         ScriptedLLM(script=["first", RateLimitError(retry_after=1), "second"])
         ScriptedLLM(script=lambda request: "yes" if "?" in str(request.messages) else "no")
@@ -55,6 +55,8 @@ class ScriptedLLM(LLM):
         latencies: seconds for the first, second … request; then none.
         model: what it calls itself.
     """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(tools=True)
 
     script: Any = Field(exclude=True)
     latencies: list[float] = Field(default_factory=list)
