@@ -435,6 +435,25 @@ def test_a_list_of_objects_is_read_as_one_whatever_the_file_is_called(content: s
     assert (source.outputs, source.count(), rows_of(source)) == (["n"], None, [{"n": 1}, {"n": 2}])
 
 
+@pytest.mark.parametrize("content", ["[]", "[ ]\n", "[\n]\n", "\n\ufeff[]\n\n", "[\n\n\n]"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+def test_an_empty_list_has_no_rows_whatever_the_file_is_called(content: str, pack: Callable[[bytes], bytes]) -> None:
+    source = LoadDataFromFiles(paths=write("a.jsonl", pack(content.encode())))
+    assert (source.outputs, rows_of(source)) == ([], [])
+
+
+def test_an_empty_list_in_another_encoding_or_on_standard_input_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rows_of(LoadDataFromJsonl(paths=write("a.jsonl", "[]\n".encode("utf-16")), encoding="utf-16")) == []
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[]\n")))
+    assert rows_of(LoadDataFromStdin()) == []
+
+
+def test_an_empty_list_among_lines_of_objects_is_no_row() -> None:
+    first, second = rows_of(LoadDataFromJsonl(paths=write("a.jsonl", '[]\n{"n": 1}\n')))
+    assert "a row must be a JSON object of columns, not list" in str(first)
+    assert second == {"n": 1}
+
+
 @pytest.mark.parametrize("content", ['{\n  "n": 1\n}\n', '{\n"n": 1}\n{\n"n": 2}\n', '\n{"of": [\n1, 2\n]}'])
 def test_objects_over_several_lines_are_told_with_the_remedy(content: str) -> None:
     write("a.jsonl", content)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from limbeck.errors import ConfigurationError
-from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToParquet
+from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToArrow, SaveToParquet
 from support.rows import rows_of, save
 
 
@@ -37,6 +37,21 @@ NESTED: list[dict[str, Any]] = [
 
 def test_nested_columns_and_nulls_are_read_back_row_for_row() -> None:
     assert saved(NESTED) == NESTED
+
+
+@pytest.mark.parametrize("sink", [SaveToParquet, SaveToArrow])
+@pytest.mark.parametrize("of", [bytearray, memoryview])
+def test_bytes_of_each_kind_are_bytes_however_deep(sink: Any, of: Any) -> None:
+    row = {"raw": of(b"x\xff"), "deep": [{"of": [of(b"y"), None]}]}
+    wanted = {"raw": b"x\xff", "deep": [{"of": [b"y", None]}]}
+    written = save(sink(path="o", overwrite=True), [row, {"raw": b"z"}])
+    assert list(written.rows()) == [wanted, {"raw": b"z", "deep": None}]
+
+
+def test_a_time_beyond_the_years_of_python_is_told_with_row_and_column() -> None:
+    pq.write_table(pa.table({"at": pa.array([0] * 600 + [10**14], pa.timestamp("s"))}), "a.parquet")
+    with pytest.raises(ConfigurationError, match=r"^Row 600: the column 'at' holds what Python has no value for"):
+        rows_of(LoadDataFromParquet(paths="a.parquet"))
 
 
 def test_a_parquet_file_of_anybodys_is_read_with_its_nested_columns_and_nulls() -> None:

@@ -63,7 +63,7 @@ def _text(lines: Iterable[tuple[int, bytes]]) -> str:
 
 
 def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
-    """Tell whether a line holds a value that ends on it, or none at all, but no list of objects."""
+    """Tell whether a line holds a value that ends on it, or none at all, but no list of objects, of none either."""
     text = _text(line)
     if not text.startswith(("[", "{")):
         return True
@@ -74,7 +74,7 @@ def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
         return exc.pos < len(text)
     except (ValueError, RecursionError):
         return True
-    return not (isinstance(value, list) and value and all(isinstance(item, dict) for item in value))
+    return not (isinstance(value, list) and all(isinstance(item, dict) for item in value))
 
 
 def _is_json(line: tuple[int, bytes]) -> bool:

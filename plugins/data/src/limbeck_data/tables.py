@@ -180,17 +180,17 @@ def _conformed(table: pa.Table, field: pa.Field) -> Any:
         return pa.array(column.to_pylist(), field.type)
 
 
-def rows_of(batch: Any) -> Iterator[Row]:
-    """The rows of a table or record batch, as they were before they went into one."""
+def rows_of(batch: Any, first: int = 0) -> Iterator[Row]:
+    """The rows of a table or record batch, as they were before they went into one, numbered from `first`."""
     names = batch.schema.names
-    columns = [_values(batch, place) for place in range(len(names))]
+    columns = [_values(batch, place, first) for place in range(len(names))]
     for values in zip(*columns, strict=True):
         yield dict(zip(names, values, strict=True))
 
 
-def _values(batch: Any, place: int) -> list[Any]:
+def _values(batch: Any, place: int, first: int = 0) -> list[Any]:
     field = batch.schema.field(place)
-    values = arrow_values(batch.column(place), field.name)
+    values = arrow_values(batch.column(place), field.name, first=first)
     if is_json(field):
         return [None if value is None else json.loads(value) for value in values]
     return [_without_nulls(value) for value in values] if field.name == METADATA else values
