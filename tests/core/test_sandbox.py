@@ -90,6 +90,37 @@ def test_self_is_undefined_without_such_a_column_and_whatever_a_template_makes_o
     assert sandbox().from_string(source).render({"xs": [1, 2], "self": "S"}) == "12"
 
 
+def rendered(source: str, **row: Any) -> str:
+    return sandbox().from_string(source).render(row)
+
+
+@pytest.mark.parametrize("call", ["self.title()", "self['title']()", "self.title() | upper | lower"])
+def test_a_block_of_the_template_is_called_by_self(call: str) -> None:
+    source = "{% block title %}of {{ x }}{% endblock %}, {{ CALL }}".replace("CALL", call)
+    assert rendered(source, x="a") == "of a, of a"
+    assert columns_in(sandbox().parse(source)) == ("x",)
+
+
+def test_a_block_may_call_another_and_self_is_a_column_beside_it() -> None:
+    source = "{% block a %}{{ self }}{% endblock %}{% block b %}{{ self.a() }}{{ self.b }}{% endblock %}"
+    assert rendered(source, self={"b": 1}) == "{'b': 1}{'b': 1}1"
+    assert columns_in(sandbox().parse(source)) == ("self",)
+
+
+def test_self_without_a_block_of_that_name_is_a_column_beside_blocks() -> None:
+    source = "{% block a %}1{% endblock %}{{ self.a() }}{{ self.b }}{{ self.upper() }}{{ self }}"
+    assert rendered(source, self="s") == "11Ss"
+    assert columns_in(sandbox().parse(source)) == ("self",)
+
+
+def test_what_jinja_keeps_of_a_block_is_out_of_reach() -> None:
+    for inside in ("_context", "__class__", "_TemplateReference__context", "_stack"):
+        source = "{% block a %}{% endblock %}{{ self.a() }}[{{ self.a.INSIDE }}{{ self.INSIDE }}]".replace(
+            "INSIDE", inside
+        )
+        assert rendered(source, self={"a": {}}) == "[]"
+
+
 @pytest.mark.parametrize("name", ["self", "range", "dict", "namespace", "joiner", "cycler", "lipsum"])
 def test_a_name_of_jinjas_is_looked_up_in_the_row_where_it_is_not_called(name: str) -> None:
     def columns(source: str) -> tuple[str, ...]:

@@ -62,10 +62,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=key)
 
     def _generate(self, source: nodes.Template, *args: Any, **options: Any) -> str:
-        tree = _MethodCalls().visit(source)
-        if "self" not in _made_in(tree):
-            tree = _SelfAsAColumn().visit(tree)
-        return super()._generate(tree, *args, **options)
+        if "self" not in _made_in(source):
+            source = _SelfAsAColumn(_of_blocks(source)).visit(source)
+        return super()._generate(_MethodCalls().visit(source), *args, **options)
 
 
 class _MethodCalls(NodeTransformer):
@@ -82,10 +81,17 @@ class _MethodCalls(NodeTransformer):
 
 
 class _SelfAsAColumn(NodeTransformer):
-    """Has `self` look up a column, where Jinja has an object of its own for it."""
+    """Has `self` look up a column, where Jinja has an object of its own for it; but not where that gives a block.
+
+    Args:
+        of_blocks: where it does.
+    """
+
+    def __init__(self, of_blocks: list[nodes.Name]) -> None:
+        self._of_blocks = of_blocks
 
     def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - Jinja's name for it
-        if node.name != "self":
+        if node.name != "self" or any(node is each for each in self._of_blocks):
             return node
         resolve = nodes.Call(
             nodes.EnvironmentAttribute("method"), [nodes.ContextReference(), nodes.Const("resolve")], [], None, None
@@ -96,15 +102,33 @@ class _SelfAsAColumn(NodeTransformer):
 def columns_in(tree: nodes.Template) -> tuple[str, ...]:
     """The names that a parsed template looks up in the row, in the order they appear.
 
-    `self` is one, and so is the name of a function of Jinja's, such as `range`, where it is not called.
+    `self` is one, except where it calls a block of the template (`self.title()`), and so is the name of a function of
+    Jinja's, such as `range`, where it is not called.
     """
-    names = [name for name in tree.find_all(nodes.Name) if name.ctx == "load"]
+    of_blocks = {id(name) for name in _of_blocks(tree)}
+    names = [name for name in tree.find_all(nodes.Name) if name.ctx == "load" and id(name) not in of_blocks]
     called = {id(call.node) for call in tree.find_all(nodes.Call)}
     own = {"self", *(tree.environment.globals if tree.environment else ())} - _made_in(tree)
     used = meta.find_undeclared_variables(tree) | {
         name.name for name in names if name.name in own and (name.name == "self" or id(name) not in called)
     }
     return tuple(dict.fromkeys(name.name for name in names if name.name in used))
+
+
+def _of_blocks(tree: nodes.Template) -> list[nodes.Name]:
+    """Each `self` of `self.title()` and `self["title"]()`, where the template has a block `title`."""
+    blocks = {block.name for block in tree.find_all(nodes.Block)}
+    called = (call.node for call in tree.find_all(nodes.Call))
+    return [part.node for part in called if _attribute(part) in blocks and part.node.name == "self"]
+
+
+def _attribute(node: nodes.Node) -> object:
+    """The attribute or the constant item of a name that a node stands for, or None."""
+    if not isinstance(node, nodes.Getattr | nodes.Getitem) or not isinstance(node.node, nodes.Name):
+        return None
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) else None
 
 
 def _made_in(tree: nodes.Template) -> set[str]:
