@@ -118,17 +118,15 @@ def columns_in(tree: nodes.Template) -> tuple[str, ...]:
 def _of_blocks(tree: nodes.Template) -> list[nodes.Name]:
     """Each `self` of `self.title()` and `self["title"]()`, where the template has a block `title`."""
     blocks = {block.name for block in tree.find_all(nodes.Block)}
-    called = (call.node for call in tree.find_all(nodes.Call))
-    return [part.node for part in called if _attribute(part) in blocks and part.node.name == "self"]
+    parts = [call.node for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Getattr | nodes.Getitem)]
+    named = [part.node for part in parts if _key(part) in blocks]
+    return [name for name in named if isinstance(name, nodes.Name) and name.name == "self"]
 
 
-def _attribute(node: nodes.Node) -> object:
-    """The attribute or the constant item of a name that a node stands for, or None."""
-    if not isinstance(node, nodes.Getattr | nodes.Getitem) or not isinstance(node.node, nodes.Name):
-        return None
-    if isinstance(node, nodes.Getattr):
-        return node.attr
-    return node.arg.value if isinstance(node.arg, nodes.Const) else None
+def _key(part: nodes.Getattr | nodes.Getitem) -> object:
+    if isinstance(part, nodes.Getattr):
+        return part.attr
+    return part.arg.value if isinstance(part.arg, nodes.Const) else None
 
 
 def _made_in(tree: nodes.Template) -> set[str]:

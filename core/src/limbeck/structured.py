@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from ._found_json import found_json, why_none
-from ._json_schema import bounded, compiled, whole
+from ._json_schema import bounded, check_choices, compiled, whole
 from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ def json_schema_of(schema: Any) -> JSONSchema | None:
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise ConfigurationError(f"`output_schema` is text that is not JSON: {exc}.") from exc
     if not isinstance(schema, dict):
         raise ConfigurationError(
             f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}."
         )
-    compiled(schema)
+    try:
+        compiled(schema)
+    except (TypeError, ValueError, RecursionError) as exc:  # what JSON does not have; nested without end
+        raise ConfigurationError(f"`output_schema` cannot be read: {described(exc)}.") from exc
     return schema
 
 
@@ -100,6 +103,8 @@ def _conforming(text: str, schema: Any) -> str:
 def _of_model(model: type[BaseModel], found: Found) -> str:
     if _may_backtrack(model):
         _check_patterns(model, found)
+    if _has_choices(model):
+        check_choices(_model_schema(model), found.value)
     try:
         read = _read_by(model, found)
     except ValidationError as exc:
@@ -133,6 +138,13 @@ def _may_backtrack(model: type[BaseModel]) -> bool:
     _model_schema(model)  # which builds a model that was deferred
     core_schema = repr(model.__pydantic_core_schema__)
     return "python-re" in core_schema or "re.compile(" in core_schema
+
+
+@lru_cache(maxsize=256)
+def _has_choices(model: type[BaseModel]) -> bool:
+    """Tell whether a model has unions, of models or of containers of them."""
+    written = json.dumps(_model_schema(model), default=str)
+    return '"$ref"' in written and ('"anyOf"' in written or '"oneOf"' in written)
 
 
 class _WithFlags(GenerateJsonSchema):
