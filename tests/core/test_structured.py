@@ -56,7 +56,7 @@ def test_no_schema_is_none() -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ("{'single': 'quotes'}", "`output_schema` is text that is not JSON"),
+        ("{'single': 'quotes'}", "`output_schema` is text that cannot be read as JSON"),
         ("[1]", "must be a pydantic model or a JSON Schema, not list"),
         (int, "must be a pydantic model or a JSON Schema, not type"),
         (Verdict(score=1), "must be a pydantic model or a JSON Schema, not Verdict"),
@@ -453,7 +453,7 @@ def test_what_has_one_member_that_goes_on_is_read_however_deep_and_long() -> Non
     ("schema", "message"),
     [
         (nested_schema(2_000), "`output_schema` cannot be read: RecursionError"),
-        ('{"properties":{"c":' * 5_000, "`output_schema` is text that is not JSON"),
+        ('{"properties":{"c":' * 5_000, "`output_schema` is text that cannot be read as JSON"),
         ({"enum": [{1}]}, "`output_schema` cannot be read: TypeError: .* set"),
         ({"properties": {(1, 2): {}}}, "`output_schema` cannot be read: TypeError: keys must be"),
     ],

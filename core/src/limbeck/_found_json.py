@@ -65,6 +65,24 @@ def refuse_deep(text: str) -> None:
             raise RecursionError(f"it is nested more than {_DEEPEST} levels deep")
 
 
+class KeyTwiceError(ValueError):
+    """An object of JSON gives a key twice."""
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which each key is given once: of two, a dict would hold only the last.
+
+    Raises:
+        KeyTwiceError: one is given twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise KeyTwiceError(f"the key {twice!r} is given twice")
+    return made
+
+
 def why_none(answer: str) -> str:
     """The reason why a text holds no JSON, as the end of a sentence; empty where there is none to give."""
     text = without_thinking(answer).strip()

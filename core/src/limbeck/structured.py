@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from ._found_json import found_json, why_none
+from ._found_json import found_json, once_each, why_none
 from ._json_schema import bounded, check_choices, compiled, whole
 from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
@@ -34,9 +34,9 @@ def json_schema_of(schema: Any) -> JSONSchema | None:
         return _model_schema(schema)
     if isinstance(schema, str):
         try:
-            schema = json.loads(schema)
+            schema = json.loads(schema, object_pairs_hook=once_each)
         except (ValueError, RecursionError) as exc:
-            raise ConfigurationError(f"`output_schema` is text that is not JSON: {exc}.") from exc
+            raise ConfigurationError(f"`output_schema` is text that cannot be read as JSON: {exc}.") from exc
     if not isinstance(schema, dict):
         raise ConfigurationError(
             f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}."

@@ -531,6 +531,14 @@ def test_a_key_that_is_given_twice_fails_its_row(line: str, key: str) -> None:
     error, row = rows_of(LoadDataFromJsonl(paths="a.jsonl"))
     assert str(error) == f"a.jsonl:1: this line cannot be read as JSON: the key {key!r} is given twice."
     assert row == {"n": 2}
-    write("a.json", f"[{line}]")
-    with pytest.raises(ConfigurationError, match=f"the key '{key}' is given twice"):
+    for name in ("a.json", "b.jsonl"):
+        write(name, f'[{line},\n {{"n": 2}} , {line}]')
+        first, row, last = rows_of(LoadDataFromFiles(paths=name))
+        assert str(first) == f"{name}: item 1: this cannot be read as JSON: the key {key!r} is given twice."
+        assert (first.raw, row, type(last)) == (line, {"n": 2}, RowError)
+
+
+def test_one_object_that_gives_a_key_twice_is_still_no_list() -> None:
+    write("a.json", '{"n": 1, "n": 2}')
+    with pytest.raises(ConfigurationError, match="the key 'n' is given twice"):
         rows_of(LoadDataFromJson(paths="a.json"))

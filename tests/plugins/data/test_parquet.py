@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from limbeck.errors import ConfigurationError
+from limbeck.steps import LoadDataFromFiles
 from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToArrow, SaveToParquet
 from support.rows import rows_of, save
 
@@ -46,6 +48,29 @@ def test_bytes_of_each_kind_are_bytes_however_deep(sink: Any, of: Any) -> None:
     wanted = {"raw": b"x\xff", "deep": [{"of": [b"y", None]}]}
     written = save(sink(path="o", overwrite=True), [row, {"raw": b"z"}])
     assert list(written.rows()) == [wanted, {"raw": b"z", "deep": None}]
+
+
+@pytest.mark.parametrize("name", ["o.parquet", "o.arrow"])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1, "a": 2}', "the key 'a' is given twice"),
+        ('[{"b": {"a": 1, "a": 1}}]', "the key 'a' is given twice"),
+        ('{"a": ', "Expecting value"),
+        ("[" * 600 + "]" * 600, "it is nested more than 500 levels deep"),
+    ],
+)
+def test_a_text_that_is_marked_as_json_and_is_none_fails_its_row(name: str, text: str, fault: str) -> None:
+    schema = pa.schema([pa.field("n", pa.int64()), pa.field("of", pa.string(), metadata={"limbeck": "json"})])
+    table = pa.table({"n": [0, 1, 2], "of": ['{"a": 1}', text, None]}, schema)
+    if name == "o.parquet":
+        pq.write_table(table, name)
+    else:
+        feather.write_feather(table, name)
+    first, failed, last = rows_of(LoadDataFromFiles(paths=name))
+    assert (first, last) == ({"n": 0, "of": {"a": 1}}, {"n": 2, "of": None})
+    assert str(failed).startswith(f"Row 1: the column 'of' is marked as JSON, and cannot be read as that: {fault}")
+    assert (failed.row, failed.raw) == ({"n": 1, "of": text}, text)
 
 
 def test_a_time_beyond_the_years_of_python_is_told_with_row_and_column() -> None:
@@ -313,6 +338,7 @@ _FULL = """
 import resource
 from limbeck import get_step
 from limbeck.errors import ConfigurationError
+from limbeck.steps import LoadDataFromFiles
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 sink = get_step("save-to-parquet")(path="o.parquet", overwrite=True, row_group_rows=1_000, compression="none")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._engine.rows.plain import finite, unwritable
 from .._engine.rows.plain import plain as form_of
-from .._found_json import refuse_deep
+from .._found_json import KeyTwiceError, once_each, refuse_deep
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -79,7 +81,7 @@ def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
 
 def _is_json(line: tuple[int, bytes]) -> bool:
     try:
-        _decoded(line[1].decode())
+        read_json(line[1].decode())
     except (ValueError, RecursionError):
         return False
     return True
@@ -109,17 +111,7 @@ def _is_one_value(taken: list[tuple[int, bytes]], lines: Iterator[tuple[int, byt
                 return end == len(text)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, in which each key is given once: of two, a dict would hold only the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
-    return made
-
-
-def _decoded(text: str) -> Any:
+def read_json(text: str) -> Any:
     """The value of JSON that is not nested beyond reason, and gives no key twice.
 
     Raises:
@@ -131,7 +123,7 @@ def _decoded(text: str) -> Any:
 
 def _row(text: str, where: str) -> Row:
     try:
-        row = _decoded(text)
+        row = read_json(text)
     except json.JSONDecodeError as exc:
         raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
     except (ValueError, RecursionError) as exc:  # a number of too many digits; brackets without end
@@ -155,14 +147,24 @@ def _items(rows: list[Any], name: str) -> Iterator[Row | RowError]:
     for place, row in enumerate(rows, 1):
         if isinstance(row, dict):
             yield row
+        elif isinstance(row, _Torn):
+            yield RowError(f"{name}: item {place}: this cannot be read as JSON: {row.fault}.", raw=row.text)
         else:
             what = f"{name}: item {place}: a row must be a JSON object of columns, not {type(row).__name__}."
             yield RowError(what, raw=json.dumps(row))
 
 
+@dataclass(frozen=True, slots=True)
+class _Torn:
+    """An item of a list that gives a key twice."""
+
+    text: str
+    fault: KeyTwiceError
+
+
 def _list(text: str, name: str) -> list[Any]:
     try:
-        rows = _decoded(text)
+        rows = _with_torn(text)
     except json.JSONDecodeError as exc:
         hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
         raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc
@@ -171,6 +173,28 @@ def _list(text: str, name: str) -> list[Any]:
     if not isinstance(rows, list):
         raise ConfigurationError(f"{name}: expected a list of objects, not {type(rows).__name__}.")
     return rows
+
+
+def _with_torn(text: str) -> Any:
+    """The value of JSON; in a list, what gives a key twice is torn, and costs no other item."""
+    try:
+        return read_json(text)
+    except KeyTwiceError:
+        if not isinstance(_ANY.decode(text), list):
+            raise
+        return list(_each(text))
+
+
+def _each(text: str) -> Iterator[Any]:
+    """The items of a list, each read by itself."""
+    place = text.index("[") + 1
+    while (found := _BEFORE_ITEM.match(text, place)) is not None:
+        _, place = _ANY.raw_decode(text, found.end())
+        item = text[found.end() : place]
+        try:
+            yield read_json(item)
+        except KeyTwiceError as exc:
+            yield _Torn(item, exc)
 
 
 def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes:
@@ -261,4 +285,6 @@ _TEXT = frozenset({str})
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _SETTINGS: dict[str, Any] = {"ensure_ascii": False, "default": plain, "allow_nan": False}
 _AS_IT_IS = json.JSONEncoder(**_SETTINGS)
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_BEFORE_ITEM = re.compile(r"[\s,]*(?=[^\s,\]])")
+_ANY = json.JSONDecoder()
+_DECODER = json.JSONDecoder(object_pairs_hook=once_each)
