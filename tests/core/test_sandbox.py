@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -135,3 +136,35 @@ def test_a_name_of_jinjas_is_looked_up_in_the_row_where_it_is_not_called(name: s
 def test_a_function_of_jinjas_that_is_called_is_no_column() -> None:
     tree = sandbox().parse("{% set n = namespace(i=0) %}{% for i in range(x) %}{{ dict(a=y) }}{% endfor %}")
     assert columns_in(tree) == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("expression", "row"),
+    [
+        ("x ** y", {"x": 2**63, "y": 2**63}),
+        ("x * y", {"x": "ab", "y": 2**40}),
+        ("y * x", {"x": [1], "y": 10**9}),
+        ("x ** y ** y", {"x": 9, "y": 9_999}),
+    ],
+)
+def test_a_result_beyond_reason_is_an_error_before_it_is_computed(expression: str, row: dict[str, Any]) -> None:
+    with pytest.raises(OverflowError, match="would be too large"):
+        value_of(expression, **row)
+
+
+def test_what_is_multiplied_within_reason_is_as_in_python() -> None:
+    assert value_of("[x * 2, x ** 2, 'ab' * x, x * [1], 0.5 * x, 2 ** -x, b * x]", x=3, b=True) == [
+        *(6, 9, "ababab", [1, 1, 1], 1.5, 0.125, 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    "number", [Decimal("1e999999999"), Decimal("NaN"), Decimal("-Infinity"), float("inf"), "1e999", "x"]
+)
+def test_what_is_no_whole_number_within_reason_is_nought_as_one(number: Any) -> None:
+    assert value_of("x | int", x=number) == 0
+    assert value_of("x | int(-1)", x=number) == -1
+
+
+def test_a_decimal_is_a_whole_number_as_it_was() -> None:
+    assert value_of("[x | int, y | int, z | int(base=16)]", x=Decimal("12.7"), y="12", z="0x10") == [12, 12, 16]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from jinja2 import Undefined, meta, nodes, pass_environment
+from jinja2.filters import do_int
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -26,10 +28,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
     and is no key and no item is undefined. `tojson` gives JSON as it is, not as HTML.
     """
 
+    intercepted_binops = frozenset({"*", "**"})
+
     def __init__(self, **options: Any) -> None:
         super().__init__(autoescape=False, **options)  # a prompt is not HTML
         self.filters["tojson"] = _tojson
         self.filters["attr"] = _attr
+        self.filters["int"] = _int
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping):
@@ -46,6 +51,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(argument, str) and _is_pythons(obj, argument, value):
             return self._item(obj, argument)
         return value
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Multiply, or raise to a power, where the result is not beyond reason: a row's numbers may be any."""
+        size = _size(operator, left, right)
+        if size > _LARGEST:
+            raise OverflowError(f"the result of `{operator}` would be too large")
+        return super().call_binop(context, operator, left, right)
 
     def method(self, obj: Any, name: str) -> Any:
         """The method that `obj.name(…)` calls: here a method comes before a key."""
@@ -139,6 +151,28 @@ def _is_pythons(obj: Any, name: str, value: Any) -> bool:
     if isinstance(obj, Undefined) or isinstance(value, Undefined):
         return False
     return hasattr(obj, name) and (type(obj).__module__ == "builtins" or inspect.isroutine(value))
+
+
+_LARGEST = 10_000_000  # bits of a number, or items of a text or a list
+_MOST_DIGITS = 5_000
+
+
+def _size(operator: str, left: Any, right: Any) -> int:
+    """The size that the result of an operator would have; nought where it is of one."""
+    if operator == "**":
+        return left.bit_length() * right if isinstance(left, int) and isinstance(right, int) else 0
+    text, times = (right, left) if isinstance(left, int) else (left, right)
+    return len(text) * times if isinstance(text, str | bytes | list | tuple) and isinstance(times, int) else 0
+
+
+def _int(value: Any, default: int = 0, base: int = 10) -> Any:
+    """Jinja's `int`, which gives the default for what is none; so it is with a decimal of a million digits."""
+    if isinstance(value, Decimal) and (not value.is_finite() or value.adjusted() > _MOST_DIGITS):
+        return default
+    try:
+        return do_int(value, default, base)
+    except OverflowError:  # of an infinity
+        return default
 
 
 @pass_environment

@@ -214,7 +214,7 @@ def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes
         if _twice(row) is not None:
             raise ValueError("JSON has texts as keys")
         return (text + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
-    except (TypeError, ValueError, RecursionError) as exc:
+    except Exception as exc:  # of a value's own methods, too
         raise ConfigurationError(
             f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists "
             "or dicts with texts as keys, or drop the column, before the row is written."
@@ -232,7 +232,7 @@ def _fault(row: Mapping[Any, Any]) -> str:
             return f"a column is named {column!r}, which is no text"
         try:
             as_json(value)
-        except (TypeError, ValueError, RecursionError):
+        except Exception:  # noqa: BLE001 - as in `encode_row`, which tells it
             return f"the column {column!r} holds {unwritable(value) or 'a value that has no form in it'}"
         if (key := _twice(value)) is not None:
             return f"the column {column!r} holds a dict with two keys that are the same as texts, {key!r}"

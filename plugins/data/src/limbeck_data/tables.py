@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck.errors import RowError
+from limbeck.errors import RowError, described
 from limbeck.files import arrow_values, as_json, read_json
 from limbeck.types import METADATA
 
@@ -63,6 +63,8 @@ def _storables(name: str, values: list[Any]) -> list[Any]:
         raise ColumnClash(name, "a value that holds itself or is nested too deeply") from None
     except Misfit as exc:
         raise ColumnClash(name, exc) from exc
+    except Exception as exc:  # of a value's own methods
+        raise ColumnClash(name, described(exc)) from exc
 
 
 def shapes_of(columns: Mapping[str, list[Any]], as_text: Collection[str]) -> dict[str, Any]:
@@ -139,8 +141,8 @@ def table_of(columns: Mapping[str, list[Any]], schema: pa.Schema, rows: int) -> 
 def _array(field: pa.Field, values: list[Any]) -> pa.Array:
     try:
         return _texts(values) if is_json(field) else pa.array(values, field.type)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
-        raise ColumnClash(field.name, exc) from exc
+    except Exception as exc:  # Arrow's; what JSON cannot hold, of a value's own methods, too
+        raise ColumnClash(field.name, described(exc) if isinstance(exc, RuntimeError) else exc) from exc
 
 
 def _texts(values: Sequence[Any]) -> pa.Array:
