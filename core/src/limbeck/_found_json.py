@@ -140,8 +140,11 @@ def _name(mark: re.Match[str]) -> str:
 
 def _marks(answer: str) -> Iterator[re.Match[str]]:
     """The marks of thinking, without those that are spoken of: in quotes, in code, or alone in a fenced block."""
+    marks = list(_unquoted(answer))
+    if not marks:
+        return
     spoken, fences = _Spans(_SPOKEN, answer), _Spans(_FENCE, answer)
-    for mark in _unquoted(answer):
+    for mark in marks:
         if spoken.around(mark) is None and not _is_alone(mark, fences.around(mark)):
             yield mark
 

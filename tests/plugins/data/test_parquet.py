@@ -73,6 +73,22 @@ def test_a_text_that_is_marked_as_json_and_is_none_fails_its_row(name: str, text
     assert (failed.row, failed.raw) == ({"n": 1, "of": text}, text)
 
 
+def nested(depth: int, form: str) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if form == "lists" or (form == "both" and level % 2) else {"k": value}
+    return value
+
+
+@pytest.mark.parametrize("sink", [SaveToParquet, SaveToArrow])
+@pytest.mark.parametrize("form", ["lists", "dicts", "both"])
+def test_whatever_depth_is_written_is_read_back(sink: Any, form: str) -> None:
+    row = {"of": nested(48, form)}
+    assert list(save(sink(path="o", overwrite=True), [row]).rows()) == [row]
+    with pytest.raises(ConfigurationError, match=r"row 1 does not fit the column 'of': .*are more than 48 lists"):
+        save(sink(path="o", overwrite=True), [{"of": nested(49, form)}])
+
+
 def test_a_time_beyond_the_years_of_python_is_told_with_row_and_column() -> None:
     pq.write_table(pa.table({"at": pa.array([0] * 600 + [10**14], pa.timestamp("s"))}), "a.parquet")
     with pytest.raises(ConfigurationError, match=r"^Row 600: the column 'at' holds what Python has no value for"):
