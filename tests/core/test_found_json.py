@@ -259,7 +259,7 @@ FITS = {
 NOISE = st.sampled_from(
     [
         *("As [1] says,", "for x in {1, 2},", "[/INST]", r"\frac{1}{2}", "[a](http://b)", "{name}", "```\ncode\n```"),
-        *("- [x] done", '{"answer": "no"}', "[[1], {}]", "{'answer': 0}", '"quoted"', "{", "}", "]", "\n", "…", "5'"),
+        *("- [x] done", '{"answer": "no"}', "[[1], {}]", "{'answer': 0}", '("quoted")', "{", "}", "]", "\n", "…", "5'"),
     ]
 )
 PROSE = st.lists(NOISE, max_size=6).map(" ".join)
