@@ -141,11 +141,11 @@ def described(error: BaseException) -> str:
     return f"{name}: {error}" if has_message(error) else f"{name} (its message cannot be shown)"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[object]) -> str:
     """` Did you mean ...?` for a near miss, else an empty string."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    close = get_close_matches(name, [each for each in known if isinstance(each, str)], n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
 
 
