@@ -190,7 +190,8 @@ def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: H
     return not _PASSING.search(excerpt) and seconds_to_wait(headers) is None
 
 
-_AWAY = frozenset({502, 503, 529})  # said by what stands before the server, or by one that is overloaded as a whole
+# Said by what stands before the server (520 to 527 and 530 are Cloudflare's), or by one that is overloaded as a whole.
+_AWAY = frozenset({502, 503, 504, 529, 530, *range(520, 528)})
 
 
 def fault_of(status: int, message: str, *, retry_after: float | None = None, guessed: bool = False) -> TransientError:
