@@ -24,7 +24,7 @@ from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
 from limbeck.types import GenerationRequest, GenerationResponse
 from support.loopback import serving
-from support.provider_server import Asked, ProviderServer, Reply
+from support.provider_server import Asked, Behaviour, ProviderServer, Reply
 from support.questions import Ask
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class WireServer(ProviderServer):
         """The base URL of most clients."""
         return f"{self.root}/v1"
 
-    def plain(self, _asked: Asked) -> Reply:
+    def plain(self, _asked: Asked) -> Behaviour:
         return self._last
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -72,13 +72,13 @@ class WireServer(ProviderServer):
             return web.Response(status=404)
         return await super().handle(request)
 
-    def __init__(self, *answers: Reply) -> None:
+    def __init__(self, *answers: Behaviour) -> None:
         super().__init__(*answers[:-1])
         self._last = answers[-1]
 
 
 @contextmanager
-def wire_server(*answers: Reply) -> Iterator[WireServer]:
+def wire_server(*answers: Behaviour) -> Iterator[WireServer]:
     """Give the answers in turn, whatever is asked."""
     server = WireServer(*answers)
     app = web.Application(client_max_size=64 * 2**20)

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_anthropic import AnthropicLLM
 from support.asking import ask, failure
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
     ODD_COUNTS,
     WireServer,
@@ -293,3 +293,21 @@ def test_a_body_that_is_no_json_in_any_way_is_transient() -> None:
     for body in (b"", b"[" * 200_000, json.dumps("text").encode(), b"\xff\xfe"):
         with wire_server(Reply(body=body)) as server:
             assert isinstance(failure(llm_at(server.root)), TransientError)
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    prompt = prompt if isinstance(prompt, str) else prompt[0]["text"]
+    return raw_json(GOOD) if prompt == "0" else raw_json({"error": {"message": f"Cannot read {prompt}"}}, status=400)
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server.root, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure, text_of
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
     WireServer,
     as_another_host,
@@ -216,3 +216,20 @@ def test_what_belongs_to_the_hub_is_refused_beside_a_model_at_an_address(fields:
 def test_a_query_without_a_base_url_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="url_query"):
         InferenceEndpointsLLM(model_id="org/model", url_query=SecretStr("token=x"))
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    return raw_json(GOOD) if prompt == "0" else raw_json({"error": {"message": f"Cannot read {prompt}"}}, status=400)
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server.url, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"

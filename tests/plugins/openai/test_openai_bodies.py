@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, GenerationError, LimbeckWarning, RateLimitError, TransientError
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
     ODD_COUNTS,
     WireServer,
@@ -312,3 +312,20 @@ def test_a_rate_that_time_mends_is_no_lack_of_credit(status: int, body: Any, hea
 def test_a_code_in_an_error_that_came_with_200_says_what_it_is(code: Any, kind: type[GenerationError]) -> None:
     with wire_server(raw_json({"error": {"message": "no", "code": code}})) as server:
         assert isinstance(failure(llm_at(server)), kind)
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    return raw_json(GOOD) if prompt == "0" else raw_json({"error": {"message": f"Cannot read {prompt}"}}, status=400)
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"

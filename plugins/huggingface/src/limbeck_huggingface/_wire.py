@@ -226,7 +226,14 @@ def _answer(route: Route, response: httpx2.Response) -> Any:
 def _failure(route: Route, response: httpx2.Response, answer: Any = None) -> Exception:
     """The error that a refusal means; `answer` is one that came with a status of success."""
     body = decoded(response.content) if answer is None else answer
-    failed = failure(response.status_code, response.headers, body, subject=route.subject, secrets=route.secrets)
+    failed = failure(
+        response.status_code,
+        response.headers,
+        body,
+        subject=route.subject,
+        secrets=route.secrets,
+        sent=response.request.content,
+    )
     if isinstance(answer, dict):
         failed.usage = chat_usage(answer.get("usage"))
     return failed
