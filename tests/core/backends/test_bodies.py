@@ -166,11 +166,11 @@ def test_a_lack_of_credit_in_an_invalid_request_is_one() -> None:
 ECHOES = [
     (400, "Could not process: Is my balance is too low to pay?", "Is my balance is too low to pay?"),
     (422, "Unprocessable input Out of credits, what now", "Out of\ncredits, what now"),
-    (400, "bad value my quota exhausted; out of credits", {"role": "user", "content": [{"text": "MY QUOTA EXHAUSTED"}, "out of credits"]}),
+    (400, "bad my quota exhausted; out of credits", [{"text": "MY QUOTA EXHAUSTED"}, "out of credits"]),
     (500, "crashed at insufficient_funds in <user> insufficient funds </user>", "insufficient funds"),
     (429, "busy with: payment required?", "Payment required?"),
     (413, "余额不足 is too long", "余额不足"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("status", "message", "prompt"), ECHOES, ids=repr)

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
@@ -17,16 +18,21 @@ from support.asking import ask, failure
 from support.provider_server import Asked, Reply
 from support.questions import METADATA, Ask, questions
 from support.wire import (
+    ECHOES,
     ODD_COUNTS,
+    QUOTED_SECRETS,
     WireServer,
     as_another_host,
     bomb,
+    echo_of_query,
     events,
     faults,
     leaks,
     logged,
     raw_json,
     redirect,
+    redirect_with_query,
+    said_of,
     spoiled_answers,
     spoiled_refusals,
     spoiled_streams,
@@ -311,3 +317,28 @@ def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(
         rows = list(Ask(llm=llm_at(server.root, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
     assert [row["answer"] for row in rows] == [None, "paid"]
     assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS[::3])
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.root}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, raw_json(GOOD)) as server:
+        said = said_of(llm_at(f"{server.root}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
@@ -14,7 +15,20 @@ from limbeck.errors import BadRequestError, ConfigurationError, TransientError
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import ask, failure
 from support.provider_server import Reply
-from support.wire import as_another_host, bomb, leaks, logged, raw_json, redirect, wire_server
+from support.wire import (
+    ECHOES,
+    QUOTED_SECRETS,
+    as_another_host,
+    bomb,
+    echo_of_query,
+    leaks,
+    logged,
+    raw_json,
+    redirect,
+    redirect_with_query,
+    said_of,
+    wire_server,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,3 +263,28 @@ def test_what_hides_the_sdk_is_named_and_not_run_where_it_is_a_script(file: str,
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(path) in done.stdout
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.url}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, raw_json(GOOD)) as server:
+        said = said_of(llm_at(f"{server.url}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])

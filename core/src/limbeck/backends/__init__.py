@@ -5,7 +5,8 @@
   out of what is shown or stored.
 - `ServerAddress`: a server's address without its query.
 - `ClientPerLoop`: one client for each event loop.
-- `guard`: bounds what a client of `httpx` or `httpx2` reads, and keeps its requests on their host.
+- `guard`: bounds what a client of `httpx` or `httpx2` reads, unpacks it, keeps its requests on their host, and their
+  query out of sight. `body_sent`: the body of an answered request.
 - `completion_in`, `decoded`, `events_in` and their like: a body of JSON or of server-sent events, whichever came.
 - `messages_in`, `text_in`, `reasoning_in`, `chat_usage`, `tokens_in`: the parts of an answer, whatever shape they have.
 - `Refusal`, `read_refusal`, `is_error_body`, `fault_of`: what a status and an error body say, of credit too.
@@ -20,7 +21,7 @@ from __future__ import annotations
 from ._addresses import ServerAddress
 from ._bodies import completion_in, completion_of_events, decoded, events_in, is_event_stream
 from ._clients import ClientPerLoop
-from ._guard import guard, typed_cause
+from ._guard import body_sent, guard, typed_cause
 from ._legible import legible, legible_usage, tokens_in
 from ._parts import chat_usage, messages_in, reasoning_in, text_in
 from ._refusals import Refusal, fault_of, is_error_body, read_refusal
@@ -33,6 +34,7 @@ __all__ = [
     "Refusal",
     "Secrets",
     "ServerAddress",
+    "body_sent",
     "chat_usage",
     "check_headers",
     "completion_in",

@@ -15,6 +15,7 @@ from limbeck.backends import (
     ClientPerLoop,
     Secrets,
     ServerAddress,
+    body_sent,
     decoded,
     find_key,
     import_sdk,
@@ -316,7 +317,7 @@ class AnthropicLLM(LLM):
         if (typed := typed_cause(exc)) is not None:
             return typed
         if isinstance(exc, anthropic.APIStatusError):
-            sent = exc.request.content
+            sent = body_sent(exc.response)
             refusal = refusal_of(exc.status_code, exc.body, exc.response.headers, redact=secrets.redact, sent=sent)
             return failure_of(refusal, server=server, model=self.model)
         if isinstance(exc.__cause__, httpx2.ConnectTimeout):
@@ -345,7 +346,7 @@ class AnthropicLLM(LLM):
             message = {}
         redact = self._secrets(response.request.headers).redact
         if message:
-            refusal = refusal_of(200, message, response.headers, redact=redact, sent=response.request.content)
+            refusal = refusal_of(200, message, response.headers, redact=redact, sent=body_sent(response))
             failure = failure_of(refusal, server=_server(client), model=self.model)
             failure.usage, failure.model = usage_in(message), model_in(message)
             raise failure

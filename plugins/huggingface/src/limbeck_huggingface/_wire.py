@@ -15,6 +15,7 @@ import httpx2
 from huggingface_hub.utils import _http
 
 from limbeck.backends import (
+    body_sent,
     chat_usage,
     completion_in,
     decoded,
@@ -232,7 +233,7 @@ def _failure(route: Route, response: httpx2.Response, answer: Any = None) -> Exc
         body,
         subject=route.subject,
         secrets=route.secrets,
-        sent=response.request.content,
+        sent=body_sent(response),
     )
     if isinstance(answer, dict):
         failed.usage = chat_usage(answer.get("usage"))

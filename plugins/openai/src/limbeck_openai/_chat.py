@@ -12,6 +12,7 @@ import openai
 from limbeck.backends import (
     Secrets,
     ServerAddress,
+    body_sent,
     chat_usage,
     completion_in,
     decoded,
@@ -88,8 +89,9 @@ class Chat:
         """
         response = await self.guarded(self._post(query), model=query.model)
         payload = completion_in(response.content)
-        sent = response.request.content
-        return self.read(payload, asked=query.asked, model=query.model, headers=response.headers, sent=sent)
+        return self.read(
+            payload, asked=query.asked, model=query.model, headers=response.headers, sent=body_sent(response)
+        )
 
     async def guarded(self, call: Awaitable[T], *, model: str, missing: str | None = None) -> T:
         """The result of a call to the SDK, or its failure in the types of `limbeck.errors`.
@@ -148,7 +150,7 @@ class Chat:
             return BadRequestError(f"{self._server} answered 404: {missing}")
         if isinstance(exc, openai.APIStatusError):
             answer = exc.response
-            body, sent = decoded(answer.content), _sent(answer)
+            body, sent = decoded(answer.content), body_sent(answer)
             return self.refused(exc.status_code, body, model=model, headers=answer.headers, sent=sent)
         cause = _innermost(exc)
         reason = self._secrets.redact(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
@@ -161,20 +163,12 @@ class Chat:
     def refused(
         self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None, sent: Any = None
     ) -> GenerationError:
-        """The error that a refusal means: of a request, or of the entry of a batch, which has neither headers nor body."""
+        """The error that a refusal means: of a request, or of the entry of a batch, which has no headers."""
         refusal = read_refusal(status, body, headers or {}, sent=sent)
         shown = replace(refusal, message=self.redacted(refusal.message))
         failure = failure_of(shown, headers or {}, server=self._server, model=model)
         failure.quota = quota_of(headers.raw) if headers is not None else None
         return failure
-
-
-def _sent(response: httpx2.Response) -> bytes | None:
-    """The body of the request that was answered; None where it was read as it was sent, as that of a file is."""
-    try:
-        return response.request.content
-    except httpx2.RequestNotRead:
-        return None
 
 
 def _innermost(exc: BaseException) -> BaseException:
