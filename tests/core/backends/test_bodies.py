@@ -109,6 +109,12 @@ def test_what_was_left_out_of_a_response_is_named() -> None:
     assert [word.partition(",")[0] for word in left_out] == ["`tool_calls`", "`finish_reason`", "`model`"]
 
 
+@pytest.mark.parametrize("said", [["an event"], ("an event",), ["an event", 5]], ids=repr)
+def test_what_a_backend_has_left_out_itself_is_told_too(said: Any) -> None:
+    read, left_out = legible(GenerationResponse(generations=[Generation(text="paid")], left_out=said))
+    assert (read, left_out) == (GenerationResponse(generations=[Generation(text="paid")]), ["an event"])
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -264,3 +266,29 @@ def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
     assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
     first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
     assert second == sorted([*first, ("more", "1")])
+
+
+@pytest.mark.parametrize("event", ['{"choices": [{"de', "<html>", "7"])
+def test_an_event_that_cannot_be_read_costs_no_answer_and_is_told(event: str) -> None:
+    with wire_server(Reply(body=events(CHUNKS[0], event, CHUNKS[1]))) as server:
+        response = ask(llm_at(server.url))
+    assert response.generations[0].text == "paid"
+    assert list(response.left_out) == ["an event of its stream, number 2"]
+
+
+@pytest.mark.parametrize("encoding", ["x-gzip", "", "gzip"])
+def test_a_body_is_unpacked_by_what_it_is(encoding: str) -> None:
+    body = json.dumps(GOOD).encode()
+    replies = (Reply(body=each, headers={"content-encoding": encoding}) for each in (gzip.compress(body), body))
+    with wire_server(*replies) as server:
+        assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "paid"]
+
+
+def test_lines_of_json_and_another_charset_are_read() -> None:
+    lines = "\n".join(json.dumps(part) for part in CHUNKS)
+    latin = json.dumps(GOOD, ensure_ascii=False).replace("paid", "payé").encode("latin-1")
+    with wire_server(
+        Reply(body=lines, content_type="application/x-ndjson"),
+        Reply(body=latin, content_type="application/json;charset=ISO-8859-1"),
+    ) as server:
+        assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "payé"]

@@ -49,7 +49,8 @@ def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]
     """
     if _is_plain(response):
         return response, []
-    left_out: list[str] = []
+    said = response.left_out if isinstance(response.left_out, list | tuple) else ()
+    left_out = [word for word in said if isinstance(word, str)]
     usage, odd_usage = legible_usage(response.usage)
     if odd_usage:
         left_out.append(odd_usage)
@@ -59,6 +60,7 @@ def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]
         usage=usage,
         model=_of_kind(response, "model", str, left_out),
         quota=_of_kind(response, "quota", Quota, left_out),
+        left_out=(),
     )
     return whole, left_out
 
@@ -105,7 +107,8 @@ def _is_plain(response: GenerationResponse) -> bool:
     model: Any = response.model
     quota: Any = response.quota
     return (
-        isinstance(model, str | None)
+        not response.left_out
+        and isinstance(model, str | None)
         and isinstance(quota, Quota | None)
         and (usage is None or (isinstance(usage, Usage) and all(map(_is_count, _counts(usage)))))
         and all(map(_is_plain_generation, response.generations))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -338,10 +339,11 @@ class AnthropicLLM(LLM):
         )
 
     def _read(self, response: httpx2.Response, client: AsyncAnthropic) -> GenerationResponse:
+        left_out: list[str] = []
         try:
-            message = _message(response)
+            message = _message(response, left_out)
             if message.get("type") != "error" and not is_error_body(message, answer="content"):
-                return response_of(message, quota=quota_of(response.headers))
+                return replace(response_of(message, quota=quota_of(response.headers)), left_out=tuple(left_out))
         except (ValueError, LookupError, TypeError, AttributeError):
             message = {}
         redact = self._secrets(response.request.headers).redact
@@ -366,10 +368,10 @@ class _Connection:
         await self.client.close()
 
 
-def _message(response: httpx2.Response) -> dict[str, Any]:
+def _message(response: httpx2.Response, left_out: list[str]) -> dict[str, Any]:
     # By what came, not by what was asked for: a gateway may do either.
     if is_event_stream(response.content):
-        return message_of_events(response.content)
+        return message_of_events(response.content, left_out=left_out)
     message = decoded(response.content)
     if isinstance(message, list) and is_error_body(message, answer="content"):
         message = message[0]

@@ -88,10 +88,12 @@ class Chat:
             GenerationError: one of the types of `limbeck.errors`, without the key in it or in its cause.
         """
         response = await self.guarded(self._post(query), model=query.model)
-        payload = completion_in(response.content)
-        return self.read(
+        left_out: list[str] = []
+        payload = completion_in(response.content, left_out=left_out)
+        answer = self.read(
             payload, asked=query.asked, model=query.model, headers=response.headers, sent=body_sent(response)
         )
+        return replace(answer, left_out=tuple(left_out)) if left_out else answer
 
     async def guarded(self, call: Awaitable[T], *, model: str, missing: str | None = None) -> T:
         """The result of a call to the SDK, or its failure in the types of `limbeck.errors`.
