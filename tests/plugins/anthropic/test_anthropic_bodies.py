@@ -449,3 +449,28 @@ def test_a_body_in_another_charset_is_read() -> None:
     body = json.dumps({**GOOD, "content": "payé"}, ensure_ascii=False).encode("latin-1")
     with wire_server(Reply(body=body, content_type="application/json; charset=iso-8859-1")) as server:
         assert ask(llm_at(server.root)).generations[0].text == "payé"
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("ANTHROPIC_CUSTOM_HEADERS", "X-Team: \u00e9"),
+    ("ANTHROPIC_CUSTOM_HEADERS", "X-Team: a\nb"),
+    ("ANTHROPIC_ORGANIZATION_ID", "acm\u00e9"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = llm_at("http://127.0.0.1:1")
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()

@@ -292,3 +292,31 @@ def test_lines_of_json_and_another_charset_are_read() -> None:
         Reply(body=latin, content_type="application/json;charset=ISO-8859-1"),
     ) as server:
         assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "payé"]
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("http_proxy", "ftp://localhost:1"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = llm_at("http://127.0.0.1:1")
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()
+
+
+def test_a_payer_that_no_header_can_hold_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="`bill_to`"):
+        InferenceEndpointsLLM(model_id="a/b", api_key=SecretStr("hf_a-key-of-a-test"), bill_to="acm\u00e9").load()

@@ -15,6 +15,7 @@ from limbeck.errors import BadRequestError, ConfigurationError, TransientError
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import ask, failure
 from support.provider_server import Reply
+from support.questions import Ask, questions
 from support.wire import (
     ECHOES,
     QUOTED_SECRETS,
@@ -288,3 +289,36 @@ def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
     assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
     first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
     assert second == sorted([*first, ("more", "1")])
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("OPENAI_CUSTOM_HEADERS", "X-Team: \u00e9"),
+    ("OPENAI_CUSTOM_HEADERS", "X-Team: a\nb"),
+    ("OPENAI_ORG_ID", "acm\u00e9"),
+    ("OPENAI_PROJECT_ID", "a\nb"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        (OpenAILLM, {"base_url": "http://127.0.0.1:1/v1"}),
+        (AzureOpenAILLM, {"azure_endpoint": "https://127.0.0.1:1", "api_version": "v"}),
+    ],
+)
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, kind: Any, address: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = kind(model="m", api_key=KEY, **address)
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()

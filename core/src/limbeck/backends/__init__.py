@@ -3,6 +3,7 @@
 - `seconds_to_wait`, `quota_of`: what headers say of waits and of the allowance that is left.
 - `find_key`, `check_headers`: what can be sent as a header; `Secrets`, `is_secret_name`, `refuse_secrets`: keeping keys
   out of what is shown or stored.
+- `check_environment`: proxies, certificates and headers that environment variables name.
 - `ServerAddress`: a server's address without its query.
 - `ClientPerLoop`: one client for each event loop.
 - `guard`: bounds what a client of `httpx` or `httpx2` reads, unpacks it, keeps its requests on their host, and their
@@ -30,6 +31,7 @@ from ._bodies import (
     unreadable_events,
 )
 from ._clients import ClientPerLoop
+from ._environment import check_environment
 from ._guard import body_sent, guard, typed_cause
 from ._legible import legible, legible_usage, tokens_in
 from ._parts import chat_usage, messages_in, reasoning_in, text_in
@@ -45,6 +47,7 @@ __all__ = [
     "ServerAddress",
     "body_sent",
     "chat_usage",
+    "check_environment",
     "check_headers",
     "completion_in",
     "completion_of_events",

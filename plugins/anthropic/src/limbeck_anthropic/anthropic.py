@@ -17,6 +17,7 @@ from limbeck.backends import (
     Secrets,
     ServerAddress,
     body_sent,
+    check_environment,
     decoded,
     find_key,
     import_sdk,
@@ -57,6 +58,8 @@ T = TypeVar("T")
 
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
 _CONNECT_SECONDS = 30.0
+_ACCOUNT = ("ANTHROPIC_ORGANIZATION_ID", "ANTHROPIC_WORKSPACE_ID")  # which the SDK sends with a federated identity
+_CUSTOM_HEADERS = "ANTHROPIC_CUSTOM_HEADERS"  # the variable that the SDK's clients read
 
 # The SDK's own rule: a whole answer may take ten minutes, at 128,000 tokens an hour.
 _WHOLE_ANSWER_SECONDS = 600.0
@@ -131,6 +134,7 @@ class AnthropicLLM(LLM):
         Raises:
             MissingDependencyError: the SDK, or aiohttp, is not installed.
             MissingCredentialError: there is no key, token or profile.
+            ConfigurationError: an environment variable for proxies, certificates or headers cannot be used.
         """
         self._new_client()
 
@@ -193,6 +197,7 @@ class AnthropicLLM(LLM):
         self._require_sdk()
         import anthropic
 
+        check_environment(self.base_url or self._environment().url or _DEFAULT_BASE_URL, headers=_CUSTOM_HEADERS)
         timeout = anthropic.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
         http_client = open_http_client(
             max_connections=self.max_concurrency,
@@ -203,6 +208,8 @@ class AnthropicLLM(LLM):
         )
         key = find_key(self.api_key.get_secret_value() if self.api_key else None, "ANTHROPIC_API_KEY")
         token = None if key else find_key(None, "ANTHROPIC_AUTH_TOKEN")
+        for variable in _ACCOUNT:
+            find_key(None, variable)
         missing = MissingCredentialError(needed_by=type(self).__name__, variable="ANTHROPIC_API_KEY")
         try:
             client = anthropic.AsyncAnthropic(

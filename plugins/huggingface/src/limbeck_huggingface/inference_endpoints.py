@@ -196,7 +196,8 @@ class InferenceEndpointsLLM(LLM):
         Raises:
             MissingDependencyError: huggingface_hub is not installed, or transformers, where a tokenizer is used.
             MissingCredentialError: there is no key, and Hugging Face would want one.
-            ConfigurationError: there is no such `provider`, or HF_HUB_OFFLINE is set.
+            ConfigurationError: there is no such `provider`, HF_HUB_OFFLINE is set, or an environment variable for
+                proxies or certificates cannot be used.
         """
         self._route_finder().check()
 
@@ -222,6 +223,7 @@ class InferenceEndpointsLLM(LLM):
 
     def _connect(self) -> Wire:
         finder = self._route_finder()
+        finder.check()  # a client that cannot be made would say less
         from ._wire import Wire
 
         return Wire(
