@@ -98,6 +98,36 @@ def test_a_redirect_that_repeats_a_secret_in_another_place_is_refused(location: 
     assert typed_cause(caught.value) is caught.value
 
 
+def test_a_redirect_that_repeats_what_is_no_secret_is_followed() -> None:
+    asked_for = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked_for.append(str(request.url))
+        redirected = httpx2.Response(307, headers={"location": "/acme-corp/v2?tenant=acme-corp&x=1"})
+        return redirected if len(asked_for) == 1 else httpx2.Response(200)
+
+    asked(handler, query="tenant=acme-corp&token=TOPSECRET1")
+    assert asked_for[1] == "http://host/acme-corp/v2?x=1&tenant=acme-corp&token=TOPSECRET1"
+
+
+def test_a_short_secret_is_taken_out_of_headers_but_not_out_of_texts() -> None:
+    headers = {"x-asked": "?key=hunter2", "content-type": "text/hunter2"}
+    response = asked(lambda _: httpx2.Response(200, headers=headers, content=b"hunter2"), query="key=hunter2")
+    assert response.headers["x-asked"] == "?key=[redacted]"
+    assert (response.headers["content-type"], response.text) == ("text/hunter2", "hunter2")
+
+
+def test_a_response_that_is_read_as_it_comes_has_no_secret_in_its_headers() -> None:
+    async def ask() -> httpx2.Response:
+        reply = httpx2.Response(200, headers={"x-asked": "TOPSECRET1"}, stream=httpx2.ByteStream(b"TOPSECRET1"))
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: reply)) as client:
+            guard(client, max_response_bytes=1, query="token=TOPSECRET1", streamed=["/content"])
+            return await client.get("http://host/content")
+
+    response = asyncio.run(ask())
+    assert (response.headers["x-asked"], response.text) == ("[redacted]", "TOPSECRET1")
+
+
 def test_what_is_no_secret_stays_in_bodies_and_headers() -> None:
     body = {"model": "gpt-4o-mini-2024", "text": "see https://host/?token=abc and sk-abcdefgh"}
     query = "model=gpt-4o-mini-2024&token=TOPSECRET1"

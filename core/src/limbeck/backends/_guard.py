@@ -22,6 +22,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLAIN = frozenset({"", "identity"})
 _KNOWN_BY_ITS_BYTES = _PLAIN | {"gzip"}
 _REFUSED = 300
+_SHORTEST, _LONG = 4, 8
 _OF_THE_WIRE = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
@@ -75,7 +76,7 @@ class _Rules:
     """The bound on a response, the query of every request, and what of it is a secret.
 
     Attributes:
-        secrets: what no exception and no log may show. certain: those of them that are taken out of bodies and headers.
+        secrets: what no exception and no log may show.
     """
 
     def __init__(self, limit: int, query: str, streamed: tuple[str, ...]) -> None:
@@ -84,7 +85,10 @@ class _Rules:
         self.query = query
         self.streamed = streamed
         self.secrets = Secrets(*address.secrets)
-        self._certain = Secrets(*address.certain_secrets)
+        # What is taken out of bodies and headers is nothing but a secret; a short one may be a part of any text.
+        short = [value for value in address.secrets if _SHORTEST <= len(value) < _LONG]
+        self._in_bodies = Secrets(*address.certain_secrets)
+        self._in_headers = Secrets(*address.certain_secrets, *short)
         self._parts = {unquote_plus(part) for part in query.split("&")}
         if self.secrets:
             hide_from_logs(self.secrets)
@@ -98,22 +102,38 @@ class _Rules:
             body = as_utf8(body, content_type)
             headers = [_in_utf8(name, value) for name, value in headers]
         if self.secrets:
-            body = _without(self._certain, body)
-            headers = [(name, self._header(response, name.lower(), value)) for name, value in headers]
-            extensions = {name: self._extension(value) for name, value in extensions.items()}
+            body = _without(self._in_bodies, body)
+            headers, extensions = self._head(response, headers)
         stream = _stream_beside(response, body)
         return type(response)(response.status_code, headers=headers, stream=stream, extensions=extensions)
 
+    def shown_as_it_streams(self, response: Any) -> Any:
+        """The response as the client sees it, whose body is not read yet."""
+        if self.secrets:
+            headers, response.extensions = self._head(response, response.headers.raw)
+            response.headers = type(response.headers)(headers)
+        return response
+
+    def _head(self, response: Any, headers: list[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], Any]:
+        """The headers, and the server's words for its status among the extensions, without secrets."""
+        extensions = {
+            name: _without(self.secrets, value) if isinstance(value, bytes) else value
+            for name, value in response.extensions.items()
+        }
+        return [(name, self._header(response, name.lower(), value)) for name, value in headers], extensions
+
     def _header(self, response: Any, name: bytes, value: bytes) -> bytes:
+        if name == b"content-type":
+            return value
         if name != b"location":
-            return _without(self._certain, value)
+            return _without(self._in_headers, value)
         location = self._without_query(value.decode("utf-8", "surrogateescape"))
-        if response.status_code in _REDIRECTS and self.secrets.hide(location) != location:
+        if response.status_code in _REDIRECTS and self._in_headers.hide(location) != location:
             raise BadRequestError(
                 "The server redirects to a URL that repeats a secret of the query in another place, where logs would "
                 "show it. Give the address that it leads to as `base_url`."
             )
-        return _without(self.secrets, location.encode("utf-8", "surrogateescape"))
+        return _without(self._in_headers, location.encode("utf-8", "surrogateescape"))
 
     def query_beside(self, shown: bytes) -> bytes:
         """The query that is sent, where the client's URL has one too."""
@@ -127,9 +147,6 @@ class _Rules:
         path, _, query = place.partition("?")
         left = "&".join(part for part in query.split("&") if unquote_plus(part) not in self._parts)
         return f"{path}{'?' * bool(left)}{left}{mark}{fragment}"
-
-    def _extension(self, value: Any) -> Any:
-        return _without(self.secrets, value) if isinstance(value, bytes) else value  # the server's word for its status
 
 
 class _Guarded:
@@ -154,7 +171,7 @@ class _Guarded:
         try:
             _refuse_another_host(request.url, response)
             if request.url.path.endswith(self._rules.streamed):
-                return response
+                return self._rules.shown_as_it_streams(response)
             body = await _body(response, self._rules.limit, request.url.netloc.decode("ascii"))
         except BaseException:
             await response.aclose()
