@@ -351,12 +351,15 @@ class Window:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         now = self._loop.time()
-        delay = unit.stream.failed(unit, error, now, spared=self._is_away(unit, error, now))
+        spared = self._is_away(unit, error, now)
+        delay = unit.stream.failed(unit, error, now, spared=spared)
         if isinstance(error, RateLimitError):
             self._heed(error, unit, delay)
         elif isinstance(error, TransientError):
             self.controller.faulted()
         if delay is not None:
+            if spared and self._outage.away:
+                delay = 0.0  # a probe decides when the server is asked again
             log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
             self._send_later(unit, delay)
 
