@@ -246,7 +246,7 @@ def echo_of_query(echo: Callable[[str], str], status: int) -> Behaviour:
     def behave(asked: Asked) -> Reply:
         text = echo(asked.query)
         error = {"error": {"message": f"bad URL {text}", "type": "x"}}
-        return Reply(error, status=status, headers={"x-asked": quote(text, safe="%+=!'()*,;:@$&")})
+        return Reply(body=error, status=status, headers={"x-asked": quote(text, safe="%+=!'()*,;:@$&")})
 
     return behave
 

@@ -315,7 +315,7 @@ def echoing(asked: Asked) -> Reply:
     """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
     prompt = asked.body["messages"][-1]["content"]
     prompt = prompt if isinstance(prompt, str) else prompt[0]["text"]
-    return Reply(GOOD) if prompt == "0" else Reply({"error": {"message": f"Cannot read {prompt}"}}, 400)
+    return Reply(body=GOOD) if prompt == "0" else Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
 
 
 @pytest.mark.parametrize("question", BROKE)
@@ -343,7 +343,7 @@ def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
 def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
     secret: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with wire_server(redirect_with_query, Reply(GOOD)) as server:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
         said = said_of(llm_at(f"{server.root}?token={secret}&tenant=a"), caplog)
     assert "paid" in said
     assert [part for part in ("TOP", "SEC", "RET") if part in said] == []

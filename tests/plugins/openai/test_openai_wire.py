@@ -282,7 +282,7 @@ def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
 def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
     secret: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with wire_server(redirect_with_query, Reply(GOOD)) as server:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
         said = said_of(llm_at(f"{server.url}?token={secret}&tenant=a"), caplog)
     assert "paid" in said
     assert [part for part in ("TOP", "SEC", "RET") if part in said] == []

@@ -57,7 +57,11 @@ def gone(outage: Outage, now: float = 1.0) -> None:
 
 def away_after(outage: Outage, number: int, **more: Any) -> list[bool]:
     """Whether it is away after each of so many requests."""
-    return [outage.away for _ in range(number) if found_nobody(outage, 1.0, **more) or True]
+    away = []
+    for _ in range(number):
+        found_nobody(outage, 1.0, **more)
+        away.append(outage.away)
+    return away
 
 
 def test_a_server_that_was_heard_is_away_after_three_requests_in_a_row(outage: Outage) -> None:
