@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import copy
 import gzip
+import html
 import json
+import logging
 import math
 import random
+import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 
@@ -22,7 +26,8 @@ from limbeck._engine.threads.portal import portal
 from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
 from limbeck.types import GenerationRequest, GenerationResponse
-from support.provider_server import Asked, ProviderServer, Reply
+from support.asking import ask
+from support.provider_server import Asked, Behaviour, ProviderServer, Reply
 from support.questions import Ask
 
 if TYPE_CHECKING:
@@ -47,11 +52,11 @@ class WireServer(ProviderServer):
 
     base = "/v1"  # of most clients
 
-    def __init__(self, *answers: Reply) -> None:
+    def __init__(self, *answers: Behaviour) -> None:
         super().__init__(*answers[:-1])
         self._last = answers[-1]
 
-    def plain(self, _asked: Asked) -> Reply:
+    def plain(self, _asked: Asked) -> Behaviour:
         return self._last
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -60,7 +65,7 @@ class WireServer(ProviderServer):
         return await super().handle(request)
 
 
-def wire_server(*answers: Reply) -> AbstractContextManager[WireServer]:
+def wire_server(*answers: Behaviour) -> AbstractContextManager[WireServer]:
     """Give the answers in turn, whatever is asked."""
     return WireServer(*answers).serve()
 
@@ -216,9 +221,56 @@ def as_another_host(url: str) -> str:
     return url.replace("127.0.0.1", "localhost")
 
 
+# Values of a query, as a user writes them, that clients and servers quote anew in other ways.
+QUOTED_SECRETS = [
+    "TOP+SEC=RET%!'()*",
+    "TOP%2BSEC%3DRET%25,;:@$",
+    'TOP/SEC~RET"x',
+    "%54%4FP-SECRET-\u00e9",
+    "TOP%ZZ'SECRET<x>",
+]
+ECHOES: dict[str, Callable[[str], str]] = {
+    "as it came": str,
+    "decoded": unquote,
+    "quoted again": quote,
+    "in HTML": lambda query: html.escape(unquote(query)),
+    "twice in HTML": lambda query: html.escape(html.escape(query)),
+    "in JSON": lambda query: json.dumps(json.dumps(unquote(query))),
+    "Python's": lambda query: repr({"query": unquote(query)}),
+}
+
+
+def echo_of_query(echo: Callable[[str], str], status: int) -> Behaviour:
+    """A refusal that repeats the query of its request, in its body, in a header and in its reason."""
+
+    def behave(asked: Asked) -> Reply:
+        text = echo(asked.query)
+        error = {"error": {"message": f"bad URL {text}", "type": "x"}}
+        return Reply(body=error, status=status, headers={"x-asked": quote(text, safe="%+=!'()*,;:@$&")})
+
+    return behave
+
+
+def redirect_with_query(asked: Asked) -> Reply:
+    """A redirect on the same host that keeps the query, and quotes it in its own way."""
+    path, query = asked.path.removeprefix("/v1"), asked.query.replace("'", "%27").replace("*", "%2A")
+    return redirect(f"/elsewhere{path}?{query}&more=1")
+
+
+def said_of(llm: Any, caplog: pytest.LogCaptureFixture) -> str:
+    """All that is said of one request, which may fail: its answer or error with the causes, every log, the backend."""
+    caplog.set_level(logging.DEBUG)
+    try:
+        said = repr(ask(llm))
+    except GenerationError as exc:
+        said = "".join(traceback.format_exception(exc)) + repr(exc)
+    return "\n".join([said, repr(llm), *logged(caplog)])
+
+
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged by anybody but the server."""
-    return [record.getMessage() for record in caplog.records if record.name != "aiohttp.access"]
+    """What was logged by anybody but the server, with the exceptions."""
+    plain = logging.Formatter("%(message)s")
+    return [plain.format(record) for record in caplog.records if record.name != "aiohttp.access"]
 
 
 def leaks(secret: str, llm: Any, folder: Path) -> list[str]:

@@ -15,7 +15,7 @@
     ├── GenerationError               one generation failed; it becomes data in its row
     │   ├── RateLimitError            refused for now; asked again, does not use up an attempt
     │   ├── TransientError            server, network or time-out; asked again
-    │   │   └── UnavailableError      nobody is there for now: no connection, or 502, 503, 529
+    │   │   └── UnavailableError      nobody is there for now: no connection, or 502, 503, 504, 529
     │   ├── AuthenticationError       the key is refused; stops the run
     │   ├── BadRequestError           the server will never accept this request
     │   │   ├── ContextLengthError    the prompt does not fit the model
@@ -143,11 +143,11 @@ def described(error: BaseException) -> str:
     return f"{name}: {error}" if has_message(error) else f"{name} (its message cannot be shown)"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[object]) -> str:
     """` Did you mean ...?` for a near miss, else an empty string."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    close = get_close_matches(name, [each for each in known if isinstance(each, str)], n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
 
 
@@ -401,10 +401,12 @@ class TransientError(GenerationError):
 
 
 class UnavailableError(TransientError):
-    """Nobody is there for now: connections are refused or dropped, or the status is 502, 503 or 529.
+    """Nobody is there for now: connections are refused or dropped, or the status is 502, 503, 504 or 529
+    (or one of Cloudflare's, 520 to 527 and 530).
 
-    Several in a row, from a server that has answered before, mean that it is away: until it is back,
-    or a row's `deadline` has passed, they count as no attempts.
+    From a server that has answered before they count as no attempts, and several in a row mean that it is
+    away: until it is back, or a row's `deadline` has passed. A request that finds nobody ten times while
+    others are answered uses up attempts from then on.
     """
 
 

@@ -133,12 +133,15 @@ class GenerationResponse:
         usage: tokens of the whole response, or None where the provider does not say.
         model: what the server calls itself, which may be more exact than the name asked for.
         quota: what is left of the caller's allowance, where the provider says so.
+        left_out: a word for each part of the answer that could not be read, which a warning tells once a run, as in
+            "an event of its stream, number 3".
     """
 
     generations: Sequence[Generation]
     usage: Usage | None = None
     model: str | None = None
     quota: Quota | None = None
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

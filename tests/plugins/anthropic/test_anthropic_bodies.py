@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
 
-from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
+from limbeck.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    LimbeckWarning,
+    RateLimitError,
+    TransientError,
+)
 from limbeck_anthropic import AnthropicLLM
 from support.asking import ask, failure
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
+    ECHOES,
     ODD_COUNTS,
+    QUOTED_SECRETS,
     WireServer,
     as_another_host,
     bomb,
+    echo_of_query,
     events,
     faults,
     leaks,
     logged,
     redirect,
+    redirect_with_query,
+    said_of,
     spoiled_answers,
     spoiled_refusals,
     spoiled_streams,
@@ -292,3 +306,172 @@ def test_a_body_that_is_no_json_in_any_way_is_transient() -> None:
     for body in (b"", b"[" * 200_000, json.dumps("text").encode(), b"\xff\xfe"):
         with wire_server(Reply(body=body)) as server:
             assert isinstance(failure(llm_at(server.root)), TransientError)
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    prompt = prompt if isinstance(prompt, str) else prompt[0]["text"]
+    return (
+        Reply(body=GOOD) if prompt == "0" else Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    )
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server.root, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS[::3])
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.root}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
+        said = said_of(llm_at(f"{server.root}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])
+
+
+# Streams with events that cannot be read
+
+
+def streamed(*data: Any) -> Reply:
+    return Reply(body=events(*data), content_type="text/event-stream")
+
+
+def delta(text: Any, index: Any = 0, kind: str = "text_delta") -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": index, "delta": {"type": kind, "text": text, "thinking": text}}
+
+
+START, BLOCK, _, _, _, END, STOP = EVENTS
+TWO = [delta("pa"), delta("id")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [START, BLOCK, TWO[0], "{garbled", TWO[1], END, STOP],
+        [START, BLOCK, TWO[0], "<html>", TWO[1], END],
+        [START, "{garbled", *TWO, END, STOP],
+        [START, *TWO, END, STOP],
+        ["{garbled", BLOCK, *TWO, END, STOP],
+        [START, BLOCK, *TWO, delta(5), delta(None), END, STOP],
+        [START, BLOCK, *TWO, {"type": "content_block_delta", "index": 0}, END, STOP],
+        [START, BLOCK, *TWO, "{garbled", STOP],
+        [START, BLOCK, *TWO, {"type": "message_delta", "usage": {"output_tokens": 2}}, STOP],
+        [START, BLOCK, *TWO, delta("{", 7, "input_json_delta"), END, STOP],
+        [START, {"type": "content_block_start", "index": 0, "content_block": None}, *TWO, END, STOP],
+        [{"type": "message_start"}, BLOCK, *TWO, END, STOP],
+    ],
+    ids=repr,
+)
+def test_an_event_that_cannot_be_read_costs_no_text_and_is_told(broken: list[Any]) -> None:
+    with wire_server(streamed(*broken)) as server, pytest.warns(LimbeckWarning, match="with an event of its stream"):
+        rows = list(Ask(llm=llm_at(server.root)).run(questions(1)))
+    assert [row["answer"] for row in rows] == ["paid"]
+
+
+@pytest.mark.parametrize("index", [None, "0", 1.5, True])
+def test_a_delta_of_no_block_by_number_belongs_to_the_last(index: Any) -> None:
+    with wire_server(streamed(START, BLOCK, *(delta(text, index) for text in ("pa", "id")), END, STOP)) as server:
+        response = ask(llm_at(server.root))
+    assert (response.generations[0].text, list(response.left_out)) == ("paid", [])
+
+
+def test_thinking_whose_beginning_was_lost_is_no_text() -> None:
+    with wire_server(streamed(START, BLOCK, *TWO, delta("so", 1, "thinking_delta"), END, STOP)) as server:
+        (generation,) = ask(llm_at(server.root)).generations
+    assert (generation.text, generation.reasoning) == ("paid", "so")
+
+
+def test_without_its_beginning_an_answer_counts_no_tokens_but_those_that_are_whole() -> None:
+    whole = {**END, "usage": {"input_tokens": 5, "output_tokens": 2}}
+    with wire_server(streamed(BLOCK, *TWO, END, STOP), streamed(BLOCK, *TWO, whole, STOP)) as server:
+        part, all_of_it = (ask(llm_at(server.root)).usage for _ in range(2))
+    assert part is None
+    assert all_of_it is not None
+    assert (all_of_it.input_tokens, all_of_it.output_tokens) == (5, 2)
+
+
+@pytest.mark.parametrize("more", [[], [{"type": "ping"}], ["[DONE]"]], ids=repr)
+def test_a_message_that_has_said_why_it_stopped_has_ended_without_its_last_event(more: list[Any]) -> None:
+    with wire_server(streamed(START, BLOCK, *TWO, END, *more)) as server:
+        response = ask(llm_at(server.root))
+    (generation,) = response.generations
+    assert (generation.text, generation.finish_reason, list(response.left_out)) == ("paid", "stop", [])
+
+
+def test_a_message_that_has_not_said_why_it_stopped_has_broken_off() -> None:
+    unfinished = {**START, "message": {**START["message"], "stop_reason": None}}
+    with wire_server(streamed(unfinished, BLOCK, *TWO)) as server:
+        error = failure(llm_at(server.root))
+    assert isinstance(error, TransientError)
+    assert error.usage is not None
+    assert error.usage.input_tokens == 6
+
+
+@pytest.mark.parametrize("divider", ["\n", ""])
+def test_events_as_lines_of_json_are_read(divider: str) -> None:
+    body = divider.join(json.dumps(event) for event in EVENTS).encode()
+    with wire_server(Reply(body=body, content_type="application/x-ndjson")) as server:
+        assert ask(llm_at(server.root)).generations[0].text == "paid"
+
+
+@pytest.mark.parametrize("encoding", ["x-gzip", "", "gzip"])
+def test_a_body_is_unpacked_by_what_it_is(encoding: str) -> None:
+    body = json.dumps(GOOD).encode()
+    replies = (Reply(body=each, headers={"content-encoding": encoding}) for each in (gzip.compress(body), body))
+    with wire_server(*replies) as server:
+        assert [ask(llm_at(server.root)).generations[0].text for _ in range(2)] == ["paid", "paid"]
+
+
+def test_a_body_in_another_charset_is_read() -> None:
+    body = json.dumps({**GOOD, "content": "payé"}, ensure_ascii=False).encode("latin-1")
+    with wire_server(Reply(body=body, content_type="application/json; charset=iso-8859-1")) as server:
+        assert ask(llm_at(server.root)).generations[0].text == "payé"
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("ANTHROPIC_CUSTOM_HEADERS", "X-Team: \u00e9"),
+    ("ANTHROPIC_CUSTOM_HEADERS", "X-Team: a\nb"),
+    ("ANTHROPIC_ORGANIZATION_ID", "acm\u00e9"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = llm_at("http://127.0.0.1:1")
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()

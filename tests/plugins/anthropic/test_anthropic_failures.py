@@ -123,7 +123,7 @@ def test_a_servers_fault_is_transient_and_keeps_its_wait(
     ask: Callable[..., GenerationResponse], status: int, kind: str
 ) -> None:
     error = error_for(ask, failure(status, kind, "Try again.", {"retry-after": "7"}))
-    assert type(error) is (UnavailableError if status in (502, 503, 529) else TransientError)
+    assert type(error) is (UnavailableError if status in (502, 503, 504, 529) else TransientError)
     assert error.retry_after == 7.0
 
 

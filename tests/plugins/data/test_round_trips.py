@@ -80,6 +80,10 @@ def _foreign() -> list[st.SearchStrategy[Pair]]:
         st.lists(small | st.none(), max_size=3).map(lambda values: (pl.Series(values, dtype=pl.Int64), values)),
         st.lists(small | st.none(), max_size=3).map(lambda values: (pa.array(values, pa.int64()), values)),
         moments.map(lambda at: (pa.scalar(at), at)),
+        st.binary(max_size=4).map(lambda raw: (bytearray(raw), raw)),
+        st.binary(max_size=4).map(lambda raw: (memoryview(raw), raw)),
+        moments.map(lambda at: (pd.Period(at, "D"), at.date().isoformat())),
+        small.map(lambda n: (pd.Interval(n, n + 1), {"left": n, "right": n + 1, "closed": "right"})),
     ]
 
 

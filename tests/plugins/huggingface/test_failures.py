@@ -54,7 +54,7 @@ def _failure(server: HuggingFaceServer, reply: Reply) -> GenerationError:
         (500, TransientError),
         (502, UnavailableError),
         (503, UnavailableError),
-        (504, TransientError),
+        (504, UnavailableError),
         (529, UnavailableError),
     ],
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
@@ -11,17 +14,22 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure, text_of
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
+    ECHOES,
+    QUOTED_SECRETS,
     WireServer,
     as_another_host,
     bomb,
+    echo_of_query,
     events,
     faults,
     leaks,
     logged,
     redirect,
+    redirect_with_query,
+    said_of,
     spoiled_answers,
     spoiled_refusals,
     spoiled_streams,
@@ -215,3 +223,101 @@ def test_what_belongs_to_the_hub_is_refused_beside_a_model_at_an_address(fields:
 def test_a_query_without_a_base_url_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="url_query"):
         InferenceEndpointsLLM(model_id="org/model", url_query=SecretStr("token=x"))
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    return (
+        Reply(body=GOOD) if prompt == "0" else Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    )
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server.url, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS[::3])
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.url}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
+        said = said_of(llm_at(f"{server.url}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])
+
+
+@pytest.mark.parametrize("event", ['{"choices": [{"de', "<html>", "7"])
+def test_an_event_that_cannot_be_read_costs_no_answer_and_is_told(event: str) -> None:
+    with wire_server(Reply(body=events(CHUNKS[0], event, CHUNKS[1]))) as server:
+        response = ask(llm_at(server.url))
+    assert response.generations[0].text == "paid"
+    assert list(response.left_out) == ["an event of its stream, number 2"]
+
+
+@pytest.mark.parametrize("encoding", ["x-gzip", "", "gzip"])
+def test_a_body_is_unpacked_by_what_it_is(encoding: str) -> None:
+    body = json.dumps(GOOD).encode()
+    replies = (Reply(body=each, headers={"content-encoding": encoding}) for each in (gzip.compress(body), body))
+    with wire_server(*replies) as server:
+        assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "paid"]
+
+
+def test_lines_of_json_and_another_charset_are_read() -> None:
+    lines = "\n".join(json.dumps(part) for part in CHUNKS)
+    latin = json.dumps(GOOD, ensure_ascii=False).replace("paid", "payé").encode("latin-1")
+    with wire_server(
+        Reply(body=lines, content_type="application/x-ndjson"),
+        Reply(body=latin, content_type="application/json;charset=ISO-8859-1"),
+    ) as server:
+        assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "payé"]
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("http_proxy", "ftp://localhost:1"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = llm_at("http://127.0.0.1:1")
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()
+
+
+def test_a_payer_that_no_header_can_hold_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="`bill_to`"):
+        InferenceEndpointsLLM(model_id="a/b", api_key=SecretStr("hf_a-key-of-a-test"), bill_to="acm\u00e9").load()

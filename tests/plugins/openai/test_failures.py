@@ -162,10 +162,10 @@ def test_a_request_larger_than_the_tokens_per_minute_is_never_asked_again() -> N
 # Faults that pass
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 520, 524, 527, 528, 529, 530])
 def test_a_servers_own_fault_is_transient(status: int) -> None:
     error = failure_at(refusal(status, "Overloaded."))
-    assert type(error) is (UnavailableError if status in (502, 503, 529) else TransientError)
+    assert type(error) is (UnavailableError if status in (502, 503, 504, 520, 524, 527, 529, 530) else TransientError)
     assert f"{status}: Overloaded." in str(error)
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from limbeck.errors import AuthenticationError, GenerationError, LimbeckWarning, RateLimitError, TransientError
+from limbeck.errors import (
+    AuthenticationError,
+    BadRequestError,
+    GenerationError,
+    LimbeckWarning,
+    RateLimitError,
+    TransientError,
+)
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
     ODD_COUNTS,
     WireServer,
@@ -248,6 +256,86 @@ def test_an_error_in_a_stream_is_that_error() -> None:
         assert isinstance(failure(llm_at(server)), RateLimitError)
 
 
+PARTS = [chunk({"content": "pa"}), chunk({"content": "id"}), chunk({}, "stop")]
+UNREADABLE = ['{"choices": [{"de', "<html>502</html>", "5", '"text"', "[1, 2]", "true", "\ufffd\ufffd"]
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_event_that_cannot_be_read_costs_no_answer_and_is_told(event: str, place: int) -> None:
+    body = events(*PARTS[:place], event, *PARTS[place:], "[DONE]")
+    with wire_server(Reply(body=body, content_type="text/event-stream")) as server:
+        told_of(server, f"with an event of its stream, number {place + 1}. It could not be read")
+
+
+def test_an_unreadable_event_in_place_of_the_end_costs_no_answer() -> None:
+    with wire_server(Reply(body=events(*PARTS[:2], "{garbled", "[DONE]"))) as server:
+        (generation,) = ask(llm_at(server)).generations
+    assert (generation.text, generation.finish_reason) == ("paid", None)
+
+
+@pytest.mark.parametrize("event", ["", "ping", "null"])
+def test_a_keep_alive_is_nothing_to_tell(event: str) -> None:
+    with wire_server(Reply(body=events(PARTS[0], event, *PARTS[1:], "[DONE]", "what follows"))) as server:
+        response = ask(llm_at(server))
+    assert (response.generations[0].text, list(response.left_out)) == ("paid", [])
+
+
+def test_many_events_that_cannot_be_read_are_named_up_to_five() -> None:
+    with wire_server(Reply(body=events(PARTS[0], *["{"] * 9, *PARTS[1:]))) as server:
+        assert list(ask(llm_at(server)).left_out) == ["an event of its stream, number 2, 3, 4, 5, 6 and 4 more"]
+
+
+# Bodies that are packed, of lines, or in another charset
+
+
+LINES = [json.dumps(part) for part in PARTS]
+WHOLE = json.dumps(GOOD)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n".join(LINES),
+        "\r\n".join([*LINES, ""]),
+        "".join(LINES),
+        "".join(f"\x1e{line}\n" for line in LINES),
+        "\ufeff" + "\n\n".join(LINES),
+        "\n".join(json.dumps(part, indent=1) for part in PARTS),
+        "\n".join([LINES[0], "<garbage>", *LINES[1:]]),
+        WHOLE + "\n<!-- a gateway was here -->",
+        WHOLE + "\n" + json.dumps(USAGE),
+        WHOLE + "\n",
+    ],
+    ids=["lines", "CRLF", "nothing between", "separators", "a mark", "indented", "garbage", "a comment", "more", "one"],
+)
+def test_json_objects_one_after_another_are_read(body: str) -> None:
+    with wire_server(Reply(body=body.encode(), content_type="application/x-ndjson")) as server:
+        assert ask(llm_at(server)).generations[0].text == "paid"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "", "br"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_body_is_read_whatever_it_says_of_its_packing(encoding: str, packed: bool) -> None:
+    body = gzip.compress(WHOLE.encode()) if packed else WHOLE.encode()
+    with wire_server(Reply(body=body, headers={"content-encoding": encoding})) as server:
+        assert ask(llm_at(server)).generations[0].text == "paid"
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1252", "utf-16"])
+def test_a_body_in_another_charset_is_read(charset: str) -> None:
+    body = json.dumps(with_message(content="payé"), ensure_ascii=False).encode(charset)
+    with wire_server(Reply(body=body, content_type=f"application/json; charset={charset}")) as server:
+        assert ask(llm_at(server)).generations[0].text == "payé"
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_bytes_that_nobody_can_read_are_a_typed_failure(status: int) -> None:
+    reply = Reply(body=b"\x1f\x8b\x08\xff\xfe\x80", status=status, headers={"content-encoding": "gzip"})
+    with wire_server(reply) as server:
+        assert isinstance(failure(llm_at(server)), BadRequestError if status == 400 else TransientError)
+
+
 # No credit
 
 
@@ -309,3 +397,22 @@ def test_a_rate_that_time_mends_is_no_lack_of_credit(status: int, body: Any, hea
 def test_a_code_in_an_error_that_came_with_200_says_what_it_is(code: Any, kind: type[GenerationError]) -> None:
     with wire_server(Reply(body={"error": {"message": "no", "code": code}})) as server:
         assert isinstance(failure(llm_at(server)), kind)
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    return (
+        Reply(body=GOOD) if prompt == "0" else Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    )
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
@@ -14,7 +15,20 @@ from limbeck.errors import BadRequestError, ConfigurationError, TransientError
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import ask, failure
 from support.provider_server import Reply
-from support.wire import as_another_host, bomb, leaks, logged, redirect, wire_server
+from support.questions import Ask, questions
+from support.wire import (
+    ECHOES,
+    QUOTED_SECRETS,
+    as_another_host,
+    bomb,
+    echo_of_query,
+    leaks,
+    logged,
+    redirect,
+    redirect_with_query,
+    said_of,
+    wire_server,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,3 +263,61 @@ def test_what_hides_the_sdk_is_named_and_not_run_where_it_is_a_script(file: str,
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(path) in done.stdout
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.url}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
+        said = said_of(llm_at(f"{server.url}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("OPENAI_CUSTOM_HEADERS", "X-Team: \u00e9"),
+    ("OPENAI_CUSTOM_HEADERS", "X-Team: a\nb"),
+    ("OPENAI_ORG_ID", "acm\u00e9"),
+    ("OPENAI_PROJECT_ID", "a\nb"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        (OpenAILLM, {"base_url": "http://127.0.0.1:1/v1"}),
+        (AzureOpenAILLM, {"azure_endpoint": "https://127.0.0.1:1", "api_version": "v"}),
+    ],
+)
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, kind: Any, address: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = kind(model="m", api_key=KEY, **address)
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()

@@ -95,8 +95,9 @@ class TaskWork:
 
     def _input(self, row: Any) -> Row:
         """The row with the task's own names for its columns: a plain copy, which the task's methods may change."""
-        if not isinstance(row, dict):  # a column of another name than a text is no fault here: nothing is written
-            raise RowError(row_fault(row) or "A row must be a dict of columns.")
+        fault = row_fault(row)
+        if fault is not None or not isinstance(row, dict):
+            raise RowError(fault or "A row must be a dict of columns.")
         for name, source in self._required:
             if source not in row:
                 raise RowError(f"The row lacks the column `{source}`, which task {self.name!r} needs as `{name}`.")

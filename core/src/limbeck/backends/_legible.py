@@ -51,7 +51,8 @@ def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]
     """
     if _is_plain(response):
         return response, []
-    left_out: list[str] = []
+    said = response.left_out if isinstance(response.left_out, list | tuple) else ()
+    left_out = [word for word in said if isinstance(word, str)]
     usage, odd_usage = legible_usage(response.usage)
     if odd_usage:
         left_out.append(odd_usage)
@@ -61,6 +62,7 @@ def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]
         usage=usage,
         model=_of_kind(response, "model", str, left_out),
         quota=_of_kind(response, "quota", Quota, left_out),
+        left_out=(),
     )
     return whole, left_out
 
@@ -106,7 +108,8 @@ def _is_plain(response: GenerationResponse) -> bool:
     usage: Any = response.usage
     quota: Any = response.quota
     return (
-        type(response.model) in _TEXT
+        not response.left_out
+        and type(response.model) in _TEXT
         and isinstance(quota, Quota | None)
         and (usage is None or (type(usage) is Usage and _are_counts(usage)))
         and all(map(_is_plain_generation, response.generations))

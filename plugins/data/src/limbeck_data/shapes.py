@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LARGEST_WHOLE_FLOAT = 2**53  # beyond it, not every whole number is a fraction too
 _LONGEST = timedelta(microseconds=2**63 - 1)
-_DEEPEST = 50  # lists and dicts in each other; a file of Arrow's is read to 64 levels
+_DEEPEST = 48  # lists and dicts in each other; Arrow reads its files to 64 levels, and lists in Parquet to 49
 _NARROW, _WIDE = 38, 76  # the digits of decimals that go into 128 bits, and into 256
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -195,7 +196,8 @@ class InferenceEndpointsLLM(LLM):
         Raises:
             MissingDependencyError: huggingface_hub is not installed, or transformers, where a tokenizer is used.
             MissingCredentialError: there is no key, and Hugging Face would want one.
-            ConfigurationError: there is no such `provider`, or HF_HUB_OFFLINE is set.
+            ConfigurationError: there is no such `provider`, HF_HUB_OFFLINE is set, or an environment variable for
+                proxies or certificates cannot be used.
         """
         self._route_finder().check()
 
@@ -221,6 +223,7 @@ class InferenceEndpointsLLM(LLM):
 
     def _connect(self) -> Wire:
         finder = self._route_finder()
+        finder.check()  # a client that cannot be made would say less
         from ._wire import Wire
 
         return Wire(
@@ -261,8 +264,9 @@ class InferenceEndpointsLLM(LLM):
             # The SDK puts TGI's form into every request to a URL, and other servers then constrain nothing, silently.
             body["response_format"] = _for_tgi(form) if (await wire.server(route)).is_tgi else form
         messages = chat_messages(request.messages, model=self.model_name)
-        answer, quota = await wire.post(route, messages, parameters, **body)
-        return read_chat(answer, quota=quota, model_name=self.model_name)
+        answer = await wire.post(route, messages, parameters, **body)
+        whole = read_chat(answer.body, quota=answer.quota, model_name=self.model_name)
+        return replace(whole, left_out=answer.left_out)
 
     async def _text(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
@@ -275,8 +279,9 @@ class InferenceEndpointsLLM(LLM):
         parameters = {**await self._text_defaults(wire, route, tokens), **parameters}
         if grammar is not None:
             parameters["grammar"] = grammar
-        answer, quota = await wire.post(route, prompt, parameters)
-        return read_text(route.generated(answer), quota=quota, input_tokens=tokens, keep_tokens=keep_tokens)
+        answer = await wire.post(route, prompt, parameters)
+        read = read_text(route.generated(answer.body), quota=answer.quota, input_tokens=tokens, keep_tokens=keep_tokens)
+        return replace(read, left_out=answer.left_out)
 
     async def _text_defaults(self, wire: Wire, route: Route, prompt_tokens: int) -> dict[str, Any]:
         if route.root is None:

@@ -9,12 +9,12 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
-from limbeck.backends import ClientPerLoop, ServerAddress, find_key
+from limbeck.backends import ClientPerLoop, ServerAddress, check_environment, find_key
 from limbeck.errors import ConfigurationError, MissingCredentialError
 from limbeck.types import Capabilities
 
 from ._request import chat_query, check_parameters
-from ._sdk import import_sdk
+from ._sdk import CUSTOM_HEADERS, account, import_sdk
 from ._url import checked_address
 
 if TYPE_CHECKING:
@@ -103,12 +103,13 @@ class AzureOpenAILLM(LLM):
         Raises:
             MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
             MissingCredentialError: there is neither a key nor a token.
-            ConfigurationError: the endpoint or the version is missing.
+            ConfigurationError: the endpoint or the version is missing, or an environment variable cannot be used.
         """
         import_sdk()
-        self._address()
         self._version()
         self._credentials()
+        account()
+        check_environment(self._address().url, headers=CUSTOM_HEADERS)
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
@@ -130,9 +131,13 @@ class AzureOpenAILLM(LLM):
         from ._chat import Chat, http_client, timeouts
 
         address, credentials = self._address(), self._credentials()
+        organization, project = account()
+        check_environment(address.url, headers=CUSTOM_HEADERS)
         client = openai.AsyncAzureOpenAI(
             azure_endpoint=address.url,
             api_version=self._version(),
+            organization=organization,
+            project=project,
             max_retries=0,
             timeout=timeouts(self.timeout),
             http_client=http_client(

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
-from limbeck.backends import ClientPerLoop, ServerAddress, find_key
+from limbeck.backends import ClientPerLoop, ServerAddress, check_environment, find_key
 from limbeck.errors import MissingCredentialError
 from limbeck.types import BatchLimits, Capabilities
 
 from ._request import batch_entry, chat_query, check_parameters
-from ._sdk import import_sdk
+from ._sdk import CUSTOM_HEADERS, account, import_sdk
 from ._url import checked_address
 
 if TYPE_CHECKING:
@@ -104,10 +104,12 @@ class OpenAILLM(LLM):
         Raises:
             MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
             MissingCredentialError: there is no key, and the server is OpenAI's.
+            ConfigurationError: an environment variable for proxies, certificates or headers cannot be used.
         """
         import_sdk()
         self._key()
         self._account()
+        check_environment(self._address().url, headers=CUSTOM_HEADERS)
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
@@ -166,6 +168,7 @@ class OpenAILLM(LLM):
         from ._chat import Chat, http_client, timeouts
 
         address, key = self._address(), self._key()
+        check_environment(address.url, headers=CUSTOM_HEADERS)
         organization, project = self._account()
         client = openai.AsyncOpenAI(
             api_key=key,
@@ -195,10 +198,7 @@ class OpenAILLM(LLM):
 
     def _account(self) -> tuple[str | None, str | None]:
         """The organization and the project, which travel as headers."""
-        return (
-            find_key(self.organization, "OPENAI_ORG_ID", field="organization"),
-            find_key(self.project, "OPENAI_PROJECT_ID", field="project"),
-        )
+        return account(self.organization, self.project)
 
     def _key(self) -> str:
         if key := find_key(self.api_key.get_secret_value() if self.api_key else None, "OPENAI_API_KEY"):

@@ -74,6 +74,40 @@ def test_no_row_is_lost_while_it_is_away(seconds: float, in_flight: int) -> None
     assert took <= 0.5 + seconds + 20 + ROWS / in_flight * 0.1 * 1.5  # the last probe may just have missed it
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("in_flight", [1, 3, 8, 64])
+def test_no_row_is_lost_where_each_has_one_or_two_attempts(attempts: int, in_flight: int) -> None:
+    line, _ = run(Server((0.5, 30.5, unavailable)), max_concurrency=in_flight, max_attempts=attempts)
+    assert (line.error, answered(line)) == (None, ROWS)
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_one_replica_of_several_that_is_away_costs_no_row_of_one_attempt(every: int) -> None:
+    async def reply(prompt: str, before: int) -> GenerationResponse:
+        await asyncio.sleep(0.1)
+        asked.append(prompt)
+        if len(asked) % every == 0:
+            raise unavailable()
+        return response(prompt)
+
+    asked: list[str] = []
+    line, _ = run(reply, max_concurrency=4, max_attempts=1)  # type: ignore[arg-type]  # as good as a server
+    assert (line.error, answered(line)) == (None, ROWS)
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_a_row_of_one_attempt_that_the_server_dies_of_fails_alone(in_flight: int) -> None:
+    async def reply(prompt: str, before: int) -> GenerationResponse:
+        await asyncio.sleep(0.1)
+        if prompt == "7":
+            raise unavailable()
+        return response(prompt)
+
+    line, took = run(reply, rows=100, max_attempts=1, max_concurrency=in_flight)  # type: ignore[arg-type]  # as good as a server
+    assert answered(line) == 99
+    assert took < 1500
+
+
 def test_it_is_probed_by_one_request_at_a_time_ever_more_seldom() -> None:
     server = Server((1.0, 121.0, unavailable))
     line, _ = run(server, max_concurrency=64, rows=3000)

@@ -347,11 +347,11 @@ class _Line:
             results.errors[custom_id] = TransientError(f"The batch {batch.id!r} ended without a word on this request.")
         await self._commit(batch, results)
         await self._records.ended(batch, "collected")
-        self._collecting -= 1
         self._home(batch)
         self._give(batch, results)
         for custom_id, error in results.errors.items():
             self._unanswered(batch.entries.pop(custom_id), error)
+        self._collecting -= 1  # now what follows from the answers is all there
 
     async def _read(self, batch: Batch, results: _Results) -> None:
         async with aclosing(self._calls.results(batch)) as lines:

@@ -116,6 +116,7 @@ class Unit:
         "samples",
         "sent_at",
         "share",
+        "spared",
         "stream",
     )
 
@@ -126,7 +127,8 @@ class Unit:
         self.samples = samples
         self.attempts = 0
         self.refusals = 0  # for rate: these are not attempts
-        self.limited = False  # the last attempt was one
+        self.spared = 0  # attempts that found nobody there, while others were answered: these are none either
+        self.limited = False  # the last attempt was a refusal for rate
         self.fruitless = 0  # answers that held no generation
         self.sent_at = 0.0
         self.deadline: float | None = None  # on the loop's clock; None while it has only been in a provider batch

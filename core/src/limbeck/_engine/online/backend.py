@@ -16,8 +16,10 @@ from ...errors import BackendError, GenerationError, LedgerError, TransientError
 from ...protocols import check_batch_api, check_llm
 from ...types import Capabilities, Generation, GenerationResponse
 from ..calls.keys import Keyring, identity_of
+from ..calls.log import log
 from ..limits.allowances import batched, setting, wait_of
 from ..limits.retry import Retry
+from ..threads.blocking import watched
 from ..threads.pool import Threads
 from ..threads.portal import portal
 from .window import window_at
@@ -75,6 +77,7 @@ class Backend:
         self.online.serve(self)  # which it is fit for
         self.batches: RequestWindow | None = None
         self._threads: Threads | None = None
+        self._told_of_blocking = False
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
         self._late: dict[asyncio.Task[Any], asyncio.TimerHandle] = {}  # cancelled; the timer abandons it
         self._watch: asyncio.TimerHandle | None = None
@@ -116,7 +119,7 @@ class Backend:
             self._watch_at(self.home.loop.time() + self.timeout)
         try:
             try:
-                return await call(argument)
+                return await watched(call(argument), self._blocks)
             finally:  # however it ends: a word of ours that is left would be taken for somebody else's next time
                 late = self._running.pop(task, None) is None
                 others = task.uncancel() if late else task.cancelling()
@@ -185,8 +188,41 @@ class Backend:
 
     def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
         if self._threads is None:
-            self._threads = Threads(self.max_concurrency)
+            # A batch is mostly of weights in this process, which bear no second call beside the first.
+            hangs = _teller_of_hanging(self.llm, self.timeout, frees=not self._batches)
+            self._threads = Threads(self.max_concurrency, frees=not self._batches, hangs=hangs)
         return self._threads.call(function, argument)
+
+    def _blocks(self, seconds: float) -> None:
+        """Tell, once, that nothing else could go on meanwhile."""
+        if not self._told_of_blocking:
+            self._told_of_blocking = True
+            log.warning(
+                "`agenerate` of %s kept the event loop to itself for %.1f s, and all other requests waited. Let it "
+                "await an asynchronous client, or name the method `generate`: then it runs in threads.",
+                type(self.llm).__name__,
+                seconds,
+            )
+
+
+def _teller_of_hanging(llm: Any, timeout: float, *, frees: bool) -> Callable[[], None]:
+    """The function that tells, once, of a call that does not return."""
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            log.warning(
+                "A call of `%s` of %s has not returned within its `timeout`, %g s. It has failed, and %s until it "
+                "returns. Give the call a time limit of its own, as HTTP clients have one.",
+                "generate" if frees else "generate_batch",
+                type(llm).__name__,
+                timeout,
+                "its thread is left behind" if frees else "keeps its place in the window",
+            )
+
+    return tell
 
 
 def _together(llm: Any, requests: list[GenerationRequest]) -> list[Any]:

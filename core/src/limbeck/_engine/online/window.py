@@ -258,7 +258,9 @@ class Window:
         stream.running.add(task)
         try:
             if hand.results is None:
-                await self._ask(hand, stream)
+                now = self._started(units, stream)
+                hand.results = await stream.backend.ask(list(map(for_samples, units)), stream.tell)
+                hand.latency = self._loop.time() - now
                 if task.cancelling():
                     raise asyncio.CancelledError
             if stream.ledger is not None and hand.units:
@@ -274,14 +276,14 @@ class Window:
         for unit, result in zip(hand.units, hand.results or (), strict=False):
             self._ended(unit, result, hand.latency)
 
-    async def _ask(self, hand: _Hand, stream: Requester) -> None:
-        units, now = hand.units, self._loop.time()
+    def _started(self, units: list[Unit], stream: Requester) -> float:
+        """Say that requests are on their way, and when they went."""
+        now = self._loop.time()
         for unit in units:
             if unit.deadline is None:
                 unit.deadline = now + stream.backend.deadline
             stream.started(unit)
-        hand.results = await stream.backend.ask(list(map(for_samples, units)), stream.tell)
-        hand.latency = self._loop.time() - now
+        return now
 
     def _interrupted(self, hand: _Hand, stream: Requester, error: asyncio.CancelledError) -> None:
         """The stream or the loop has ended, or the backend has cancelled the task: in this request, or before."""
@@ -349,12 +351,15 @@ class Window:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         now = self._loop.time()
-        delay = unit.stream.failed(unit, error, now, spared=self._is_away(unit, error, now))
+        spared = self._is_away(unit, error, now)
+        delay = unit.stream.failed(unit, error, now, spared=spared)
         if isinstance(error, RateLimitError):
             self._heed(error, unit, delay)
         elif isinstance(error, TransientError):
             self.controller.faulted()
         if delay is not None:
+            if spared and self._outage.away:
+                delay = 0.0  # a probe decides when the server is asked again
             log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
             self._send_later(unit, delay)
 

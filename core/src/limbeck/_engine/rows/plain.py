@@ -29,7 +29,7 @@ _DEEPEST = 100
 _FORMS: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
     ((enum.Enum,), lambda member: member.value),
     ((set, frozenset), list),
-    ((bytes, bytearray, memoryview), lambda value: bytes(value).decode("utf-8", "backslashreplace")),
+    ((bytes,), lambda value: value.decode("utf-8", "backslashreplace")),  # a `bytearray` is made one before
     ((Decimal, uuid.UUID, os.PathLike, timedelta), str),
     ((Mapping,), dict),
 )
