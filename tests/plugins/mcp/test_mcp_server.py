@@ -18,6 +18,7 @@ from limbeck.errors import ConfigurationError, ToolError
 from limbeck.testing import registry
 from limbeck.tools import on_engine_loop, run_tools, tool_of
 from limbeck_mcp import McpServer, mcp_tools
+from support.children import said_by
 from support.tool_talks import Talk, call, calling, results_in
 
 from . import server as odd_server
@@ -271,6 +272,24 @@ def test_closing_ends_the_servers_process_and_a_later_call_starts_it_again() -> 
         os.kill(pid, 0)
     assert int(result_of(server, "pid")) != pid
     server.close()
+
+
+def test_a_program_that_closes_nothing_ends_quietly_and_so_does_the_server(tmp_path: Path) -> None:
+    program = f"""
+    from limbeck.tools import on_engine_loop
+    from limbeck_mcp import mcp_tools
+
+    server = mcp_tools({COMMAND!r})
+    print(on_engine_loop(server.call_tool("pid", {{}})))
+    """
+    pid = int(said_by(program, tmp_path))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_importing_the_plugin_imports_no_sdk(tmp_path: Path) -> None:
+    program = "import sys, limbeck_mcp\nprint([name for name in ('mcp', 'asyncio', 'anyio') if name in sys.modules])"
+    assert said_by(program, tmp_path) == "['asyncio']\n"
 
 
 # In conversations

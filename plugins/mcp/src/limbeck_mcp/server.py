@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
@@ -110,10 +112,10 @@ class McpServer(BaseModel):
         return await (await self._link()).call(name, arguments)
 
     async def _link(self) -> Link:
-        import_sdk("mcp", defines="Client", needed_by="`McpServer`", requirement="limbeck-mcp")
-        from ._link import Link
-
-        return await self._links.get(lambda: Link(self))
+        module: Any = sys.modules.get(f"{__package__}._link")
+        if not hasattr(module, "Link"):  # or another thread is importing it
+            module = await asyncio.to_thread(_imported)
+        return await self._links.get(lambda: module.Link(self))
 
     # Its life
 
@@ -123,6 +125,7 @@ class McpServer(BaseModel):
         Raises:
             ConfigurationError: it cannot be reached, is none, or lacks one of `tools`.
         """
+        _imported()
         try:
             on_engine_loop(self.list_tools())
         except ToolError as exc:
@@ -163,6 +166,14 @@ class McpServer(BaseModel):
             )
         given = {name: value.get_secret_value() for name, value in self.env.items()}
         return {**{name: os.environ[name] for name in self.inherit}, **given}
+
+
+def _imported() -> Any:
+    """The module that needs the SDK, whose import takes a second."""
+    import_sdk("mcp", defines="Client", needed_by="`McpServer`", requirement="limbeck-mcp")
+    from . import _link
+
+    return _link
 
 
 def mcp_tools(server: str | list[str], **fields: Any) -> McpServer:
