@@ -63,9 +63,12 @@ class Task(Step):
         add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
         add_statistics: tokens, latency and finish reason too, with reasoning, tool calls and
             logprobs where the model gave them.
+        needs: (of the class) the capabilities without which its LLM cannot answer it, such as "vision".
     """
 
     _kind_of_class: ClassVar[str] = "task"
+
+    needs: ClassVar[tuple[str, ...]] = ()
 
     llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
     num_generations: PositiveInt = 1
@@ -120,7 +123,9 @@ class Task(Step):
 
     def _load(self) -> None:
         from .._engine.online.backend import backend_of
+        from ..backends import check_capabilities
 
+        check_capabilities(self.llm, self.needs, needed_by=f"task {self.name!r}")
         load = getattr(self.llm, "load", None)
         if load is not None:
             load()

@@ -6,10 +6,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from .._engine.rows.copies import plain_row, row_fault
+from .._media.parts import noted
 from .._step import required_columns
 from ..errors import (
     GenerationError,
     LimbeckWarning,
+    MediaError,
     OutputError,
     RowError,
     RowFailedError,
@@ -74,6 +76,8 @@ class TaskWork:
             messages: Any = self._task.format_input(input)  # whatever an author returns
             method = "schema_for"
             schema = json_schema_of(self._task.schema_for(input)) if self._structured else None
+        except MediaError as exc:
+            raise self._placed(exc, row) from exc
         except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
             raise RowError(f"`{method}` of task {self.name!r} raised {described(exc)}") from exc
         if not isinstance(messages, list) or not messages:
@@ -92,6 +96,12 @@ class TaskWork:
         for name, value in [(name, own[source]) for name, source in self._renamed if source in own]:
             own[name] = value
         return own
+
+    def _placed(self, error: MediaError, row: Row) -> MediaError:
+        """The error, with the column that has its value, where only one has it."""
+        value = error.value
+        columns = [name for name in self.reads if row.get(name) is value or _has_part(row.get(name), value)]
+        return error.in_column(columns[0]) if len(columns) == 1 else error
 
     # Outcomes to rows
 
@@ -188,7 +198,7 @@ class TaskWork:
         if self._raw_output is not None:
             metadata[self._raw_output] = _raw_text(outcome.error) if generation is None else generation.text
         if self._raw_input is not None:
-            metadata[self._raw_input] = None if job.request is None else job.request.messages
+            metadata[self._raw_input] = None if job.request is None else noted(job.request.messages)
         if self._statistics is not None:
             metadata[self._statistics] = _statistics(outcome)
         lineage = outcome.lineage
@@ -222,6 +232,11 @@ class TaskWork:
     def _own_name(self, column: str) -> str:
         """The task's own name for an output column of its rows."""
         return self._columns[self._shape.outputs.index(column)]
+
+
+def _has_part(whole: Any, value: Any) -> bool:
+    parts = whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list | tuple) else ()
+    return any(each is value for each in parts)
 
 
 def _raw_text(error: GenerationError | None) -> str | None:

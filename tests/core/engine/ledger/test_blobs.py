@@ -91,7 +91,7 @@ def test_a_write_that_fails_leaves_no_part_and_no_name(tmp_path: Path, monkeypat
 def test_with_full_durability_a_file_and_its_name_are_synced_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     Blobs(tmp_path).put(CONTENT, "image/png")
     assert synced == []

@@ -10,6 +10,7 @@ from contextlib import closing
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ..._media.parts import media_in
 from ...errors import LimbeckWarning
 from ...types import Usage
 from ..calls.changes import config_text
@@ -185,8 +186,12 @@ class StepLedger:
         """A request's text, where prompts are stored, and what its answers are made by."""
         if request is None:
             return None, None
-        body = request_text(request) if self._ledger.stores_requests else None
-        return body, None if self._makers is None else self._makers.id_of(request)
+        maker = None if self._makers is None else self._makers.id_of(request)
+        if not self._ledger.stores_requests:
+            return None, maker
+        for part in media_in(request.messages):
+            self._ledger.keep_content(part)
+        return request_text(request), maker
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""
