@@ -30,6 +30,7 @@ class MediaPart(dict[str, Any]):
         kind: "image", "audio" or "document".
     """
 
+    __module__ = "limbeck.types"  # where it is public
     __slots__ = ("_content", "_path", "kind")
 
     def __init__(
@@ -158,6 +159,10 @@ def document(
         shown = {"filename": name} if name is not None else {}
         return MediaPart("document", {"type": "file", "file": {**shown, "file_data": found.url}})
     return _part("document", value, found, media_type, extra)
+
+
+for _made in (image, audio, document):
+    _made.__module__ = "limbeck.types"  # where they are public
 
 
 def media_in(messages: Sequence[Any]) -> Iterator[MediaPart]:
