@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import struct
 import zlib
-from typing import Any, ClassVar
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from limbeck import task
 from limbeck.testing import ScriptedLLM
 from limbeck.types import Capabilities, ChatType, GenerationRequest, Row, image
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def png(*, width: int = 1, height: int = 1, color: bytes = b"\xff\0\0") -> bytes:
@@ -54,6 +60,13 @@ def parts_of(request: GenerationRequest) -> list[dict[str, Any]]:
     content = request.messages[-1]["content"]
     assert isinstance(content, list)
     return content
+
+
+def stored_parts(run_dir: Path) -> list[dict[str, Any]]:
+    """The last part of each request that a ledger holds, in the order of the calls."""
+    with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as connection:
+        requests = connection.execute("SELECT request FROM calls WHERE request IS NOT NULL ORDER BY id").fetchall()
+    return [json.loads(request)["messages"][-1]["content"][-1] for (request,) in requests]
 
 
 def chat_about(*parts: dict[str, Any]) -> ChatType:

@@ -26,7 +26,7 @@ from limbeck.types import (
     image,
 )
 from support.children import said_by
-from support.media import JPEG, PDF, PNG, WAV, SeeingLLM, chat_about, look, parts_of, png, seeing
+from support.media import JPEG, PDF, PNG, WAV, SeeingLLM, chat_about, look, parts_of, png, seeing, stored_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,10 +197,8 @@ def test_the_ledger_holds_the_digest_and_the_content_lies_beside_it_once(tmp_pat
     rows: list[Row] = [{"picture": PNG}, {"picture": bytearray(PNG)}, {"picture": JPEG}]
     list(look(llm=seeing()).run(rows, run_dir=tmp_path))
     assert blobs_in(tmp_path) == {".png": PNG, ".jpg": JPEG}
-    requests = [json.loads(request) for (request,) in stored(tmp_path, "SELECT request FROM calls ORDER BY id")]
-    noted = [request["messages"][0]["content"][1] for request in requests]
+    noted = stored_parts(tmp_path)
     assert sorted(part["sha256"] for part in noted) == sorted(part["sha256"] for part in map(image, (PNG, PNG, JPEG)))
-    assert "base64" not in str(requests)
     assert [Run(tmp_path).content_of(part) for part in noted if part["media_type"] == "image/png"] == [PNG, PNG]
 
 
@@ -279,8 +277,7 @@ def test_a_file_that_was_changed_while_its_answer_came_costs_no_answer(tmp_path:
 
     (row,) = look(llm=SeeingLLM(script=answer)).run(rows, run_dir=tmp_path / "run")
     assert row["answer"] == "seen"
-    ((request,),) = stored(tmp_path / "run", "SELECT request FROM calls")
-    part = json.loads(request)["messages"][0]["content"][1]
+    (part,) = stored_parts(tmp_path / "run")
     with pytest.raises(LedgerError, match="cannot be read"):
         Run(tmp_path / "run").content_of(part)
 

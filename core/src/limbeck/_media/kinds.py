@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["image", "audio", "document"]
@@ -41,6 +42,24 @@ _CHUNKED = {  # the container, and what stands at the eighth byte
 _BMP = re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
 _MP3 = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # a frame of layer III
 _AAC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
+# Documents that do not show their type, by the suffix of their files. Not `mimetypes`: it knows others in each version
+# of Python and on each system, and the type is a part of a request's key.
+_SUFFIXES = {
+    ".csv": "text/csv",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".pdf": "application/pdf",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".rtf": "application/rtf",
+    ".txt": "text/plain",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".xml": "application/xml",
+}
 _PDF_WITHIN = 1024  # readers take a PDF that has something before it
 _ALIASES = {
     "audio/mp3": "audio/mpeg",
@@ -68,6 +87,17 @@ def media_type_of(content: bytes) -> str | None:
         return "application/pdf"
     patterns = ((_BMP, "image/bmp"), (_MP3, "audio/mpeg"), (_AAC, "audio/aac"))
     return next((media_type for pattern, media_type in patterns if pattern.match(content)), None)
+
+
+def named_type(path: str) -> str | None:
+    """The media type of a document by the suffix of its file; None of a PDF too, which would have shown it."""
+    suffix = PurePath(path).suffix.lower()
+    return None if suffix == ".pdf" else _SUFFIXES.get(suffix)
+
+
+def suffix_of(media_type: str) -> str:
+    """The suffix of a document's name; "" for a type that is not known."""
+    return next((suffix for suffix, each in _SUFFIXES.items() if each == media_type), "")
 
 
 def usual(media_type: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..errors import MediaError
-from .kinds import NOUNS, Kind, is_of, media_type_of, usual
+from .kinds import NOUNS, Kind, is_of, media_type_of, named_type, suffix_of, usual
 from .reading import Found, found_in, image_bytes, read_file, refuse
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ class MediaPart(dict[str, Any]):
         if self.kind == "image":
             detail = {"detail": self["detail"]} if "detail" in self else {}
             return {"type": "image_url", "image_url": {"url": url, **detail}}
-        return {"type": "file", "file": {"filename": self.get("name") or _file_name(media_type), "file_data": url}}
+        return {
+            "type": "file",
+            "file": {"filename": self.get("name") or f"document{suffix_of(media_type)}", "file_data": url},
+        }
 
 
 def image(
@@ -249,7 +252,7 @@ def _media_type(kind: Kind, value: Any, found: Found, given: str | None) -> str:
         return usual(given)
     shown = media_type_of(found.content)
     if shown is None and kind == "document":
-        shown = _named_type(found)
+        shown = _said_type(found)
     if shown is None:
         refuse(value, kind, "its first bytes are of no type that is known. If it is one, say `media_type`")
     if not is_of(shown, kind):
@@ -258,22 +261,11 @@ def _media_type(kind: Kind, value: Any, found: Found, given: str | None) -> str:
     return shown
 
 
-def _named_type(found: Found) -> str | None:
-    """The type of a document that shows none: by the suffix of its file, or by its `data:` URL."""
+def _said_type(found: Found) -> str | None:
+    """The type of a document that shows none: of its `data:` URL, or by the suffix of its file."""
     if found.media_type is not None:
         return usual(found.media_type)
-    if found.path is None:
-        return None
-    from mimetypes import MimeTypes
-
-    guessed, packed = MimeTypes().guess_type(found.path)  # by what Python knows; what the system adds differs
-    return None if packed is not None else guessed
-
-
-def _file_name(media_type: str) -> str:
-    from mimetypes import MimeTypes
-
-    return f"document{MimeTypes().guess_extension(media_type) or ''}"
+    return None if found.path is None else named_type(found.path)
 
 
 def _digest(content: bytes) -> str:

@@ -58,8 +58,8 @@ def media_of(part: Any) -> Media | None:
         return Media(kind="audio", media_type=_AUDIO_TYPES.get(form, f"audio/{form}"), data=sound["data"])
     if kind == "file":
         file = part.get("file")
-        file = file if isinstance(file, dict) else {}
-        return _at(kind, "document", file.get("file_data"), name=file.get("filename"))
+        if isinstance(file, dict) and "file_data" in file:  # else it was uploaded before, and has an id
+            return _at(kind, "document", file["file_data"], name=file.get("filename"))
     return None
 
 
