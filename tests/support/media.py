@@ -44,15 +44,16 @@ MP3 = b"ID3\x04\0\0\0\0\0\0"
 PDF = b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\n%%EOF\n"
 
 
-class SeeingLLM(ScriptedLLM):
-    """Answers as told, to messages with images, audio and documents."""
+class BlindLLM(ScriptedLLM):
+    """Declares nothing, as most backends of others do, and is never to be asked."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(vision=True, audio=True, documents=True)
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    script: Any = ()
 
 
-def seeing(answer: str = "seen", **fields: Any) -> SeeingLLM:
-    """An LLM that gives one answer to everything."""
-    return SeeingLLM(script=lambda _request: answer, **fields)
+def seeing(answer: str = "seen", **fields: Any) -> ScriptedLLM:
+    """An LLM that takes all media, and gives one answer to everything."""
+    return ScriptedLLM(script=lambda _request: answer, **fields)
 
 
 def parts_of(request: GenerationRequest) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from limbeck.types import (
     image,
 )
 from support.children import said_by
-from support.media import JPEG, PDF, PNG, WAV, SeeingLLM, chat_about, look, parts_of, png, seeing, stored_parts
+from support.media import JPEG, PDF, PNG, WAV, BlindLLM, chat_about, look, parts_of, png, seeing, stored_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def test_each_kind_reaches_the_backend(tmp_path: Path) -> None:
 
 
 def test_an_llm_that_takes_no_images_is_not_asked() -> None:
-    llm = ScriptedLLM(script=[])
+    llm = BlindLLM()
     (row,) = next(look(llm=llm).process([{"picture": PNG}]))
     assert said(row)["type"] == "BadRequestError"
     assert "takes no images" in said(row)["message"]
@@ -136,12 +136,12 @@ def test_an_llm_that_takes_no_images_is_not_asked() -> None:
 
 
 def test_an_address_needs_the_capability_too() -> None:
-    (row,) = next(look(llm=ScriptedLLM(script=[])).process([{"picture": "https://example.invalid/a.png"}]))
+    (row,) = next(look(llm=BlindLLM()).process([{"picture": "https://example.invalid/a.png"}]))
     assert "takes no images" in said(row)["message"]
 
 
 def test_a_run_that_only_finds_the_capability_missing_stops() -> None:
-    llm = ScriptedLLM(script=[], breaker_threshold=3)
+    llm = BlindLLM(breaker_threshold=3)
     with pytest.raises(BreakerError, match="takes no images"):
         list(look(llm=llm).run([{"picture": PNG}] * 50))
     assert llm.requests == []
@@ -165,8 +165,8 @@ def test_a_task_that_says_what_it_needs_is_refused_before_any_row_is_read() -> N
         def format_output(self, output: str | None, input: Row) -> Row:
             return {"answer": output}
 
-    with pytest.raises(ConfigurationError, match=r"`ScriptedLLM` takes no images.*needed by task 'look'"):
-        Look(llm=ScriptedLLM(script=[])).load()
+    with pytest.raises(ConfigurationError, match=r"`BlindLLM` takes no images.*needed by task 'look'"):
+        Look(llm=BlindLLM()).load()
     assert next(Look(llm=seeing()).process([{"picture": PNG}]))[0]["answer"] == "seen"
 
 
@@ -275,7 +275,7 @@ def test_a_file_that_was_changed_while_its_answer_came_costs_no_answer(tmp_path:
         (tmp_path / "pictures" / "0.png").write_bytes(JPEG)
         return "seen"
 
-    (row,) = look(llm=SeeingLLM(script=answer)).run(rows, run_dir=tmp_path / "run")
+    (row,) = look(llm=ScriptedLLM(script=answer)).run(rows, run_dir=tmp_path / "run")
     assert row["answer"] == "seen"
     (part,) = stored_parts(tmp_path / "run")
     with pytest.raises(LedgerError, match="cannot be read"):
@@ -302,7 +302,7 @@ def test_explaining_shows_the_digest_that_differs(tmp_path: Path) -> None:
 
 
 def test_a_failed_row_is_written_so_that_it_can_be_asked_about_again(tmp_path: Path) -> None:
-    llm = SeeingLLM(script=[ValueError("no")])
+    llm = ScriptedLLM(script=[ValueError("no")])
     list(look(llm=llm).run([{"picture": PNG}], run_dir=tmp_path))
     failed = json.loads((tmp_path / "failed.jsonl").read_text(encoding="utf-8"))
     assert image(failed["picture"]) == image(PNG)

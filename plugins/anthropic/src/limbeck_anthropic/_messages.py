@@ -128,8 +128,8 @@ def _part(part: Any, place: int) -> Block:
         return _media_block(media, place)
     if kind == "file":
         raise BadRequestError(
-            f"Message {place}: a `file` part must have `file_data`. For a file that was uploaded to Anthropic, give its "
-            "own `document` block."
+            f"Message {place}: a `file` part must have `file_data`. For a file that was uploaded to Anthropic, give "
+            "its own `document` block."
         )
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal", "")}
