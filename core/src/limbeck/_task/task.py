@@ -52,7 +52,8 @@ class Task(Step):
     """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
 
     A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples`
-    and `output_schema` are optional.
+    and `output_schema` are optional. Its class variable `needs` names the capabilities without
+    which no LLM can answer it, such as "vision".
 
     Attributes:
         llm: an object with the methods of a backend, `"provider/model"`, or the mapping
@@ -63,7 +64,6 @@ class Task(Step):
         add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
         add_statistics: tokens, latency and finish reason too, with reasoning, tool calls and
             logprobs where the model gave them.
-        needs: (of the class) the capabilities without which its LLM cannot answer it, such as "vision".
     """
 
     _kind_of_class: ClassVar[str] = "task"
