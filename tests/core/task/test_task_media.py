@@ -306,3 +306,57 @@ def test_a_failed_row_is_written_so_that_it_can_be_asked_about_again(tmp_path: P
     list(look(llm=llm).run([{"picture": PNG}], run_dir=tmp_path))
     failed = json.loads((tmp_path / "failed.jsonl").read_text(encoding="utf-8"))
     assert image(failed["picture"]) == image(PNG)
+
+
+# Parts in a provider's own form
+
+
+@task(inputs=["url"], outputs=["answer"])
+def look_at(input: Row) -> ChatType:
+    return chat_about({"type": "image_url", "image_url": {"url": input["url"]}})
+
+
+def data_url(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def test_base64_that_an_author_wrote_is_not_in_the_ledger_but_beside_it(tmp_path: Path) -> None:
+    content = PNG + bytes(5_000)
+    llm = seeing()
+    list(look_at(llm=llm).run([{"url": data_url(content)}] * 3, run_dir=tmp_path))
+    assert parts_of(llm.requests[0])[1]["image_url"]["url"] == data_url(content)
+    assert all(len(request) < 500 for (request,) in stored(tmp_path, "SELECT request FROM calls"))
+    assert blobs_in(tmp_path) == {".png": content}
+
+
+def test_what_it_was_asked_with_is_explained_and_found_again(tmp_path: Path) -> None:
+    row = {"url": data_url(PNG + bytes(5_000))}
+    list(look_at(llm=seeing()).run([row], run_dir=tmp_path))
+    asked = look_at(llm=seeing())
+    assert asked.explain(row, run_dir=tmp_path, id=0).found
+    assert asked.explain(None, run_dir=tmp_path, id=0).found
+    (difference,) = asked.explain({"url": data_url(PNG + b"!" * 5_000)}, run_dir=tmp_path, id=0).differs
+    assert difference.startswith("messages[0] (user).content[1].image_url.url: ")
+    (again,) = asked.run([row], run_dir=tmp_path)
+    assert again["answer"] == "seen"
+
+
+# Parts in rows
+
+
+def test_a_part_in_a_row_reaches_the_backend_through_a_chat(tmp_path: Path) -> None:
+    @task(inputs=["messages"], outputs=["answer"])
+    def chat(input: Row) -> ChatType:
+        return input["messages"]  # type: ignore[no-any-return]  # it is a chat
+
+    llm = seeing()
+    list(chat(llm=llm).run([{"messages": chat_about(image(PNG))}], run_dir=tmp_path))
+    assert parts_of(llm.requests[0])[1]["type"] == "image_url"
+
+
+def test_a_cache_gives_its_answer_to_the_same_image_and_the_content_is_kept_here_too(tmp_path: Path) -> None:
+    list(look(llm=seeing()).run([{"picture": PNG}], run_dir=tmp_path / "old"))
+    llm = seeing("another")
+    (row,) = look(llm=llm).run([{"picture": PNG}], run_dir=tmp_path / "new", cache=[tmp_path / "old"])
+    assert (row["answer"], llm.requests) == ("seen", [])
+    assert blobs_in(tmp_path / "new") == {".png": PNG}

@@ -65,6 +65,14 @@ def test_the_picture_is_made_anew_and_holds_nothing_else_of_the_file(tmp_path: P
     assert b"script" not in base64.b64decode(shown.picture.partition(",")[2])
 
 
+def test_an_image_that_an_author_wrote_as_base64_is_shown_too(tmp_path: Path) -> None:
+    content = png(width=400, height=400) + bytes(2_000)
+    url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    page = page_of(run_with(tmp_path / "run", {"type": "image_url", "image_url": {"url": url}}))
+    assert page.count("<img ") == 1
+    assert f"image/png, {len(content):,} bytes" in page
+
+
 def test_audio_and_documents_are_links_with_type_and_size(tmp_path: Path) -> None:
     parts = [audio(WAV), document(PDF, name="bill.pdf")]
     run = run_with(tmp_path / "run", *parts)

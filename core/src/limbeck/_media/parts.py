@@ -176,6 +176,14 @@ def media_in(messages: Sequence[Any]) -> Iterator[MediaPart]:
             yield from (part for part in content if isinstance(part, MediaPart))
 
 
+def holds_media(value: Any) -> bool:
+    """Tell whether there is a media part in a value, at any depth; as JSON it would have no content."""
+    if isinstance(value, MediaPart):
+        return True
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(map(holds_media, parts))
+
+
 def sent_messages(messages: list[Any]) -> list[Any]:
     """Messages whose parts are in the form of OpenAI's chat API; the same object where there are no others.
 

@@ -16,7 +16,7 @@ MOST_PIXELS = 50_000_000
 """Of an image that is made small for the page; of a larger one there is only the link."""
 
 _WIDEST = 320  # pixels, and the highest
-_KINDS = ("image", "audio", "document")
+_DEEPEST = 3  # of what stands in a part of a provider's form
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,27 @@ def shown_of(part: Any, run: Run | None) -> Shown | None:
     Args:
         run: that kept its content.
     """
-    if not isinstance(part, dict) or part.get("type") not in _KINDS or not isinstance(part.get("sha256"), str):
+    noted = _noted(part)
+    if noted is None:
         return None
-    size = part.get("size")
-    words = [str(part.get("media_type")), f"{size:,} bytes" if isinstance(size, int) else "", str(part.get("name", ""))]
+    size, media_type = noted.get("size"), str(noted.get("media_type"))
+    words = [media_type, f"{size:,} bytes" if isinstance(size, int) else "", str(noted.get("name", ""))]
     caption = ", ".join(word for word in words if word)
     try:
-        content, file = (None, None) if run is None else (run.content_of(part), run.path_of(part).resolve().as_uri())
+        content, file = (None, None) if run is None else (run.content_of(noted), run.path_of(noted).resolve().as_uri())
     except LedgerError:  # not kept, or damaged
         return Shown(f"{caption}; the run does not have it")
-    picture = _small(content) if content is not None and part["type"] == "image" else None
+    picture = _small(content) if content is not None and media_type.startswith("image/") else None
     return Shown(caption, picture, file)
+
+
+def _noted(part: Any, depth: int = 0) -> dict[str, Any] | None:
+    """The digest, the type and the size of a content: the part itself, or what stands in it in place of base64."""
+    if not isinstance(part, dict) or depth > _DEEPEST:
+        return None
+    if isinstance(part.get("sha256"), str) and isinstance(part.get("media_type"), str):
+        return part
+    return next((found for value in part.values() if (found := _noted(value, depth + 1)) is not None), None)
 
 
 def _small(content: bytes) -> str | None:

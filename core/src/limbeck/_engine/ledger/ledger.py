@@ -151,6 +151,10 @@ class Ledger:
         if part.has_content and not self.blobs.has(blob_name(part["sha256"], part["media_type"]), part["size"]):
             self.submit(partial(self._put, part))
 
+    def keep_bytes(self, content: bytes, media_type: str) -> None:
+        """Have the writer keep a content, as `keep_content` does."""
+        self.submit(partial(self.blobs.put, content, media_type))
+
     def _put(self, part: MediaPart) -> None:
         with suppress(MediaError):  # its file was changed meanwhile: what was sent is not there any more
             self.blobs.put(part.content(), part["media_type"])

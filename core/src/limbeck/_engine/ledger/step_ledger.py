@@ -7,9 +7,11 @@ import sqlite3
 import time
 import warnings
 from contextlib import closing
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ..._media.inline import taken_out
 from ..._media.parts import media_in
 from ...errors import LimbeckWarning
 from ...types import Usage
@@ -189,9 +191,12 @@ class StepLedger:
         maker = None if self._makers is None else self._makers.id_of(request)
         if not self._ledger.stores_requests:
             return None, maker
-        for part in media_in(request.messages):
+        messages, contents = taken_out(request.messages)
+        for content, media_type in contents:
+            self._ledger.keep_bytes(content, media_type)
+        for part in media_in(messages):
             self._ledger.keep_content(part)
-        return request_text(request), maker
+        return request_text(request if messages is request.messages else replace(request, messages=messages)), maker
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""
