@@ -96,5 +96,5 @@ def test_capabilities_are_checked_by_name() -> None:
         capabilities: ClassVar[Capabilities] = Capabilities(tools=True)
 
     check_capabilities(Tools(), ["tools"], needed_by="a test")
-    with pytest.raises(ConfigurationError, match=r"`Tools` has no logprobs, .* needed by a test"):
+    with pytest.raises(ConfigurationError, match=r"`Tools` has no logprobs, .* a test needs it"):
         check_capabilities(Tools(), ["tools", "logprobs"], needed_by="a test")

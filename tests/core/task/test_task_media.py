@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -30,7 +32,7 @@ from support.children import said_by
 from support.media import JPEG, PDF, PNG, WAV, BlindLLM, chat_about, look, parts_of, png, seeing, stored_parts
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 
 def stored(run_dir: Path, query: str) -> list[Any]:
@@ -66,6 +68,17 @@ def test_the_backend_gets_openais_form_and_the_row_keeps_its_own_value(tmp_path:
     assert [row["picture"] for row in results] == [row["picture"] for row in rows]
     urls = {parts_of(request)[1]["image_url"]["url"] for request in llm.requests}
     assert urls == {f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}
+
+
+def test_a_file_whose_name_is_no_text_is_asked_about_and_one_that_is_gone_is_told(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    Path(name).write_bytes(PNG)
+    rows: list[Row] = [{"picture": name}, {"picture": f"{name}.gone"}]
+    done, failed = look(llm=seeing()).run(rows, run_dir=tmp_path / "run")
+    assert (done["picture"], done["answer"]) == (name, "seen")
+    assert "there is no such file" in said(failed)["message"]
+    assert json.loads((tmp_path / "run" / "failed.jsonl").read_text(encoding="utf-8"))["picture"] == f"{name}.gone"
+    assert [row["answer"] for row in look(llm=seeing("another")).run(rows, run_dir=tmp_path / "run")] == ["seen", None]
 
 
 def test_an_image_of_pillow_comes_out_as_the_object_that_went_in(tmp_path: Path) -> None:
@@ -166,9 +179,28 @@ def test_a_task_that_says_what_it_needs_is_refused_before_any_row_is_read() -> N
         def format_output(self, output: str | None, input: Row) -> Row:
             return {"answer": output}
 
-    with pytest.raises(ConfigurationError, match=r"`BlindLLM` takes no images.*needed by task 'look'"):
+    with pytest.raises(ConfigurationError, match=r"`BlindLLM` takes no images.* Task 'look' needs it"):
         Look(llm=BlindLLM()).load()
     assert next(Look(llm=seeing()).process([{"picture": PNG}]))[0]["answer"] == "seen"
+
+
+def test_a_task_of_a_function_says_what_it_needs_too() -> None:
+    @task(inputs=["sound"], outputs=["answer"], needs=["audio"])
+    def listen(input: Row) -> ChatType:
+        return chat_about(audio(input["sound"]))
+
+    with pytest.raises(ConfigurationError, match="`BlindLLM` takes no audio"):
+        next(listen(llm=BlindLLM()).process([{"sound": WAV}]))
+    assert next(listen(llm=seeing()).process([{"sound": WAV}]))[0]["answer"] == "seen"
+
+
+def test_a_capability_that_is_none_is_told() -> None:
+    @task(inputs=["sound"], outputs=["answer"], needs=["visoin"])
+    def listen(input: Row) -> str:
+        return str(input["sound"])
+
+    with pytest.raises(ConfigurationError, match=r"'visoin', which is no capability. Did you mean `vision`"):
+        listen(llm=seeing()).load()
 
 
 def test_of_a_backends_batch_only_those_requests_fail_that_it_does_not_take() -> None:

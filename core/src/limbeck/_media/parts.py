@@ -98,7 +98,7 @@ class MediaPart(dict[str, Any]):
 def image(
     value: Any,
     *,
-    detail: Literal["low", "high", "auto"] | None = None,
+    detail: Literal["low", "high", "auto", "original"] | None = None,
     media_type: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> MediaPart:

@@ -125,7 +125,7 @@ class Task(Step):
         from .._engine.online.backend import backend_of
         from ..backends import check_capabilities
 
-        check_capabilities(self.llm, self.needs, needed_by=f"task {self.name!r}")
+        check_capabilities(self.llm, self.needs, needed_by=f"Task {self.name!r}")
         load = getattr(self.llm, "load", None)
         if load is not None:
             load()

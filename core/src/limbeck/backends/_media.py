@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._media.parts import media_in, sent_messages
-from ..errors import BadRequestError, ConfigurationError
+from ..errors import BadRequestError, ConfigurationError, did_you_mean
 from ..types import Capabilities
 
 if TYPE_CHECKING:
@@ -91,18 +91,24 @@ def sendable(request: GenerationRequest, llm: Any) -> GenerationRequest:
     return request if messages is request.messages else replace(request, messages=messages)
 
 
-def check_capabilities(llm: Any, needed: Iterable[str], *, needed_by: str) -> None:
+def check_capabilities(llm: Any, needed: str | Iterable[str], *, needed_by: str) -> None:
     """Raise unless an LLM declares all that is needed of it.
 
     Args:
         needed: names of `Capabilities`. needed_by: for the message.
 
     Raises:
-        ConfigurationError: it does not; nothing was sent.
+        ConfigurationError: it does not, or there is no such capability; nothing was sent.
     """
-    for capability in needed:
+    known = [field.name for field in fields(Capabilities)]
+    for capability in [needed] if isinstance(needed, str) else needed:
+        if capability not in known:
+            raise ConfigurationError(
+                f"{needed_by} needs {capability!r}, which is no capability.{did_you_mean(capability, known)} "
+                f"There are {', '.join(known)}."
+            )
         if not _declares(llm, capability):
-            raise ConfigurationError(f"{_lack(llm, capability)} It is needed by {needed_by}; nothing was sent.")
+            raise ConfigurationError(f"{_lack(llm, capability)} {needed_by} needs it; nothing was sent.")
 
 
 def _declares(llm: Any, capability: str) -> bool:

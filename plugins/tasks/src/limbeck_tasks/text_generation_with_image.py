@@ -46,7 +46,7 @@ class TextGenerationWithImage(Task):
     template: str = "{{ instruction }}"
     columns: str | list[str] = "instruction"
     image_type: Literal["auto", "url", "base64", "PIL"] = "auto"
-    detail: Literal["low", "high", "auto"] | None = None
+    detail: Literal["low", "high", "auto", "original"] | None = None
 
     def model_post_init(self, context: Any, /) -> None:
         given = "template" in self.model_fields_set

@@ -65,6 +65,7 @@ class Ledger:
             self.reader = opened.enter_context(closing(connect(self.folder / FILE)))
             self.reader.executescript(CLAIMS)
             _forget_failures(self.folder / FAILED_FILE)
+            self.blobs.forget_drafts()
             opened.pop_all()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="limbeck-ledger", daemon=True)
