@@ -188,15 +188,17 @@ class StepLedger:
         """A request's text, where prompts are stored, and what its answers are made by."""
         if request is None:
             return None, None
-        maker = None if self._makers is None else self._makers.id_of(request)
-        if not self._ledger.stores_requests:
-            return None, maker
+        body = self._stored(request) if self._ledger.stores_requests else None
+        return body, None if self._makers is None else self._makers.id_of(request)
+
+    def _stored(self, request: GenerationRequest) -> str:
+        """A request's text, whose images and the like are kept beside the ledger."""
         messages, contents = taken_out(request.messages)
         for content, media_type in contents:
             self._ledger.keep_bytes(content, media_type)
         for part in media_in(messages):
             self._ledger.keep_content(part)
-        return request_text(request if messages is request.messages else replace(request, messages=messages)), maker
+        return request_text(request if messages is request.messages else replace(request, messages=messages))
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""
