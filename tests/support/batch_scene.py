@@ -190,7 +190,7 @@ class Echoing:
 class _InstantLedger(Ledger):
     """Commits on the caller's thread, since a clock that jumps waits for no other thread."""
 
-    def submit(self, statement: Any, records: Any = None, done: Any = None) -> None:
+    def submit(self, statement: str, records: Any = None, done: Any = None) -> None:
         error = self._commit([(statement, records, done)])
         if done is not None:
             done.set_exception(error) if error is not None else done.set_result(None)

@@ -27,7 +27,6 @@ from limbeck.types import (
     document,
     image,
 )
-from support.batch_scene import BatchLLM
 from support.children import said_by
 from support.media import JPEG, PDF, PNG, WAV, BlindLLM, chat_about, look, parts_of, png, seeing, stored_parts
 
@@ -393,18 +392,3 @@ def test_a_cache_gives_its_answer_to_the_same_image_and_the_content_is_kept_here
     (row,) = look(llm=llm).run([{"picture": PNG}], run_dir=tmp_path / "new", cache=[tmp_path / "old"])
     assert (row["answer"], llm.requests) == ("seen", [])
     assert blobs_in(tmp_path / "new") == {".png": PNG}
-
-
-def test_a_batch_leaves_out_what_the_llm_does_not_take_and_sends_the_rest(tmp_path: Path) -> None:
-    @task(inputs=["question", "picture"], outputs=["answer"])
-    def ask(input: Row) -> ChatType:
-        if input["picture"] is None:
-            return [{"role": "user", "content": input["question"]}]
-        return chat_about(image(input["picture"]))
-
-    llm = BatchLLM(mode="batch", batch_poll_seconds=0.01, batch_gather_seconds=0.01)
-    rows: list[Row] = [{"question": "a", "picture": PNG}, {"question": "b", "picture": None}]
-    refused, answered = ask(llm=llm).run(rows, run_dir=tmp_path)
-    assert "takes no images" in refused["distilabel_metadata"]["error_ask"]["message"]
-    assert answered["answer"] == "echo: b"
-    assert llm.script.desk.submitted == {"b": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,11 +13,8 @@ from limbeck_huggingface import InferenceEndpointsLLM
 from limbeck_huggingface._prompts import render
 from support.media import PNG, chat_about, look
 
-if TYPE_CHECKING:
-    from support.huggingface_server import HuggingFaceServer
 
-
-def test_an_image_is_sent_as_a_data_url(tgi: HuggingFaceServer) -> None:
+def test_an_image_is_sent_as_a_data_url(tgi: Any) -> None:
     (row,) = next(look(llm=InferenceEndpointsLLM(base_url=tgi.url)).process([{"picture": PNG}]))
     assert row["answer"] == "ok"
     assert tgi.refused == []
@@ -25,7 +22,7 @@ def test_an_image_is_sent_as_a_data_url(tgi: HuggingFaceServer) -> None:
     assert tgi.requests[0].body["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": url}}
 
 
-def test_an_address_stays_one(tgi: HuggingFaceServer) -> None:
+def test_an_address_stays_one(tgi: Any) -> None:
     url = "https://example.invalid/a.png"
     next(look(llm=InferenceEndpointsLLM(base_url=tgi.url)).process([{"picture": url}]))
     assert tgi.requests[0].body["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": url}}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
 
 from limbeck import task
 from limbeck.backends import sendable
-from limbeck.types import ChatType, Row, audio, document, image
+from limbeck.types import Capabilities, ChatType, Row, audio, document, image
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import failure, request
 from support.media import JPEG, MP3, PDF, PNG, WAV, chat_about, look, stored_parts
@@ -84,6 +84,20 @@ def test_the_bytes_of_contents_count_for_a_batch(tmp_path: Path, monkeypatch: py
         assert len(desk.filed) == 2
     assert [row["answer"] is None for row in results] == [False] * 4 + [True]
     assert "larger than a whole batch" in results[4]["distilabel_metadata"]["error_look"]["message"]
+
+
+def test_a_batch_leaves_out_what_the_llm_does_not_take_and_sends_the_rest(tmp_path: Path) -> None:
+    class BlindOpenAILLM(OpenAILLM):
+        capabilities: ClassVar[Capabilities] = Capabilities(batches=True)
+
+    rows: list[Row] = [{"parts": [image(PNG)]}, {"parts": []}]
+    with openai_batch_server() as (server, desk):
+        settings: Any = {"mode": "batch", "batch_poll_seconds": 0.01, "batch_gather_seconds": 0.01}
+        llm = BlindOpenAILLM(model="m", base_url=server.url, api_key=SecretStr(KEY), **settings)
+        refused, answered = ask(llm=llm).run(rows, run_dir=tmp_path)
+        assert [len(filed.prompts) for filed in desk.filed] == [1]
+    assert "takes no images" in refused["distilabel_metadata"]["error_ask"]["message"]
+    assert answered["answer"] is not None
 
 
 # What OpenAI's own models do not take

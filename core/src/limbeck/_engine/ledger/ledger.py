@@ -150,25 +150,23 @@ class Ledger:
             LedgerError: as `submit`.
         """
         if part.has_content and not self.blobs.has(blob_name(part["sha256"], part["media_type"]), part["size"]):
-            self.submit(partial(self._put, part))
+            self._hand_over(partial(self._put, part))
 
     def keep_bytes(self, content: bytes, media_type: str) -> None:
         """Have the writer keep a content, as `keep_content` does."""
-        self.submit(partial(self.blobs.put, content, media_type))
+        self._hand_over(partial(self.blobs.put, content, media_type))
+
+    def _hand_over(self, put: Callable[[], object]) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._queue.put((put, None, None))
 
     def _put(self, part: MediaPart) -> None:
         with suppress(MediaError):  # its file was changed meanwhile: what was sent is not there any more
             self.blobs.put(part.content(), part["media_type"])
 
-    def submit(
-        self,
-        statement: str | Callable[[], object],
-        records: list[tuple[Any, ...]] | None = None,
-        done: Any = None,
-    ) -> None:
-        """Hand a statement, or something else to write, to the writer.
-
-        `done` (a future, or an event) is told when it is committed.
+    def submit(self, statement: str, records: list[tuple[Any, ...]] | None = None, done: Any = None) -> None:
+        """Hand a statement to the writer; `done` (a future, or an event) is told when it is committed.
 
         Raises:
             LedgerError: an earlier one could not be written.
