@@ -252,6 +252,34 @@ def test_other_values_are_told_with_the_way_in(value: Any) -> None:
     assert "cannot be sent as an image" in refusal(value)
 
 
+def test_base64_in_the_alphabet_of_urls_and_without_padding_is_read() -> None:
+    content = PNG + b"\xfb\xff\xfe"
+    text = base64.urlsafe_b64encode(content).decode()
+    assert {"-", "_"} & set(text)
+    for each in (text, text.rstrip("="), f"{text[:20]}\n {text[20:]}"):
+        assert image(f"data:image/png;base64,{each}") == image(content)
+    assert "is damaged" in refusal("data:image/png;base64,iVBOR")
+
+
+def test_bytes_that_are_a_text_are_no_path(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    assert "taken only as a `data:` URL" in refusal({"bytes": str(tmp_path / "a.png"), "path": None})
+    assert image({"bytes": data_url_of(PNG, "image/png"), "path": None}) == image(PNG)
+
+
+def test_a_container_of_video_may_hold_sound_alone_where_it_is_said() -> None:
+    content = b"\0\0\0\x20ftypmp42\0\0\0\0"
+    assert "say `media_type='audio/mp4'`" in refusal(content, audio)
+    assert audio(content, media_type="audio/mp4").sent()["input_audio"]["format"] == "m4a"
+
+
+def test_a_file_of_the_system_that_tells_no_size_is_read_no_further_than_the_bound() -> None:
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        pytest.skip("there is no /proc")
+    assert "larger than `max_bytes`" in refusal(status, max_bytes=10)
+
+
 def test_a_long_value_is_told_by_its_beginning() -> None:
     assert len(refusal("data:image/png;base64," + "A" * 10_000)) < 300
 

@@ -24,13 +24,9 @@ _BEGINNINGS = (
 )
 # What stands at the fourth byte, behind `ftyp`.
 _BRANDS = {
-    b"avif": "image/avif",
-    b"avis": "image/avif",
-    b"heic": "image/heic",
-    b"heix": "image/heic",
-    b"mif1": "image/heic",
-    b"M4A ": "audio/mp4",
-    b"M4B ": "audio/mp4",
+    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "image/heic"),
+    **dict.fromkeys((b"M4A ", b"M4B ", b"M4P "), "audio/mp4"),
 }
 _CHUNKED = {  # the container, and what stands at the eighth byte
     (b"RIFF", b"WEBP"): "image/webp",

@@ -264,9 +264,15 @@ def _media_type(kind: Kind, value: Any, found: Found, given: str | None) -> str:
     if shown is None:
         refuse(value, kind, "its first bytes are of no type that is known. If it is one, say `media_type`")
     if not is_of(shown, kind):
-        instead = next((f". Use `{other}`" for other in NOUNS if is_of(shown, other)), "")
-        refuse(value, kind, f"it is {shown}{instead}")
+        refuse(value, kind, f"it is {shown}{_way_in(shown, kind)}")
     return shown
+
+
+def _way_in(shown: str, kind: Kind) -> str:
+    family, _, form = shown.partition("/")
+    if family == "video" and kind == "audio":  # the same containers hold both
+        return f". If there is nothing but sound in it, say `media_type='audio/{form}'`"
+    return next((f". Use `{other}`" for other in NOUNS if is_of(shown, other)), "")
 
 
 def _said_type(found: Found) -> str | None:

@@ -93,7 +93,11 @@ def read_file(path: str, max_bytes: int) -> bytes:
         raise ValueError("it is no regular file")
     if found.st_size > max_bytes:
         raise ValueError(_too_large(found.st_size, max_bytes))
-    return Path(path).read_bytes()
+    with Path(path).open("rb") as file:
+        content = file.read(max_bytes + 1)  # what is no file on a disk may say nothing of its size
+    if len(content) > max_bytes:
+        raise ValueError(_too_large(len(content), max_bytes))
+    return content
 
 
 def refuse(value: Any, kind: Kind, reason: str, cause: BaseException | None = None) -> NoReturn:
@@ -120,8 +124,11 @@ def _found(value: Any, kind: Kind, max_bytes: int) -> Found:
 
 def _of_datasets(value: Mapping[Any, Any], kind: Kind, max_bytes: int) -> Found:
     """A value of the features `Image` and `Audio` of `datasets`: the bytes, else the path."""
-    if value.get("bytes") is not None:
-        return _found(value["bytes"], kind, max_bytes)
+    content = value.get("bytes")
+    if isinstance(content, str) and content[:5].lower() != "data:":
+        refuse(value, kind, "its `bytes` are a text, which is taken only as a `data:` URL")
+    if content is not None:
+        return _found(content, kind, max_bytes)
     if value.get("path") is not None:
         return _found(value["path"], kind, max_bytes)
     if "array" in value:
@@ -172,8 +179,9 @@ def _of_data_url(url: str, kind: Kind, max_bytes: int) -> Found:
     media_type, *options = head.split(";")
     content = unquote_to_bytes(data)
     if any(option.strip().lower() == "base64" for option in options):
+        content = b"".join(content.split()).rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")  # URLs' alphabet too
         try:
-            content = b64decode(b"".join(content.split()), validate=True)
+            content = b64decode(content + b"=" * (-len(content) % 4), validate=True)
         except ValueError as exc:
             refuse(url, kind, f"the base64 of this `data:` URL is damaged: {exc}", exc)
     return Found(content=content, media_type=media_type or None)
