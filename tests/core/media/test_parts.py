@@ -124,6 +124,14 @@ def test_messages_are_noted_without_the_contents() -> None:
     assert type(part) is dict
 
 
+def test_a_part_in_the_result_of_a_tool_is_sent_and_noted_too() -> None:
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [image(PNG), {"type": "text", "text": "x"}]}
+    (message,) = sent_messages(chat_about(result))
+    assert message["content"][1]["content"] == [image(PNG).sent(), {"type": "text", "text": "x"}]
+    assert list(media_in(chat_about(result))) == [image(PNG)]
+    assert type(noted(chat_about(result))[0]["content"][1]["content"][0]) is dict
+
+
 def test_what_was_stored_of_a_part_cannot_be_sent() -> None:
     with pytest.raises(MediaError, match="only the digest is there"):
         sent_messages(json.loads(json.dumps(chat_about(image(PNG)))))

@@ -15,7 +15,7 @@ from .kinds import NOUNS, Kind, is_of, media_type_of, named_type, suffix_of, usu
 from .reading import Found, found_in, image_bytes, read_file, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MAX_BYTES = 50_000_000
 """Bytes of one content at most, unless a part is made with another bound."""
@@ -169,11 +169,12 @@ for _made in (image, audio, document):
 
 
 def media_in(messages: Sequence[Any]) -> Iterator[MediaPart]:
-    """The media parts of messages, those in results of tools too."""
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
+    """The media parts of messages, those in parts that have parts (results of tools) too."""
+    for holder in messages:
+        content = holder.get("content") if isinstance(holder, dict) else None
         if isinstance(content, list):
             yield from (part for part in content if isinstance(part, MediaPart))
+            yield from media_in(content)
 
 
 def holds_media(value: Any) -> bool:
@@ -185,46 +186,40 @@ def holds_media(value: Any) -> bool:
 
 
 def sent_messages(messages: list[Any]) -> list[Any]:
-    """Messages whose parts are in the form of OpenAI's chat API; the same object where there are no others.
+    """Messages whose parts are in the form of OpenAI's chat API; the same object where there are only texts.
 
     Raises:
         MediaError: the content of a part is not there.
     """
     if not any(isinstance(message, dict) and isinstance(message.get("content"), list) for message in messages):
         return messages
-    return [_sent_message(message) for message in messages]
-
-
-def _sent_message(message: Any) -> Any:
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list):
-        return message
-    parts = [part.sent() if isinstance(part, MediaPart) else _not_lost(part) for part in content]
-    return {**message, "content": parts}
-
-
-def _not_lost(part: Any) -> Any:
-    """The part, unless it is what was stored of one."""
-    if isinstance(part, dict) and "sha256" in part and "media_type" in part:
-        raise MediaError(
-            f"A part of the messages is {part['media_type']} of which only the digest is there. Make the part of the "
-            "row's own value, and give it on as it is: a copy of its keys has no content."
-        )
-    return part
+    return [_changed(message, _sent) for message in messages]
 
 
 def noted(messages: Any) -> Any:
     """Messages as they are stored: the digests of media parts, without the contents."""
     if not isinstance(messages, list) or next(media_in(messages), None) is None:
         return messages
-    return [_noted_message(message) for message in messages]
+    return [_changed(message, lambda part: dict(part) if isinstance(part, MediaPart) else part) for message in messages]
 
 
-def _noted_message(message: Any) -> Any:
-    content = message.get("content") if isinstance(message, dict) else None
+def _changed(holder: Any, change: Callable[[Any], Any]) -> Any:
+    """A message, or a part that has parts, in which each part is changed."""
+    content = holder.get("content") if isinstance(holder, dict) else None
     if not isinstance(content, list):
-        return message
-    return {**message, "content": [dict(part) if isinstance(part, MediaPart) else part for part in content]}
+        return holder
+    return {**holder, "content": [_changed(change(part), change) for part in content]}
+
+
+def _sent(part: Any) -> Any:
+    if isinstance(part, MediaPart):
+        return part.sent()
+    if isinstance(part, dict) and "sha256" in part and "media_type" in part:  # it has been through JSON
+        raise MediaError(
+            f"A part of the messages is {part['media_type']} of which only the digest is there. Make the part of the "
+            "row's own value, and give it on as it is: a copy of its keys has no content."
+        )
+    return part
 
 
 def data_url(value: Any) -> str | None:
