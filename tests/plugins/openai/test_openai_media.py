@@ -73,6 +73,22 @@ def test_a_batch_holds_the_contents_and_the_ledger_their_digests(tmp_path: Path)
     assert [part in (image(PNG), image(JPEG)) for part in stored_parts(tmp_path)] == [True] * len(rows)
 
 
+def test_a_batch_that_a_run_left_is_picked_up_for_the_same_images_wherever_they_are(tmp_path: Path) -> None:
+    rows: list[Row] = [{"picture": PNG}, {"picture": JPEG}]
+    moved = [{"picture": str(tmp_path / "a.png")}, {"picture": str(tmp_path / "b.jpg")}]
+    (tmp_path / "a.png").write_bytes(PNG)
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    with openai_batch_server() as (server, desk):
+        desk.polls_needed = 1_000_000
+        llm = llm_of(server, mode="batch", batch_poll_seconds=0.01, batch_gather_seconds=0.01)
+        with look(llm=llm).run(rows, run_dir=tmp_path / "run"):
+            desk.wait_until(lambda: desk.polls > 0)
+        desk.polls_needed = 0
+        results = list(look(llm=llm).run(moved, run_dir=tmp_path / "run"))
+        assert len(desk.filed) == 1
+    assert [row["answer"] for row in results] == ["echo: What is it? "] * 2
+
+
 def test_the_bytes_of_contents_count_for_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = len(OpenAILLM(model="m", api_key=SecretStr(KEY)).encode_batch_entry("t-0", request("hi"))) + 6_000
     monkeypatch.setattr(OpenAILLM, "batch_limits", OpenAILLM.batch_limits.__class__(requests=9, bytes=2 * entry))
