@@ -1,4 +1,4 @@
-"""Small images, sounds and documents, made without a library, and LLMs that take them."""
+"""Small images, audio and documents, made without a library, and LLMs that take them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Images, sounds and documents in messages: what columns hold of them, and the parts of messages made of that."""
+"""images, audio and documents in messages: what columns hold of them, and the parts of messages made of that."""

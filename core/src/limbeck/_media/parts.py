@@ -1,4 +1,4 @@
-"""The parts of messages that are images, sounds and documents.
+"""The parts of messages that are images, audio and documents.
 
 A part is a dict, and what it holds as one is what is stored of it, what the key of a request is
 made of, and what observers and reports see: the digest of the content, its type and size. The

@@ -12,7 +12,7 @@ from limbeck.backends import Media, media_of
 from limbeck.errors import BadRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _TYPES = {
     "image": ("image/png", "image/jpeg", "image/webp", "image/gif"),
@@ -20,7 +20,7 @@ _TYPES = {
 }
 
 
-def check_media(messages: Sequence[Any]) -> None:
+def check_media(messages: Any) -> None:
     """Raise `BadRequestError` for media that OpenAI's chat completions do not take. Nothing was sent."""
     for place, media in _media_in(messages):
         taken = _TYPES.get(media.kind)
@@ -36,9 +36,9 @@ def check_media(messages: Sequence[Any]) -> None:
             )
 
 
-def _media_in(messages: Sequence[Any]) -> Iterator[tuple[int, Media]]:
-    for place, message in enumerate(messages):
-        content = message.get("content")
+def _media_in(messages: Any) -> Iterator[tuple[int, Media]]:
+    for place, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
             if (media := media_of(part)) is not None:
                 yield place, media

@@ -1,4 +1,4 @@
-"""The files of a run: images, sounds and documents, each kept once, under a name made of its content's digest.
+"""The files of a run: images, audio and documents, each kept once, under a name made of its content's digest.
 
 They lie in `blobs/` beside the ledger, which holds their names only.
 """
