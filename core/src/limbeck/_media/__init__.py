@@ -1,1 +1,1 @@
-"""images, audio and documents in messages: what columns hold of them, and the parts of messages made of that."""
+"""Images, audio and documents in messages: what columns hold of them, and the parts of messages made of that."""
