@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from limbeck._engine.rows.copies import own_row, plain_row
+from limbeck._engine.rows.plain import check_row, plain
 from limbeck._media.parts import data_url, media_in, noted, sent_messages
 from limbeck.errors import MediaError
 from limbeck.types import MediaPart, audio, document, image
@@ -342,3 +343,13 @@ def test_bytes_and_images_are_written_as_data_urls_that_can_be_read_again() -> N
         assert make(url) == make(content)
     assert data_url(b"just a text") is None
     assert data_url("text") is None
+
+
+def test_they_may_stand_in_a_column_that_is_read_and_are_written_in_that_form() -> None:
+    pil = pytest.importorskip("PIL.Image")
+    row = {"picture": pil.new("L", (1, 1)), "sound": WAV, "deep": [{"bytes": GIF}]}
+    check_row("0", row, list(row))
+    written = json.loads(json.dumps(row, default=plain))
+    assert image(written["picture"]) == image(row["picture"])
+    assert audio(written["sound"]) == audio(WAV)
+    assert image(written["deep"][0]) == image(GIF)

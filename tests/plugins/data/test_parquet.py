@@ -15,9 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from limbeck.errors import ConfigurationError
-from limbeck.types import image
 from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToParquet
-from support.media import PNG
 from support.rows import rows_of, save
 
 
@@ -229,21 +227,6 @@ def test_values_of_one_kind_come_back_as_they_were() -> None:
     assert made[0] == rows[0]
     assert made[-1] == {**rows[1], "day": None, "span": None}
     assert [type(row["price"]) for row in (made[0], made[-1])] == [Decimal, Decimal]
-
-
-def test_images_are_stored_as_bytes_which_are_images_again() -> None:
-    from PIL import Image
-
-    rows = saved([{"picture": Image.new("CMYK", (2, 2))}, {"picture": PNG}, {"picture": None}])
-    assert rows[1:] == [{"picture": PNG}, {"picture": None}]
-    assert image(rows[0]["picture"])["media_type"] == "image/png"
-
-
-def test_an_image_that_cannot_be_written_is_told_with_its_column() -> None:
-    from PIL import Image
-
-    with pytest.raises(ConfigurationError, match=r"the column 'picture': Pillow cannot write it"):
-        saved([{"picture": Image.new("RGB", (0, 0))}])
 
 
 def test_a_file_with_two_columns_of_one_name_is_refused() -> None:
