@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
 from .._llm.llm import LLM
-from ..types import Generation, GenerationRequest, GenerationResponse, Usage
+from ..types import Capabilities, Generation, GenerationRequest, GenerationResponse, Usage
 
 Answer: TypeAlias = str | Generation | GenerationResponse | BaseException | None
 """What a script may say: a text, a whole generation or response, or an error to raise."""
 
 Script: TypeAlias = Sequence[Answer] | Callable[[GenerationRequest], Answer]
+
+
+_TAKES_ALL_MEDIA = Capabilities(vision=True, audio=True, documents=True)
 
 
 class EchoLLM(LLM):
@@ -24,6 +27,8 @@ class EchoLLM(LLM):
     Attributes:
         model: what it calls itself. latency: seconds each answer takes.
     """
+
+    capabilities: ClassVar[Capabilities] = _TAKES_ALL_MEDIA
 
     model: str = "echo"
     latency: float = Field(default=0.0, ge=0)
@@ -55,6 +60,8 @@ class ScriptedLLM(LLM):
         latencies: seconds for the first, second … request; then none.
         model: what it calls itself.
     """
+
+    capabilities: ClassVar[Capabilities] = _TAKES_ALL_MEDIA
 
     script: Any = Field(exclude=True)
     latencies: list[float] = Field(default_factory=list)
