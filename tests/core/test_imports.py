@@ -112,7 +112,13 @@ def test_a_hit_parses_no_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.workspace
-@pytest.mark.parametrize("name", ["text-generation", "chat-generation", "text-classification", "structured-generation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("text-generation", "text-generation-with-image", "chat-generation"),
+        *("text-classification", "structured-generation"),
+    ],
+)
 def test_a_hit_on_an_official_task_loads_its_module_and_what_pydantic_loads(name: str) -> None:
     modules = modules_after(f"from limbeck import get_task\nget_task({name!r})")
     beyond_pydantic = modules - modules_after(PYDANTIC_ALONE)

@@ -93,7 +93,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
             *("EvolInstruct", "EvolInstructGenerator", "EvolComplexity", "EvolComplexityGenerator", "EvolQuality"),
             *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "InstructionBacktranslation", "URIAL", "CLAIR"),
             *("UltraFeedback", "PrometheusEval", "QualityScorer", "ComplexityScorer", "PairRM", "RewardModelScore"),
-            *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM", "TextGenerationWithImage"),
+            *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
             *(
                 "GenerateEmbeddings",
                 "GenerateSentencePair",

@@ -27,6 +27,7 @@
     │   ├── TurnLimitError            a conversation took more turns than are allowed
     │   ├── IncompleteResponseError   fewer answers than asked for, repeatedly
     │   ├── RowError                  the row lacks a column, or `format_input` raised
+    │   │   └── MediaError            an image, audio or a document is not there, empty, too large or none
     │   └── BackendError              the backend raised something untyped
     ├── LedgerError                   a run directory cannot be used, or not be written any more
     └── RunStoppedError               the run ended before its rows did
@@ -69,6 +70,7 @@ __all__ = [
     "LedgerError",
     "LimbeckError",
     "LimbeckWarning",
+    "MediaError",
     "MissingColumnError",
     "MissingCredentialError",
     "MissingDependencyError",
@@ -486,6 +488,24 @@ class RowError(GenerationError):
     def __init__(self, message: str = "", *, raw: str | None = None, row: dict[str, Any] | None = None) -> None:
         self.row = row
         super().__init__(message, raw=raw)
+
+
+class MediaError(RowError):
+    """What is to be sent as an image, audio or a document is not there, empty, too large, or none; nothing was sent.
+
+    Attributes:
+        value: what the row holds of it; None once the column is named, which is in the message.
+    """
+
+    value: Any = None
+
+    def __init__(self, message: str = "", *, value: Any = None) -> None:
+        self.value = value
+        super().__init__(message)
+
+    def in_column(self, column: str) -> MediaError:
+        """The same error, saying in which column the value is."""
+        return type(self)(f"The column `{column}`: {self}")
 
 
 class BackendError(GenerationError):

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from ._media.parts import MAX_BYTES, MediaPart, audio, document, image
 from ._usage import Quota, Usage
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import GenerationError
 
 __all__ = [
+    "MAX_BYTES",
     "METADATA",
     "BatchIntent",
     "BatchLimits",
@@ -33,6 +35,7 @@ __all__ = [
     "GenerationRequest",
     "GenerationResponse",
     "JSONSchema",
+    "MediaPart",
     "OnError",
     "PaidAnswer",
     "PipelineInfo",
@@ -46,6 +49,9 @@ __all__ = [
     "StoredEffect",
     "StoredRequests",
     "Usage",
+    "audio",
+    "document",
+    "image",
 ]
 
 Row: TypeAlias = dict[str, Any]
@@ -250,6 +256,7 @@ class Capabilities:
         native_json_schema: the provider constrains its answer to a JSON Schema.
         tools: tool calls. vision: image parts in messages.
         logprobs: token log-probabilities. batches: a provider-side batch API.
+        audio, documents: such parts in messages, as `limbeck.types.audio` and `document` make them.
     """
 
     native_n: bool = False
@@ -258,6 +265,8 @@ class Capabilities:
     vision: bool = False
     logprobs: bool = False
     batches: bool = False
+    audio: bool = False
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

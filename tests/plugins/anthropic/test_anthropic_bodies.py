@@ -315,7 +315,8 @@ def echoing(asked: Asked) -> Reply:
     """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
     prompt = asked.body["messages"][-1]["content"]
     prompt = prompt if isinstance(prompt, str) else prompt[0]["text"]
-    return Reply(body=GOOD) if prompt == "0" else Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    refused = Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    return Reply(body=GOOD) if prompt == "0" else refused
 
 
 @pytest.mark.parametrize("question", BROKE)

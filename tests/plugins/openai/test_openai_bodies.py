@@ -405,7 +405,8 @@ BROKE = ["I am out of credits", "insufficient funds on my card", "payment requir
 def echoing(asked: Asked) -> Reply:
     """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
     prompt = asked.body["messages"][-1]["content"]
-    return Reply(body=GOOD) if prompt == "0" else Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    refused = Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    return Reply(body=GOOD) if prompt == "0" else refused
 
 
 @pytest.mark.parametrize("question", BROKE)

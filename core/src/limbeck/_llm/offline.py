@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
+from .._media.parts import sent_messages
 from ..types import Capabilities, Generation, GenerationResponse, Usage
 from .llm import LLM
 
@@ -31,7 +32,9 @@ class OfflineLLM(LLM):
     """
 
     stand_in: ClassVar[bool] = True
-    capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, native_json_schema=True, tools=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        native_n=True, native_json_schema=True, tools=True, vision=True, audio=True, documents=True
+    )
 
     model: str = "stand-in"
 
@@ -43,7 +46,7 @@ class OfflineLLM(LLM):
 
     def prime(self, examples: Iterable[tuple[ChatType, str]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update((_digest(messages), answer) for messages, answer in examples)
+        self._known.update((_digest(sent_messages(messages)), answer) for messages, answer in examples)
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         digest = _digest(request.messages)

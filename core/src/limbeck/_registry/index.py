@@ -56,6 +56,7 @@ OFFICIAL = frozenset(
 # What the official packs offer: what a user is told to install who asks for one of these names.
 _KNOWN_NAMES = (
     ("task", "text-generation", "TextGeneration", "limbeck-tasks"),
+    ("task", "text-generation-with-image", "TextGenerationWithImage", "limbeck-tasks"),
     ("task", "chat-generation", "ChatGeneration", "limbeck-tasks"),
     ("task", "text-classification", "TextClassification", "limbeck-tasks"),
     ("task", "structured-generation", "StructuredGeneration", "limbeck-tasks"),

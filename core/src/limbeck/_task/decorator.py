@@ -21,6 +21,7 @@ def task(
     outputs: Sequence[str] | Mapping[str, bool],
     parse: Callable[..., Row] | None = None,
     output_schema: Any = None,
+    needs: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], type[Task]]:
     """Make a task class of a function that turns a row into a chat, or that converses about it.
 
@@ -39,6 +40,7 @@ def task(
         parse: `parse(text)` or `parse(text, row)`, the output columns; without it the text
             goes into the only output, or JSON is read when there is an `output_schema`.
         output_schema: a pydantic model or JSON Schema that the answer must satisfy.
+        needs: capabilities without which no LLM can answer it, such as "vision".
 
     Raises:
         PluginContractError: several outputs, and nothing says how to fill them; or the function
@@ -63,6 +65,7 @@ def task(
             outputs=outputs,
             format_input=lambda _self, input: _messages(function(input)),
             format_output=_parser(parse, outputs, structured=output_schema is not None),
+            needs=(needs,) if isinstance(needs, str) else tuple(needs),
             **schema,
         )
 

@@ -61,7 +61,8 @@ class Task(Step):
 
     A subclass defines `inputs`, `outputs`, and how it asks: `format_input` and `format_output` (or
     `format_generation`) for one call a row, or `converse` for several. `examples`, `output_schema`,
-    `schema_for` and `parameters_for` are optional.
+    `schema_for` and `parameters_for` are optional. Its class variable `needs` names the capabilities without
+    which no LLM can answer it, such as "vision".
 
     Attributes:
         llm: an object with the methods of a backend, `"provider/model"`, or the mapping
@@ -79,6 +80,8 @@ class Task(Step):
     """
 
     _kind_of_class: ClassVar[str] = "task"
+
+    needs: ClassVar[tuple[str, ...]] = ()
 
     llm: LLMField
     num_generations: PositiveInt = 1
@@ -159,7 +162,9 @@ class Task(Step):
 
     def _load(self) -> None:
         from .._engine.online.backend import backend_of
+        from ..backends import check_capabilities
 
+        check_capabilities(self.llm, self.needs, needed_by=f"Task {self.name!r}")
         for held in [*self._llms(), *self._tool_sets()]:
             load = getattr(held, "load", None)
             if load is not None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._engine.rows.copies import plain_row, row_fault
 from .._engine.stream.mending import Fallback, Mending
+from .._media.parts import noted
 from .._step import required_columns
 from ..errors import (
     GenerationError,
     LimbeckWarning,
+    MediaError,
     OutputError,
     RowError,
     RowFailedError,
@@ -83,6 +85,8 @@ class TaskWork:
             messages: Any = self._task.format_input(input)  # whatever an author returns
             method = "schema_for"
             schema = json_schema_of(self._task.schema_for(input)) if self._structured else None
+        except MediaError as exc:
+            raise self._placed(exc, row) from exc
         except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
             raise RowError(f"`{method}` of task {self.name!r} raised {described(exc)}") from exc
         if not isinstance(messages, list) or not messages:
@@ -129,6 +133,12 @@ class TaskWork:
             Fallback(first + number, parameters_of(llm), llm.model_name) for number, llm in enumerate(task.fallback)
         ]
         return Mending(task.repair, self.read, fallbacks)
+
+    def _placed(self, error: MediaError, row: Row) -> MediaError:
+        """The error, with the column that has its value, where only one has it."""
+        value = error.value
+        columns = [name for name in self.reads if row.get(name) is value or _has_part(row.get(name), value)]
+        return error.in_column(columns[0]) if len(columns) == 1 else error
 
     # Outcomes to rows
 
@@ -237,7 +247,7 @@ class TaskWork:
         if self._raw_output is not None:
             metadata[self._raw_output] = _raw_texts(outcome)
         if self._raw_input is not None:
-            metadata[self._raw_input] = None if job.request is None else job.request.messages
+            metadata[self._raw_input] = None if job.request is None else noted(job.request.messages)
         if self._statistics is not None:
             metadata[self._statistics] = _statistics(outcome)
         lineage = outcome.lineage
@@ -289,6 +299,11 @@ def overrides(task: Task, method: str) -> bool:
     from .task import Task
 
     return getattr(type(task), method) is not getattr(Task, method)
+
+
+def _has_part(whole: Any, value: Any) -> bool:
+    parts = whole.values() if isinstance(whole, dict) else whole if isinstance(whole, list | tuple) else ()
+    return any(each is value for each in parts)
 
 
 def _raw_text(error: GenerationError | None) -> str | None:

@@ -11,6 +11,7 @@
 - `completion_in`, `decoded`, `events_in` and their like: a body of JSON, of server-sent events or of JSON
   lines, whichever came; `is_unreadable`, `unreadable_events`: events of it that are no piece of an answer.
 - `messages_in`, `text_in`, `reasoning_in`, `chat_usage`, `tokens_in`: the parts of an answer, whatever shape they have.
+- `media_of`, `Media`: the images, audio and documents in messages; `sendable`: a request that a backend is given.
 - `chat_calls`, `chat_messages`, `with_extra`, `extra_in`: tool calls, and the thinking that goes back with results.
 - `Refusal`, `read_refusal`, `is_error_body`, `fault_of`: what a status and an error body say, of credit too.
 - `import_sdk`, `typed_cause`: an SDK at its first use, and the typed error under one of its own.
@@ -35,6 +36,7 @@ from ._clients import ClientPerLoop
 from ._environment import check_environment
 from ._guard import body_sent, guard, typed_cause
 from ._legible import legible, legible_usage, tokens_in
+from ._media import Media, check_capabilities, media_of, sendable
 from ._parts import chat_usage, messages_in, reasoning_in, text_in
 from ._refusals import Refusal, fault_of, is_error_body, read_refusal
 from ._sdks import import_sdk
@@ -44,6 +46,7 @@ from ._waits import quota_of, seconds_to_wait
 
 __all__ = [
     "ClientPerLoop",
+    "Media",
     "Refusal",
     "Secrets",
     "ServerAddress",
@@ -51,6 +54,7 @@ __all__ = [
     "chat_calls",
     "chat_messages",
     "chat_usage",
+    "check_capabilities",
     "check_environment",
     "check_headers",
     "completion_in",
@@ -68,12 +72,14 @@ __all__ = [
     "is_unreadable",
     "legible",
     "legible_usage",
+    "media_of",
     "messages_in",
     "quota_of",
     "read_refusal",
     "reasoning_in",
     "refuse_secrets",
     "seconds_to_wait",
+    "sendable",
     "text_in",
     "tokens_in",
     "typed_cause",

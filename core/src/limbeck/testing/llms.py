@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, PrivateAttr
@@ -18,12 +19,17 @@ Answer: TypeAlias = str | Generation | GenerationResponse | BaseException | None
 Script: TypeAlias = Sequence[Answer] | Callable[[GenerationRequest], Answer]
 
 
+_TAKES_ALL_MEDIA = Capabilities(vision=True, audio=True, documents=True)
+
+
 class EchoLLM(LLM):
     """Answers with the text of the last message.
 
     Attributes:
         model: what it calls itself. latency: seconds each answer takes.
     """
+
+    capabilities: ClassVar[Capabilities] = _TAKES_ALL_MEDIA
 
     model: str = "echo"
     latency: float = Field(default=0.0, ge=0)
@@ -56,7 +62,7 @@ class ScriptedLLM(LLM):
         model: what it calls itself.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(tools=True)
+    capabilities: ClassVar[Capabilities] = replace(_TAKES_ALL_MEDIA, tools=True)
 
     script: Any = Field(exclude=True)
     latencies: list[float] = Field(default_factory=list)

@@ -88,7 +88,9 @@ class AnthropicLLM(LLM):
         max_response_bytes: bytes of one response at most, unpacked; a longer one fails its row.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True, batches=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        native_json_schema=True, tools=True, vision=True, batches=True, documents=True
+    )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"stream", "max_response_bytes"})
 

@@ -13,6 +13,7 @@ from limbeck.backends import ClientPerLoop, ServerAddress, check_environment, fi
 from limbeck.errors import ConfigurationError, MissingCredentialError
 from limbeck.types import Capabilities
 
+from ._media import check_media
 from ._request import chat_query, check_parameters
 from ._sdk import CUSTOM_HEADERS, account, import_sdk
 from ._url import checked_address
@@ -51,7 +52,13 @@ class AzureOpenAILLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True
+        native_n=True,
+        native_json_schema=True,
+        tools=True,
+        vision=True,
+        logprobs=True,
+        audio=True,
+        documents=True,
     )
     transport_fields: ClassVar[frozenset[str]] = frozenset(
         {"api_key", "azure_ad_token", "max_choices", "max_response_bytes"}
@@ -113,6 +120,7 @@ class AzureOpenAILLM(LLM):
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
+        check_media(request.messages)
         # The SDK builds the path from the body's model: there it is the deployment.
         query = chat_query(
             request, model=self._deployment, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices

@@ -13,6 +13,7 @@ from limbeck.backends import ClientPerLoop, ServerAddress, check_environment, fi
 from limbeck.errors import MissingCredentialError
 from limbeck.types import BatchLimits, Capabilities
 
+from ._media import check_media
 from ._request import batch_entry, chat_query, check_parameters
 from ._sdk import CUSTOM_HEADERS, account, import_sdk
 from ._url import checked_address
@@ -60,7 +61,14 @@ class OpenAILLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True, batches=True
+        native_n=True,
+        native_json_schema=True,
+        tools=True,
+        vision=True,
+        logprobs=True,
+        batches=True,
+        audio=True,
+        documents=True,
     )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset(
@@ -117,6 +125,8 @@ class OpenAILLM(LLM):
         return await chat.complete(self._query(request))
 
     def _query(self, request: GenerationRequest) -> ChatQuery:
+        if _is_openai(self._address().url):
+            check_media(request.messages)
         return chat_query(
             request, model=self.model, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices
         )

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
+from .media import Shown, shown_of
 from .records import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from limbeck.runs import Run
 
     from .figures import Calls
     from .records import Records
@@ -23,15 +26,17 @@ NOT_STORED = 'The prompt is not stored: this run keeps only its digest (`ledger_
 FAILED_NOT_STORED = "The ledger keeps no prompt of this call. The row it was made of:"
 NEVER_SENT = "Nothing was sent. The row:"
 
+_MOST_MEDIA = 8  # of one message that are shown; the others stand in its text
 _FACTS = ("model", "finish_reason", "input_tokens", "output_tokens", "latency")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a prompt."""
+    """One message of a prompt; `media` are the images, audio and documents in it."""
 
     role: str
     text: str
+    media: tuple[Shown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +204,7 @@ class _Prompts:
     """The ledger's prompts of some rows, found in one pass over it."""
 
     def __init__(self, records: Records, wanted: Iterable[tuple[str, str]]) -> None:
+        self._run = records.run
         records.query("CREATE TEMP TABLE wanted (step TEXT, row TEXT, PRIMARY KEY (step, row))")
         for pair in wanted:
             records.query("INSERT INTO wanted VALUES (?, ?)", pair)
@@ -235,7 +241,7 @@ class _Prompts:
         if sample.attempts != 0 and parameters not in (None, "{}"):
             sample = replace(sample, parameters=parameters)
         if request is not None:
-            return replace(sample, prompt=messages_of(request))
+            return replace(sample, prompt=messages_of(request, self._run))
         return replace(sample, no_prompt=self._why_none(sample))
 
     def _why_none(self, sample: Sample) -> str:
@@ -255,25 +261,47 @@ def parameters_of(request: str | None) -> str | None:
     return json.dumps(found) if isinstance(found, dict) else None
 
 
-def messages_of(request: str) -> list[Message]:
-    """The messages of a stored request; what is no message is shown as it stands."""
+def messages_of(request: str, run: Run | None = None) -> list[Message]:
+    """The messages of a stored request; what is no message is shown as it stands.
+
+    Args:
+        run: that kept the images in them.
+    """
     try:
         messages = json.loads(request)["messages"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return [Message("request", request)]
     if not isinstance(messages, list):
         return [Message("request", request)]
-    return [_message(each) for each in messages]
+    return [_message(each, run) for each in messages]
 
 
-def _message(message: Any) -> Message:
+def _message(message: Any, run: Run | None) -> Message:
     if not isinstance(message, dict):
         return Message("message", json.dumps(message))
     role = message.get("role")
-    parts = [_content(message.get("content"))]
+    content = message.get("content")
+    media: list[Shown] = []
+    if isinstance(content, list):
+        media, content = _parted(content, run)
+    parts = [_content(content)]
     if message.get("tool_calls"):
         parts.append(json.dumps(message["tool_calls"], indent=2, ensure_ascii=False))
-    return Message(role if isinstance(role, str) else "message", "\n".join(part for part in parts if part))
+    text = "\n".join(part for part in parts if part)
+    return Message(role if isinstance(role, str) else "message", text, tuple(media))
+
+
+def _parted(parts: list[Any], run: Run | None) -> tuple[list[Shown], list[Any]]:
+    """The first media among the parts of a message, and all its other parts."""
+    media: list[Shown] = []
+    others = []
+    for part in parts:
+        shown = shown_of(part, run) if len(media) < _MOST_MEDIA else None
+        if shown is None:
+            others.append(part)
+        else:
+            media.append(shown)
+    return media, others
 
 
 def _content(content: Any) -> str:

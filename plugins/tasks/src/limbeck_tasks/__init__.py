@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from .structured_generation import StructuredGeneration
     from .text_classification import TextClassification
     from .text_generation import TextGeneration
+    from .text_generation_with_image import TextGenerationWithImage
 
-__all__ = ["ChatGeneration", "StructuredGeneration", "TextClassification", "TextGeneration"]
+__all__ = ["ChatGeneration", "StructuredGeneration", "TextClassification", "TextGeneration", "TextGenerationWithImage"]
 
 _HOME = {
     "ChatGeneration": ".chat_generation",
     "StructuredGeneration": ".structured_generation",
     "TextClassification": ".text_classification",
     "TextGeneration": ".text_generation",
+    "TextGenerationWithImage": ".text_generation_with_image",
 }
 
 

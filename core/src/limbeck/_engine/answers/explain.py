@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..._media.inline import put_back
 from ...errors import LedgerError
 from ..calls.changes import changes
 from ..calls.keys import VERSION, Keyring
+from ..ledger.blobs import Blobs, blob_name
 from ..ledger.file import reader_of
 from ..ledger.makers import Maker, stored_makers
 from ..ledger.stored_calls import DamagedCallError, answer_columns, fetch_all, stored_answer
@@ -17,7 +20,6 @@ from ..ledger.stored_failures import StoredFailure, latest_failure
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ...types import ChatType, GenerationRequest
 
@@ -88,8 +90,21 @@ def stored_messages(run_dir: str | Path, *, step: str, row: str) -> ChatType:
     if call is None or call[-1] is None:
         why = "was not stored" if call is not None else "is not there: no call of it is"
         raise LedgerError(f"The prompt of row {row} of step {step!r} {why}, in {str(run_dir)!r}. Give the row itself.")
-    messages: ChatType = json.loads(call[-1])["messages"]
+    messages: ChatType = _messages_in(call[-1], Path(run_dir))
     return messages
+
+
+def _messages_in(request: str, run_dir: Path) -> Any:
+    """The messages of a stored request, with the contents that were taken out of them."""
+    blobs = Blobs(run_dir)
+    return put_back(json.loads(request)["messages"], lambda part: _content_of(part, blobs))
+
+
+def _content_of(part: dict[str, Any], blobs: Blobs) -> bytes:
+    try:
+        return blobs.get(blob_name(part["sha256"], part["media_type"]))
+    except LedgerError as exc:
+        raise LookupError from exc
 
 
 def explain(
@@ -124,7 +139,7 @@ def explain(
         before = makers.get(call[3])
         if damage is not None:
             explanation.differs.append(f"{damage}, and is asked for again")
-        explanation.differs.extend(_differences(before, now, call, request))
+        explanation.differs.extend(_differences(before, now, call, request, Path(run_dir)))
         if before is not None and before.config is not None:
             explanation.because.extend(changes(_without_llm(before.config), _without_llm(config)))
     return explanation
@@ -155,7 +170,9 @@ def _damage(reader: sqlite3.Connection, call: int) -> DamagedCallError | None:
     return None
 
 
-def _differences(before: Maker | None, now: Maker, call: Any, request: GenerationRequest) -> Iterator[str]:
+def _differences(
+    before: Maker | None, now: Maker, call: Any, request: GenerationRequest, run_dir: Path
+) -> Iterator[str]:
     _, _, key, _, error, body = call
     if error is not None:
         yield f"that call failed ({error}), and failures are not used again"
@@ -166,7 +183,7 @@ def _differences(before: Maker | None, now: Maker, call: Any, request: Generatio
             yield from changes(before.schema, now.schema, "output_schema") or ["output_schema"]
         if before.key(request.messages) == key:
             return
-    stored = None if body is None else json.loads(body)["messages"]
+    stored = None if body is None else _messages_in(body, run_dir)
     if stored is not None:
         yield from _message_differences(stored, request.messages)
     elif error is None or before is not None:

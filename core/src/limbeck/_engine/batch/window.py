@@ -16,6 +16,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from ...backends import sendable
 from ...errors import (
     BadRequestError,
     ConfigurationError,
@@ -228,7 +229,8 @@ class _Line:
     def _encoded(self, unit: Unit, batch: Batch) -> bytes | None:
         """The entry of a unit; None where it cannot be sent, which has failed it."""
         try:
-            line: bytes = self._api.encode_batch_entry(batch.next_id(), for_samples(unit))
+            request = sendable(for_samples(unit), self._api)
+            line: bytes = self._api.encode_batch_entry(batch.next_id(), request)
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             error = self._calls.typed(exc)
         else:

@@ -7,9 +7,12 @@ import sqlite3
 import time
 import warnings
 from contextlib import closing
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ..._media.inline import taken_out
+from ..._media.parts import media_in
 from ...errors import LimbeckWarning
 from ...types import Usage
 from ..calls.changes import config_text
@@ -237,8 +240,17 @@ class StepLedger:
         """A request's text, where prompts are stored, and what its answers are made by."""
         if request is None:
             return None, None
-        body = request_text(request) if self._ledger.stores_requests else None
+        body = self._stored(request) if self._ledger.stores_requests else None
         return body, None if self._makers is None else self._makers.id_of(request, identity)
+
+    def _stored(self, request: GenerationRequest) -> str:
+        """A request's text, whose images and the like are kept beside the ledger."""
+        messages, contents = taken_out(request.messages)
+        for content, media_type in contents:
+            self._ledger.keep_bytes(content, media_type)
+        for part in media_in(messages):
+            self._ledger.keep_content(part)
+        return request_text(request if messages is request.messages else replace(request, messages=messages))
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...backends import legible, legible_usage
+from ...backends import legible, legible_usage, sendable
 from ...errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
 from ...protocols import check_batch_api, check_llm
 from ...types import Capabilities, Generation, GenerationResponse
@@ -97,10 +97,11 @@ class Backend:
     async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
         if self._batches:
-            return await self._ask_batch(requests, tell)
+            return await self._ask_those_sendable(requests, tell)
         task = asyncio.current_task()
         try:
-            return [_checked(await self._within_timeout(self._agenerate or self._generate, requests[0]), tell)]
+            request = sendable(requests[0], self.llm)
+            return [_checked(await self._within_timeout(self._agenerate or self._generate, request), tell)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             _reraise_cancellation(exc, task)
             return [self.typed(exc, tell)]
@@ -146,6 +147,19 @@ class Backend:
             self._late[task] = self.home.loop.call_later(_GRACE, self.online.abandon, task)
             task.cancel()
         self._watch = None
+
+    async def _ask_those_sendable(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
+        """Ask a batch without the requests that hold what the backend does not take: they fail alone."""
+        ready = [self._sendable(request, tell) for request in requests]
+        sent = [each for each in ready if not isinstance(each, GenerationError | LedgerError)]
+        results = iter(await self._ask_batch(sent, tell) if sent else ())
+        return [each if isinstance(each, GenerationError | LedgerError) else next(results) for each in ready]
+
+    def _sendable(self, request: GenerationRequest, tell: Tell) -> GenerationRequest | GenerationError | LedgerError:
+        try:
+            return sendable(request, self.llm)
+        except GenerationError as exc:
+            return self.typed(exc, tell)
 
     async def _ask_batch(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
         task = asyncio.current_task()

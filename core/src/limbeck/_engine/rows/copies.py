@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..._media.parts import MediaPart
+
 if TYPE_CHECKING:
     from ...types import Row
 
@@ -164,6 +166,8 @@ def _other(value: Any, made: _Made) -> Any:
 
 def _plain_other(value: Any, made: _Made) -> Any:
     """The plain value that a value of another class stands for; any other object as it is."""
+    if isinstance(value, MediaPart):
+        return value  # as a plain dict it would have no content
     if isinstance(value, Mapping):
         return made[id(value)] if id(value) in made else _own_dict(value, made, _plain_other)
     if isinstance(value, list | deque):
