@@ -172,7 +172,11 @@ class ToolProtocol(Protocol):
 
 
 class ToolSetProtocol(Protocol):
-    """Several tools of one place, which are known only once it is asked (an MCP server)."""
+    """Several tools of one place, which are known only once it is asked (an MCP server).
+
+    `timeout` and `max_concurrency` are as of a `ToolProtocol`; `deadline` goes before the former, where a call may
+    have to open something first. A `load()` is called before the first row of a task that has the set in a field.
+    """
 
     async def list_tools(self) -> list[dict[str, Any]]:
         """The tools, each a dict with `name`, `description` and `parameters`, as of a `ToolProtocol`."""

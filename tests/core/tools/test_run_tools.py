@@ -125,6 +125,11 @@ def test_one_tool_need_not_be_in_a_list() -> None:
     assert len(held.asked[0].parameters["tools"]) == 1
 
 
+def test_a_text_is_the_users_only_message() -> None:
+    held = Talk(["So."])
+    assert held.run(run_tools("Why?", [noon])).messages[0] == {"role": "user", "content": "Why?"}
+
+
 # The choice of a tool
 
 
@@ -452,6 +457,13 @@ def test_calls_of_one_tool_are_bounded_together_and_those_of_others_are_not() ->
     assert one.function == again.function
     assert hash(one.function) == hash(again.function)
     assert len({one.function, two.function, other.function, listing[0].function}) == 4
+
+
+def test_a_set_that_has_to_be_opened_may_take_longer_than_one_call() -> None:
+    box: Any = Toolbox(one=len)
+    box.timeout, box.deadline = 1.0, 9.0
+    (listing,) = next(run_tools(QUESTION, box))
+    assert listing.timeout == 9.0
 
 
 def test_a_tools_bounds_are_those_of_its_effects() -> None:

@@ -48,7 +48,7 @@ class ToolAnswer:
 
 
 def run_tools(
-    messages: Sequence[ChatMessage],
+    messages: Sequence[ChatMessage] | str,
     tools: Any,
     *,
     max_turns: int = 8,
@@ -68,7 +68,8 @@ def run_tools(
     result; a second answer with such a call, right after the first, is an error.
 
     Args:
-        messages: the chat so far. tools: typed functions, tools, sets of tools, registered names; a list, or one.
+        messages: the chat so far; a text is the user's only message.
+        tools: typed functions, tools, sets of tools, registered names; a list, or one.
         max_turns: requests at most. llm, parameters, schema: as of `ask`; the schema is for the last answer.
         tool_choice: "auto", "none", "required", or the name of a tool; the latter two hold for the first request.
         parallel: whether an answer may hold several calls, which are run side by side.
@@ -83,7 +84,7 @@ def run_tools(
     """
     _check(max_turns, on_error)
     offered = yield from offered_of(tools)
-    chat = [*messages]
+    chat: ChatType = [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
     choice = _choice(tool_choice, offered)
     options = {**(parameters or {}), **({} if parallel or not offered else {"parallel_tool_calls": False})}
     specifications = [each.specification for each in offered.values()] or None

@@ -78,10 +78,11 @@ def _effect(
     source: Any, member: str | None, function: Callable[..., Any], name: str, *arguments: Any, **options: Any
 ) -> Do:
     kind = _Awaited if is_coroutine_function(function) else _Blocking
+    seconds: float = getattr(source, "deadline", None) or getattr(source, "timeout", _SECONDS)
     return do(
         kind(source, member, function, name),
         *arguments,
-        timeout=getattr(source, "timeout", _SECONDS),
+        timeout=seconds,
         max_concurrency=getattr(source, "max_concurrency", _AT_ONCE),
         **options,
     )

@@ -93,6 +93,11 @@ class McpServer(BaseModel):
         """The server in messages: its URL, or its command."""
         return self.url or shlex.join(self.command or ())
 
+    @property
+    def deadline(self) -> float:
+        """Seconds for a call with all that belongs to it: it may start the server, twice, and be repeated."""
+        return 2 * (self.connect_timeout + self.timeout)
+
     # A set of tools
 
     async def list_tools(self) -> list[dict[str, Any]]:
