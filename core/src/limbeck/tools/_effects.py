@@ -78,7 +78,7 @@ def _effect(
     source: Any, member: str | None, function: Callable[..., Any], name: str, *arguments: Any, **options: Any
 ) -> Do:
     kind = _Awaited if is_coroutine_function(function) else _Blocking
-    seconds: float = getattr(source, "deadline", None) or getattr(source, "timeout", _SECONDS)
+    seconds: Any = getattr(source, "deadline", None) or getattr(source, "timeout", _SECONDS)
     return do(
         kind(source, member, function, name),
         *arguments,

@@ -474,6 +474,14 @@ def show_step(name: Name, settings: Settings = None) -> None:
     show("step", name, settings or [])
 
 
+@show_app.command("tool")
+def show_tool(name: Name) -> None:
+    """Show a tool: what a model is told of it, or the fields of a class of tools."""
+    from .show import show
+
+    show("tool", name, [])
+
+
 @plugins_app.command("list")
 def list_plugins(as_json: AsJson = False) -> None:
     """Every distribution with its names and problems. Imports none."""
