@@ -79,7 +79,7 @@ class Requester(Protocol):
 
     Attributes:
         info: its run. stats: the counters of that. running: the asyncio tasks that end with it.
-        context: the variables of its caller. ledger: where answers are kept.
+        context: the variables of its caller. ledger: where answers are kept. ended: whether the stream is over.
     """
 
     info: RunInfo
@@ -87,11 +87,10 @@ class Requester(Protocol):
     running: set[asyncio.Task[None]]
     context: Context
     ledger: StepLedgerProtocol | None
+    ended: bool
 
     @property
     def backend(self) -> Answerer: ...
-    @property
-    def ended(self) -> bool: ...
     @property
     def exhausted(self) -> bool:
         """True if no further row will come."""

@@ -88,6 +88,7 @@ class Requests:
         self.stats = rows.stats
         self.context = rows.context
         self.running = rows.running
+        self.ended = False  # the stream is over: windows ask for every request
         self._rows = rows
         self._observers = rows.observers
         self._identity = None if own else backend.identity
@@ -100,11 +101,6 @@ class Requests:
         self._waking = False
         self._units: deque[Unit] = deque()
         self._parts_reported: set[str] = set()
-
-    @property
-    def ended(self) -> bool:
-        """True if the stream is over."""
-        return self._rows.ended
 
     @property
     def exhausted(self) -> bool:

@@ -294,6 +294,8 @@ class Stream:
         if self.ended:
             return
         self.ended = True
+        for requests in self.requests:
+            requests.ended = True
         self._release.close()
         if self._talks is not None:
             self._talks.close()
