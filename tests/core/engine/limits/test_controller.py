@@ -268,6 +268,14 @@ def test_faults_now_and_then_narrow_nothing() -> None:
     assert outcome.seconds < 1.4 * 8000 * 0.1 / CEILING
 
 
+@pytest.mark.parametrize("ceiling", [8, 64, 256])
+@pytest.mark.parametrize("cold", [0.5, 5.0, 30.0])
+def test_a_server_that_is_slow_at_first_is_used_to_the_full_afterwards(cold: float, ceiling: int) -> None:
+    server = FreeServer(latency=lambda now: cold if now < cold else 0.05)
+    outcome = simulate(server, requests=20 * ceiling, controller=Controller(ceiling=ceiling))
+    assert outcome.seconds < 3 * cold + 2 * 20 * 0.05
+
+
 @pytest.mark.parametrize("factor", [2, 3, 10])
 def test_answers_that_become_longer_are_not_taken_for_queueing(factor: int) -> None:
     outcome = run(FreeServer(lambda now: 1.0 if now < 20 else float(factor)), requests=10_000)
