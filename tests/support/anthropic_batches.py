@@ -72,7 +72,8 @@ class _Batches(BatchRoutes):
 
     async def look(self, filed: Filed) -> None:
         async def answered(body: dict[str, Any]) -> dict[str, Any]:
-            return message_of(Answer(f"echo: {prompt_of(body)}"), body)
+            said = self.desk.says(body) if self.desk.says else Answer(f"echo: {prompt_of(body)}")
+            return message_of(said, body)
 
         if self.desk.ends_now(filed):
             for body in filed.entries.values():

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
+from limbeck import Task
 from limbeck.errors import BadRequestError
-from limbeck.types import GenerationRequest
+from limbeck.tools import run_tools
+from limbeck.types import GenerationRequest, Row
 from limbeck_anthropic import AnthropicLLM
+from support.anthropic_batches import anthropic_batch_server
 from support.anthropic_server import Answer, anthropic_server, thinking, tool_use
 from support.tool_chats import CHAT, NAMED, QUESTION, SCHEMA, TOOLS, call, called, function, result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from limbeck.types import GenerationResponse
 
@@ -192,3 +196,47 @@ def test_an_answer_without_thinking_carries_nothing_beside_its_calls(ask: Callab
     with anthropic_server(Answer(blocks=[tool_use("t1", "time", city="Madrid")])) as server:
         (generation,) = ask(server, parameters={"tools": TOOLS}).generations
     assert generation.tool_calls == (call("t1", "time"),)
+
+
+# Batches
+
+
+class Clock(Task):
+    """Asks for the time with a tool."""
+
+    inputs = property(lambda self: ["city"])
+    outputs = property(lambda self: ["answer"])
+
+    def converse(self, input: Row) -> Any:
+        answer = yield from run_tools(f"The time in {input['city']}?", [noon])
+        return {"answer": answer.text}
+
+
+def noon(city: str) -> str:
+    """The time in a city."""
+    return f"noon in {city}"
+
+
+def says(body: dict[str, Any]) -> Answer:
+    last = body["messages"][-1]["content"]
+    if isinstance(last, str):
+        return Answer(blocks=[thinking("Let me look."), tool_use("t1", "noon", city=last[12:-1])])
+    return Answer(f"It is {last[0]['content']}.")
+
+
+def test_a_conversation_with_tools_goes_through_batches_turn_by_turn(tmp_path: Path) -> None:
+    with anthropic_batch_server() as (server, desk):
+        desk.says = says
+        fields: Any = {
+            "mode": "batch",
+            "batch_poll_seconds": 0.02,
+            "batch_gather_seconds": 0.1,
+            "generation_kwargs": THINKING,
+        }
+        clock: Any = Clock
+        task = clock(llm=AnthropicLLM(model="m", base_url=server.url, api_key=SecretStr("k"), **fields))
+        rows = [{"city": city} for city in ("Rome", "Oslo")]
+        answers = [row["answer"] for row in task.run(rows, run_dir=tmp_path / "run")]
+    assert answers == ["It is noon in Rome.", "It is noon in Oslo."]
+    assert server.answers == 0
+    assert sum(len(filed.entries) for filed in desk.filed) == 4

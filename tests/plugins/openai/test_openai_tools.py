@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
-from limbeck.types import GenerationRequest
+from limbeck import Task
+from limbeck.tools import run_tools
+from limbeck.types import GenerationRequest, Row
 from limbeck_openai import OpenAILLM
 from support.asking import ask
+from support.openai_batches import openai_batch_server
 from support.openai_server import answer, openai_server
 from support.tool_chats import CHAT, NAMED, QUESTION, TOOLS, call, called, result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.provider_server import Asked
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required", NAMED])
@@ -65,3 +73,40 @@ def test_the_messages_of_the_caller_are_not_changed() -> None:
     before = json.dumps(chat)
     OpenAILLM(model="m", api_key=SecretStr("k"))._query(GenerationRequest(messages=chat))
     assert json.dumps(chat) == before
+
+
+class Clock(Task):
+    """Asks for the time with a tool."""
+
+    inputs = property(lambda self: ["city"])
+    outputs = property(lambda self: ["answer"])
+
+    def converse(self, input: Row) -> Any:
+        answer = yield from run_tools(f"The time in {input['city']}?", [noon])
+        return {"answer": answer.text}
+
+
+def noon(city: str) -> str:
+    """The time in a city."""
+    return f"noon in {city}"
+
+
+def says(asked: Asked) -> Any:
+    last = asked.body["messages"][-1]
+    if last["role"] == "tool":
+        return answer(f"It is {last['content']}.")(asked)
+    calls = [call("t1", "noon", json.dumps({"city": last["content"][12:-1]}))]
+    return answer(None, finish_reason="tool_calls", tool_calls=calls)(asked)
+
+
+def test_a_conversation_with_tools_goes_through_batches_turn_by_turn(tmp_path: Path) -> None:
+    with openai_batch_server() as (server, desk):
+        desk.says = says
+        fields: Any = {"mode": "batch", "batch_poll_seconds": 0.02, "batch_gather_seconds": 0.1}
+        clock: Any = Clock
+        task = clock(llm=OpenAILLM(model="m", base_url=server.url, api_key=SecretStr("k"), **fields))
+        rows = [{"city": city} for city in ("Rome", "Oslo")]
+        answers = [row["answer"] for row in task.run(rows, run_dir=tmp_path / "run")]
+    assert answers == ["It is noon in Rome.", "It is noon in Oslo."]
+    assert server.requests == []
+    assert sum(len(filed.entries) for filed in desk.filed) == 4
