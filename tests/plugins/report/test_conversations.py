@@ -458,6 +458,7 @@ def page_of(folder: Path) -> str:
 
 def card_of(page: str, row: str) -> str:
     cards = re.findall(r'<article class="sample.*?</article>', page, re.DOTALL)
+    card: str
     (card,) = (card for card in cards if f"Row <bdi>{row}</bdi>" in card)
     return card
 
