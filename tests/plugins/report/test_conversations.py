@@ -142,6 +142,14 @@ def test_turns_without_stored_prompts_say_so_once(tmp_path: Path) -> None:
     assert sample.turns[0].text == "about tea"
 
 
+def test_a_conversation_that_failed_without_stored_prompts_has_its_row(tmp_path: Path) -> None:
+    folder = converse(tmp_path / "run", ["broken"], run={"ledger_requests": "hash"})
+    sample = only(folder)
+    assert (sample.no_prompt, sample.given) == (FAILED_NOT_STORED, {"topic": "broken"})
+    assert '  row: {"topic": "broken"}' in printed(str(folder), "--samples", "1").splitlines()
+    assert "The row that it was made of" in page_of(folder)
+
+
 def test_a_row_that_was_never_sent_is_shown_as_the_row(tmp_path: Path) -> None:
     @task(inputs=["topic"], outputs=["answer"])
     def odd(row: Any) -> Any:
@@ -291,6 +299,48 @@ def test_a_conversation_that_failed_at_a_turn_and_was_answered_there_later_is_an
     step = step_of(folder)
     assert (step.all_failed, step.all_answered) == (0, 2)
     assert all(turn.error is None for sample in step.answered for turn in sample.turns)
+
+
+def test_a_later_turn_that_failed_and_is_answered_in_a_later_run_is_answered(tmp_path: Path) -> None:
+    def refusing(request: GenerationRequest) -> Any:
+        return ContentFilteredError("Not yet.") if request.messages[-1]["content"] == "third" else "well"
+
+    @task(inputs=["topic"], outputs=["answer"])
+    def thrice(row: Any) -> Any:
+        for what in ("first", "second", "third"):
+            said = yield ask(what)
+        return {"answer": said.text}
+
+    seen = []
+    for script in (refusing, refusing, answer):
+        list(thrice(name="thrice", llm=ScriptedLLM(script=script)).run([{"topic": "tea"}], run_dir=tmp_path))
+        seen.append((failures_of(tmp_path), only(tmp_path).turn))
+    assert seen == [({"ContentFilteredError": 1}, "3")] * 2 + [({}, None)]
+
+
+def test_a_failure_of_a_row_that_a_later_run_did_not_come_to_stays(tmp_path: Path) -> None:
+    converse(tmp_path / "run", ["tea", "broken", "filtered draft"])
+    folder = converse(tmp_path / "run", ["tea"])
+    assert failures_of(folder) == {"ContentFilteredError": 1, "EffectError": 1}
+    assert {sample.turn for sample in step_of(folder).failed} == {"1", "3"}
+
+
+@pytest.mark.filterwarnings("ignore:The configuration of step")
+def test_the_one_call_about_a_row_is_gone_where_it_became_a_conversation_and_the_other_way(tmp_path: Path) -> None:
+    @task(inputs=["instruction"], outputs=["generation"])
+    def twice(row: Any) -> Any:
+        said = yield ask("first")
+        said = yield ask("second")
+        return {"generation": said.text}
+
+    row, shown = {"instruction": "tea"}, []
+    plain = TextGeneration(name="same", llm=ScriptedLLM(script=answer))
+    again = TextGeneration(name="same", llm=ScriptedLLM(script=answer), system_prompt="Be brief.")
+    for one in (plain, twice(name="same", llm=ScriptedLLM(script=answer)), again):
+        list(one.run([row], run_dir=tmp_path))
+        sample = only(tmp_path)
+        shown.append((sample.text, labels(sample)))
+    assert shown == [("about tea", []), ("about second", ["1", "2"]), ("about tea", [])]
 
 
 def test_a_sibling_that_was_answered_does_not_answer_for_a_turn_that_failed(tmp_path: Path) -> None:

@@ -115,7 +115,10 @@ class Conversations:
         found = self._events.get(sampled, [])
         latest: dict[str, Event] = {}
         for event in sorted(found, key=lambda event: event.at):
+            latest.pop(event.label, None)
             latest[event.label] = event
+        if latest and next(reversed(latest.values())).place.turn:  # before it was a conversation, there was one call
+            latest = {label: event for label, event in latest.items() if event.place.turn}
         return list(_of_now(sorted(latest.values(), key=lambda event: event.place)))
 
     def turns(self, sampled: Sampled, *, failed_at: str | None) -> tuple[list[Turn], int]:

@@ -36,6 +36,8 @@ def _sample_lines(sample: Sample) -> Iterator[str]:
     yield f"Row {short(sample.row, 60)}{number}: {short(sample.error, 60) if sample.error else 'good'}"
     if sample.no_prompt:
         yield f"  {sample.no_prompt}"
+        if sample.given is not None:
+            yield f"  row: {short(json.dumps(sample.given, ensure_ascii=False), _MOST)}"
     if sample.turns:
         for turn in sample.turns:
             yield from _indented(_turn_lines(turn), 2)
@@ -50,8 +52,6 @@ def _sample_lines(sample: Sample) -> Iterator[str]:
 def _single_lines(sample: Sample) -> Iterator[str]:
     yield from _facts(sample)
     yield from _told(sample.prompt or ())
-    if sample.prompt is None and sample.given is not None:
-        yield f"row: {short(json.dumps(sample.given, ensure_ascii=False), _MOST)}"
     yield from _said(sample)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .records import Records
 
 NOT_STORED = 'The prompt is not stored: this run keeps only its digest (`ledger_requests="hash"`).'
-FAILED_NOT_STORED = "The ledger keeps no prompt of this call. The row it was made of:"
+FAILED_NOT_STORED = "The ledger keeps no prompt. The row that it was made of:"
 NEVER_SENT = "Nothing was sent. The row:"
 
 _FACTS = ("model", "finish_reason", "input_tokens", "output_tokens", "latency")
@@ -279,8 +279,8 @@ def _conversed(sample: Sample, turns: list[Turn], left_out: int) -> Sample:
         model=None,
         input_tokens=_sum(turn.input_tokens for turn in calls),
         output_tokens=_sum(turn.output_tokens for turn in calls),
-        no_prompt=None if stored else NOT_STORED,
-        given=None,
+        no_prompt=None if stored else NOT_STORED if sample.given is None else FAILED_NOT_STORED,
+        given=None if stored else sample.given,
     )
 
 
