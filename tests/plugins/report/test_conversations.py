@@ -468,7 +468,8 @@ def test_json_has_the_turns_of_each_sample(folder: Path) -> None:
     assert (step["step"], step["all_failed"], step["all_answered"], step["conversations"]) == ("refine", 2, 2, True)
     turns = {sample["row"]: sample["turns"] for sample in (*step["failed"], *step["answered"])}
     assert [turn["turn"] for turn in turns["3"]] == ["1", "2.1", "2.2", "3"]
-    assert turns["0"][4]["messages"] == [{"role": "user", "text": "Give a number."}]
+    (message,) = turns["0"][4]["messages"]
+    assert (message["role"], message["text"]) == ("user", "Give a number.")
     assert turns["0"][3]["name"] == "look_up"
     assert turns["1"][2]["became"] == "caught"
 
