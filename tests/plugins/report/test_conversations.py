@@ -104,6 +104,22 @@ def test_a_failure_that_the_conversation_caught_is_shown_as_that(tmp_path: Path)
     )
 
 
+def test_an_effect_that_failed_and_was_caught_is_shown_as_that(tmp_path: Path) -> None:
+    def broken() -> None:
+        raise LookupError("no such word")
+
+    @task(inputs=["topic"], outputs=["answer"])
+    def robust(row: Any) -> Any:
+        yield do(broken, on_error="return")
+        said = yield ask(row["topic"])
+        return {"answer": said.text}
+
+    list(robust(name="robust", llm=ScriptedLLM(script=answer)).run([{"topic": "tea"}], run_dir=tmp_path))
+    assert failures_of(tmp_path) == {}
+    effect, _ = only(tmp_path).turns
+    assert (effect.kind, effect.error, effect.became) == ("effect", "EffectError", "caught")
+
+
 @pytest.mark.parametrize(
     ("topic", "turn", "error"),
     [
@@ -535,6 +551,19 @@ def test_the_page_names_repairs_and_fallbacks(tmp_path: Path) -> None:
 
 
 Reading = Callable[[Path], object]
+
+
+def test_a_finish_reason_with_a_lone_surrogate_stands_in_json_and_on_the_page(tmp_path: Path) -> None:
+    def script(request: GenerationRequest) -> Any:
+        generation = Generation(text="well", finish_reason="half \ud83d")
+        return GenerationResponse(generations=[generation], usage=Usage(), model="m \ud83d")
+
+    list(TextGeneration(llm=ScriptedLLM(script=script)).run([{"instruction": "tea"}], run_dir=tmp_path / "plain"))
+    number = ScriptedLLM(script=script)
+    folders = [tmp_path / "plain", converse(tmp_path / "run", ["tea"], judge=number, llm=number)]
+    for folder in folders:
+        assert "half \\ud83d" in printed(str(folder), "--json")
+        assert "finish: half" in page_of(folder)
 
 
 @pytest.mark.parametrize("reading", [page_of, lambda folder: printed(str(folder), "--json", "--samples", "9")])

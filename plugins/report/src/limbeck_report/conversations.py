@@ -160,6 +160,7 @@ class Conversations:
                 "parameters": None if asked in (None, "{}") else asked,
                 "length": found["length"] or 0,
                 "model": text_of(found["model"]),
+                "finish_reason": text_of(found["finish_reason"]),
                 "message": text_of(found["message"]),
             },
             **detail,
@@ -270,7 +271,7 @@ def _is_answer(message: Any, answer: str | None) -> bool:
     if not isinstance(message, dict) or message.get("role") != "assistant":
         return False
     content = message.get("content") or ""
-    return content[:MOST_CHARACTERS] == (answer or "") if isinstance(content, str) else False
+    return isinstance(content, str) and content[:MOST_CHARACTERS].strip() == (answer or "").strip()
 
 
 def abreast(turns: Iterable[Turn]) -> list[list[list[Turn]]]:

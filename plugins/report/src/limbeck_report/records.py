@@ -190,7 +190,7 @@ class Records:
             f" FROM calls{named} WHERE (error IS NULL OR input_tokens IS NOT NULL){copied}"
             " GROUP BY 1, 2 ORDER BY min(id)"
         )
-        return [Spending(*record) for record in self.query(query)]
+        return [Spending(step, text_of(model), *sums) for step, model, *sums in self.query(query)]
 
     def calls(self) -> dict[str, Calls]:
         """Every call as columns, by step."""

@@ -239,7 +239,7 @@ class _Draw:
         if found is None:
             return None
         detail = found.pop("detail")
-        found["text"] = text_of(found["text"])
+        found |= {name: text_of(found[name]) for name in ("text", "finish_reason", "model")}
         return Sample(**{**found, "length": found["length"] or 0}, **answer_detail(detail))
 
 
@@ -315,7 +315,7 @@ class _Prompts:
             if parameters is not None:
                 self._parameters[step, row, key] = self._parameters[step, row, None] = parameters
             if not failed:
-                self._facts[step, row, sample] = dict(zip(_FACTS, facts, strict=True))
+                self._facts[step, row, sample] = dict(zip(_FACTS, map(text_of, facts), strict=True))
         stored = "SELECT step FROM calls WHERE request IS NOT NULL GROUP BY step"
         self._storing = {step for (step,) in records.query(stored)}
 

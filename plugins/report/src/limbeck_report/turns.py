@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _LABEL = re.compile(r"(?:(\d+)(?:\.(\d+))?)?(?:f(\d+))?(?:r(\d+))?")
@@ -35,6 +36,7 @@ class Place(NamedTuple):
         return self < other and not self.is_beside(other)
 
 
+@lru_cache(4096)
 def place_of(label: str | None) -> Place:
     """The place that a label of the ledger names."""
     found = _LABEL.match(label or "")
