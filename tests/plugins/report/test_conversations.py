@@ -392,6 +392,9 @@ def test_a_killed_run_counts_what_failed_last_in_a_conversation_and_not_what_it_
     assert failures_of(folder) == {"ContentFilteredError": 1, "EffectError": 1}
     step = step_of(folder)
     assert (step.all_failed, step.all_answered, step.under_way) == (2, 2, True)
+    assert "<h4>Good, or not ended <span>2 of 2</span></h4>" in page_of(folder)
+    told = "Samples of refine: 2 of 2 failed, 2 of 2 good or not ended, each a conversation"
+    assert told in printed(str(folder), "--samples", "9").splitlines()
 
 
 def test_a_run_that_was_stopped_says_that_some_conversations_may_not_have_ended(tmp_path: Path) -> None:

@@ -20,12 +20,11 @@ _MOST = 300
 def step_lines(step: StepSamples) -> Iterator[str]:
     """The lines of a step's samples."""
     what = ", each a conversation" if step.conversations else ""
-    shown = (("failed", step.failed, step.all_failed), ("good", step.answered, step.all_answered))
+    good = "good or not ended" if step.under_way else "good"
+    shown = (("failed", step.failed, step.all_failed), (good, step.answered, step.all_answered))
     numbers = ", ".join(f"{len(drawn):,} of {count(whole)} {word}" for word, drawn, whole in shown)
     yield ""
     yield f"Samples of {short(step.step, 60)}: {numbers}{what}"
-    if step.under_way:
-        yield "Some of the good ones may not have ended yet."
     for sample in (*step.failed, *step.answered):
         yield ""
         yield from _sample_lines(sample)
