@@ -358,6 +358,8 @@ class RunStats:
         away_since, next_try: since when the server does not answer, and when it is tried again (Unix time);
             None while it does.
         batches: provider batches that are open: being submitted, waited for or read.
+        in_flight_of: attempts without an answer yet by model, of a task that asks several LLMs; else empty.
+        effects: effects of conversations that are under way.
         failures: generations failed, by the name of the error's type.
         usage: tokens of all answers, and of responses that were paid for and were none.
         cost: US dollars for them, or None while no price was known for any.
@@ -377,6 +379,8 @@ class RunStats:
     away_since: float | None = None
     next_try: float | None = None
     batches: int = 0
+    in_flight_of: Counter[str] = field(default_factory=Counter)
+    effects: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     input_tokens: int = 0
     output_tokens: int = 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+import limbeck
 from limbeck import task
 from limbeck.runs import Run
 from limbeck.types import ChatType, Row, audio, document, image
@@ -54,6 +55,22 @@ def test_an_image_is_shown_small_with_a_link_to_the_file(tmp_path: Path) -> None
     page = page_of(run)
     assert page.count("<img ") == 1
     assert f'<a href="{shown.file}">{shown.caption}</a>' in page
+
+
+def test_an_image_in_a_conversation_is_shown_at_its_turn_and_not_again(tmp_path: Path) -> None:
+    @task(inputs=["parts"], outputs=["answer"])
+    def look_twice(row: Row) -> Any:
+        chat = chat_about(*row["parts"])
+        said = yield limbeck.ask(chat)
+        said = yield limbeck.ask(
+            [*chat, {"role": "assistant", "content": said.text}, {"role": "user", "content": "And?"}]
+        )
+        return {"answer": said.text}
+
+    list(look_twice(llm=seeing()).run([{"parts": [image(PNG)]}], run_dir=tmp_path / "run"))
+    page = page_of(Run(tmp_path / "run"))
+    assert page.count("<img ") == 1
+    assert page.index("<img ") < page.index("It goes on from the chat of turn 1")
 
 
 def test_the_picture_is_made_anew_and_holds_nothing_else_of_the_file(tmp_path: Path) -> None:

@@ -191,9 +191,10 @@ def sent_messages(messages: list[Any]) -> list[Any]:
     Raises:
         MediaError: the content of a part is not there.
     """
-    if not any(isinstance(message, dict) and isinstance(message.get("content"), list) for message in messages):
-        return messages
-    return [_changed(message, _sent) for message in messages]
+    for message in messages:
+        if isinstance(message, dict) and isinstance(message.get("content"), list):
+            return [_changed(each, _sent) for each in messages]
+    return messages
 
 
 def noted(messages: Any) -> Any:

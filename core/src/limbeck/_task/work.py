@@ -105,6 +105,10 @@ class TaskWork:
         for name, source in self._required:
             if source not in row:
                 raise RowError(f"The row lacks the column `{source}`, which task {self.name!r} needs as `{name}`.")
+        return self._own(row)
+
+    def _own(self, row: Row) -> Row:
+        """The same of a row that a request was made of."""
         own = plain_row(row)
         for name, value in [(name, own[source]) for name, source in self._renamed if source in own]:
             own[name] = value
@@ -194,7 +198,7 @@ class TaskWork:
         return {**row, **dict(zip(self._shape.outputs, self._values(generation, row), strict=True))}
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
-        input = self._input(row)
+        input = self._own(row)
         text = generation.text
         method = "schema_for"
         try:

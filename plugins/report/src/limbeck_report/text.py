@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from limbeck.errors import printable
 
+from .sample_lines import step_lines
 from .wording import NONE, count, moment, money, seconds, share, short
 
 if TYPE_CHECKING:
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .figures import RunFigures, StepFigures
+    from .samples import StepSamples
 
 
-def show(run: RunFigures) -> None:
-    """Write the report to stdout."""
+def show(run: RunFigures, samples: Sequence[StepSamples] = ()) -> None:
+    """Write the report to stdout, with the samples that were drawn."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -28,6 +30,9 @@ def show(run: RunFigures) -> None:
     _table(
         console, "Time of an answer", ("step", "#answers", "#median", "#90 %", "#99 %", "#longest"), _time_cells(run)
     )
+    for step in samples:
+        for line in step_lines(step):
+            console.print(printable(line), soft_wrap=not console.is_terminal)
     for note in run.notes:
         console.print(f"\n{printable(note)}", style="dim", soft_wrap=not console.is_terminal)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import TurnLedgerProtocol
+    from ...types import RunStats
     from ..calls.turns import Do
     from .parts import Terms
 
@@ -40,7 +41,7 @@ class Effects:
 
     Args:
         running: the asyncio tasks that end with the run. context: the variables of its caller.
-        stop: ends the run, with the error.
+        stats: its counters. stop: ends the run, with the error.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Effects:
         *,
         running: set[asyncio.Task[None]],
         context: Context,
+        stats: RunStats,
         stop: Callable[[BaseException], object],
     ) -> None:
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
         self._running = running
         self._context = context
+        self._stats = stats
         self._stop = stop
         self._threads = Threads(_MOST_THREADS, name="effect")
         self._places: dict[Any, asyncio.Semaphore] = {}
@@ -65,17 +68,27 @@ class Effects:
 
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         """Do an effect; `told` gets its result, and the error in its place."""
-        doing = self._do(effect, key, place, told)
+        doing = self._tell(effect, key, place, told)
         task = asyncio.get_running_loop().create_task(doing, context=self._context.copy())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         self.under_way += 1
+        self._stats.effects += 1
         task.add_done_callback(self._ended)
 
     def _ended(self, _task: asyncio.Task[None]) -> None:
         self.under_way -= 1
 
-    async def _do(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
+    async def _tell(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
+        try:
+            outcome = await self._do(effect, key, place)
+        finally:
+            self._stats.effects -= 1
+        if outcome is not None:
+            told(*outcome)
+
+    async def _do(self, effect: Do, key: bytes, place: Place) -> tuple[Any, Any] | None:
+        """The outcome of an effect, once it is stored; None where it could not be, which ends the run."""
         places = self._places.get(effect.function)
         if places is None:
             places = self._places[effect.function] = asyncio.Semaphore(effect.max_concurrency)
@@ -99,8 +112,8 @@ class Effects:
                 await self._ledger.keep_effect(stored)
             except LedgerError as exc:
                 self._stop(exc)
-                return
-        told(*outcome_of(text, fault, cause=error))
+                return None
+        return outcome_of(text, fault, cause=error)
 
     async def _called(self, effect: Do) -> Any:
         context = copy_context()  # of this task

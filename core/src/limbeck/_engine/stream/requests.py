@@ -78,10 +78,10 @@ class Requests:
 
     Args:
         rows: the stream. backend: who answers. terms: what these requests may take and spend.
-        own: whether it is the task's `llm`.
+        own: whether it is the task's `llm`. alone: whether the task has no other.
     """
 
-    def __init__(self, rows: Rows, backend: Backend, terms: Terms, *, own: bool) -> None:
+    def __init__(self, rows: Rows, backend: Backend, terms: Terms, *, own: bool, alone: bool = True) -> None:
         self.backend = backend
         self.ledger: StepLedgerProtocol | None = terms.ledger
         self.info = rows.info
@@ -93,6 +93,7 @@ class Requests:
         self._observers = rows.observers
         self._identity = None if own else backend.identity
         self._takes_rows = own
+        self._counted_as = None if alone else backend.llm.model_name
         self.known = KnownAnswers(
             backend.keyring, rows.stats, ledger=terms.ledger, cache=terms.cache, rerun=terms.rerun
         )
@@ -159,23 +160,28 @@ class Requests:
 
     # What becomes of requests
 
+    def _fly(self, change: int) -> None:
+        self.stats.in_flight += change
+        if self._counted_as is not None:
+            self.stats.in_flight_of[self._counted_as] += change
+
     def started(self, unit: Unit, *, share: float = 1.0) -> None:
         """`unit` is on its way; `share` of the price online is what its answer costs."""
         unit.attempts += 1
         unit.share = share
         self.stats.requests += 1
-        self.stats.in_flight += 1
+        self._fly(1)
         if self._observers.request_started is not None:
             self._observers.request_started(run=self.info, request=unit.request, id=unit.job.id, turn=unit.job.turn)
 
     def expects(self, unit: Unit, *, share: float) -> None:
         """As `started`, for what an earlier run has sent."""
         unit.share = share
-        self.stats.in_flight += 1
+        self._fly(1)
 
     def withdrawn(self, unit: Unit) -> None:  # noqa: ARG002 - whose it is
         """No answer to a unit that was started is expected any more."""
-        self.stats.in_flight -= 1
+        self._fly(-1)
 
     def waits(self, unit: Unit, *, for_it: bool) -> None:
         """`unit` has begun to wait for its next attempt, or does not wait any more."""
@@ -222,7 +228,7 @@ class Requests:
 
     def answered(self, unit: Unit, response: GenerationResponse, latency: float) -> Unit | None:
         """Give the samples of `unit` their generations; returns a unit that asks for those still missing."""
-        self.stats.in_flight -= 1
+        self._fly(-1)
         job = unit.job
         if self._observers.request_finished is not None:
             self._observers.request_finished(
@@ -265,7 +271,7 @@ class Requests:
         Args:
             now: the loop's time. spared: the server was away: it counts as no attempt.
         """
-        self.stats.in_flight -= 1
+        self._fly(-1)
         self._accounting.unanswered(unit, error, spared=spared)
         delay: float | None = self.backend.retry.delay(unit, error, now, spared=spared)
         unit.limited = isinstance(error, RateLimitError)

@@ -71,9 +71,9 @@ class Stream:
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
         self._release = Release(policy, emit=receiver.emit, info=self.info, stats=self.stats, observers=observers)
-        self._own = Requests(self, backend, terms, own=True)
+        self._own = Requests(self, backend, terms, own=True, alone=not asking.further)
         further = zip(asking.further, terms.further or (terms,) * len(asking.further), strict=True)
-        self.requests = [self._own, *(Requests(self, each, its, own=False) for each, its in further)]
+        self.requests = [self._own, *(Requests(self, each, its, own=False, alone=False) for each, its in further)]
         self._talk = asking.talk
         self._mending = None if terms.rerun is not None else asking.mending
         self._talks = self._conversations(terms) if asking.talk is not None or self._mending is not None else None
@@ -84,7 +84,7 @@ class Stream:
             self._talk,
             self.requests,
             context=self.context,
-            effects=Effects(terms, running=self.running, context=self.context, stop=self.stop),
+            effects=Effects(terms, running=self.running, context=self.context, stats=self.stats, stop=self.stop),
             mending=self._mending,
             asks=self._policy.ask,
             settle=lambda job, sample, outcome: self._settle(job, [sample], outcome),
