@@ -16,8 +16,6 @@ from ._session import LostError, Session
 if TYPE_CHECKING:
     from .server import McpServer
 
-_MOST_PAGES = 100
-
 
 class Link:
     """One server's session, shared by all that call its tools on one event loop."""

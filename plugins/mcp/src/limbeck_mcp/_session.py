@@ -13,7 +13,7 @@ from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, REQUEST_TIMEOUT
 from limbeck.backends import Secrets
 from limbeck.errors import ToolError, described
 
-from ._transports import over_http, over_stdio
+from ._transports import OverHttp, OverStdio
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
@@ -54,7 +54,7 @@ class Session:
             *(value.get_secret_value() for value in [*server.env.values(), *server.headers.values()]),
             *([server.url_query.get_secret_value()] if server.url_query else ()),
         )
-        self._transport = over_http(server) if server.url is not None else over_stdio(server)
+        self._transport = OverHttp(server) if server.url is not None else OverStdio(server)
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._failure: BaseException | None = None
@@ -79,7 +79,10 @@ class Session:
                 f"`connect_timeout`{session._transport.last_words()}."
             ) from None
         except BaseException as exc:
+            closed = session._ready.cancelled()  # by whoever closed the server, not by whoever calls
             await session.close()
+            if closed:
+                raise ToolError(f"The MCP server `{server.name}` was closed before it was opened.") from exc
             if isinstance(exc, asyncio.CancelledError):
                 raise
             raise session._unreachable(exc) from exc

@@ -55,7 +55,7 @@ class Transport:
         return ""
 
 
-class over_http(Transport):  # noqa: N801 - it is called like the function that it stands for
+class OverHttp(Transport):
     """Streamable HTTP."""
 
     def __init__(self, server: McpServer) -> None:
@@ -72,7 +72,7 @@ class over_http(Transport):  # noqa: N801 - it is called like the function that 
         return await stack.enter_async_context(streamable_http_client(url, http_client=client))
 
 
-class over_stdio(Transport):  # noqa: N801 - as above
+class OverStdio(Transport):
     """The standard input and output of a command."""
 
     def __init__(self, server: McpServer) -> None:
