@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, Unpack
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, PositiveInt, PrivateAttr
 
 from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
-from .forms import check_form, is_llm_field, noted_config
+from .forms import check_complete, check_form, is_llm_field, noted_config
 from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ A task's further LLMs are fields of this type; they are resolved, loaded, limite
 """
 
 
+class _Loaded(tuple[Any, ...]):
+    """The backends of a task that was loaded; one that is copied or pickled is loaded anew."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return _Loaded, ()
+
+
 class Task(Step):
     """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
 
@@ -90,7 +99,7 @@ class Task(Step):
     fallback: list[LLMField] = Field(default_factory=list)
     max_turns: PositiveInt = 100
 
-    _backends: tuple[Any, ...] = PrivateAttr(default=())
+    _backends: tuple[Any, ...] = PrivateAttr(default=_Loaded())
 
     converse: ClassVar[Any] = None
     """In place of `format_input` and `format_output`, for a task that asks more than once about a row: a generator
@@ -109,6 +118,11 @@ class Task(Step):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         check_form(cls, Task)
+
+    def __new__(cls, *_args: Any, **_fields: Any) -> Self:
+        """Refuse a class that asks in no form."""
+        check_complete(cls)
+        return super().__new__(cls)
 
     def _kind(self) -> Any:
         return "task"
@@ -167,7 +181,7 @@ class Task(Step):
         prime = getattr(self.llm, "prime", None)
         if prime is not None and self.converse is None:
             prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
-        self._backends = tuple(map(backend_of, self._llms()))
+        self._backends = _Loaded(map(backend_of, self._llms()))
 
     def _llms(self) -> list[Any]:
         """All that it may ask: its own, its further ones, and those that it falls back to, at the end."""

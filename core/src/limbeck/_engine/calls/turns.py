@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,14 +86,17 @@ def ask(
         on_error: "return" gives the error of a failed call in place of a generation, instead of raising it.
 
     Raises:
-        ConfigurationError: there are neither messages nor a prompt, or both.
+        ConfigurationError: there are messages and a prompt.
+        RowError: there are neither, or something else: what comes of a row may be anything.
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    if bool(messages) == (prompt is not None):
+    if prompt is not None and messages:
         raise ConfigurationError("`ask` takes messages, or a raw `prompt=`: one of the two.")
     if not isinstance(messages, list | tuple):
-        raise ConfigurationError(f"`ask` takes a list of messages, not {type(messages).__name__}.")
+        raise RowError(f"`ask` takes a list of messages, not {type(messages).__name__}.")
+    if prompt is None and not messages:
+        raise RowError("`ask` takes messages, or a raw `prompt=`: it was given an empty list.")
     given = dict(parameters or {})
     if tools:
         given["tools"] = [dict(tool) for tool in tools]

@@ -6,6 +6,7 @@ else: no task, no thread. What is stored is sent in at once, so a run that is re
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,10 +43,11 @@ class Talk(Protocol):
     """A task's own part of its conversations.
 
     Attributes:
-        max_turns: of one conversation.
+        max_turns: of one conversation. owner: the task, whose methods are the same in all of them.
     """
 
     max_turns: int
+    owner: object
 
     def begin(self, row: Row, id: str, sample: int) -> Generator[Any, Any, Any]:
         """The conversation about a sample of a row; raises `RowError`."""
@@ -307,7 +309,8 @@ class Conversation:
         self._has(number, outcome.error or outcome.generation)
 
     def _begin_effect(self, number: int, turn: str, effect: Do) -> None:
-        talks, key, place = self._talks, effect_key(effect), Place(self.job.id, self.sample, turn)
+        talks, place = self._talks, Place(self.job.id, self.sample, turn)
+        key = effect_key(effect, place, talks.talk and talks.talk.owner)
         stored = talks.effects.stored(key, place)
         if stored is not None:
             self._done(number, turn, *outcome_of(stored.result, stored.error))
@@ -433,12 +436,13 @@ class _Chain:
 
 
 def _named(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else f"`{type(value).__name__}`"
 
 
 def _remedy(value: Any) -> str:
-    if hasattr(value, "send") and hasattr(value, "throw"):
+    if inspect.iscoroutine(value):
+        value.close()  # or Python tells of it as of one that was forgotten
+        return " A coroutine is given to `do` as its function and its arguments."
+    if inspect.isgenerator(value):
         return " For a generator, write `yield from`."
-    if isinstance(value, dict):
-        return " For the output columns, write `return`."
-    return " A coroutine is given to `do` as its function and its arguments." if hasattr(value, "__await__") else ""
+    return " For the output columns, write `return`." if isinstance(value, dict) else ""

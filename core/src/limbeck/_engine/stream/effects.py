@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import time
 from contextvars import copy_context
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakValueDictionary
 
 from ...errors import EffectError, LedgerError, described
 from ...types import StoredEffect
 from ..calls.keys import KEY_SIZE
-from ..threads.attempts import ending_of
+from ..threads.attempts import OutOfTimeError, ending_of
 from ..threads.pool import Threads
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ class Effects:
         self._context = context
         self._stop = stop
         self._threads = Threads(_MOST_THREADS, name="effect")
-        self._places: dict[Any, asyncio.Semaphore] = {}
+        # Of the functions that are being called; a lambda, say, is made anew for each row.
+        self._places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDictionary()
         self.under_way = 0
 
     def stored(self, key: bytes, place: Place) -> StoredEffect | None:
@@ -72,13 +76,16 @@ class Effects:
         self.under_way += 1
         task.add_done_callback(self._ended)
 
-    def _ended(self, _task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self.under_way -= 1
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            self._stop(defect)  # or its conversation would wait for ever
 
     async def _do(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
-        places = self._places.get(effect.function)
+        function = _counted_as(effect)
+        places = self._places.get(function)
         if places is None:
-            places = self._places[effect.function] = asyncio.Semaphore(effect.max_concurrency)
+            places = self._places[function] = asyncio.Semaphore(effect.max_concurrency)
         async with places:
             began = time.monotonic()
             result, error = await ending_of(lambda: self._called(effect), effect.timeout)
@@ -116,6 +123,16 @@ def _call(effect: Do) -> Any:
     return effect.function(*effect.arguments, **effect.named)
 
 
+def _counted_as(effect: Do) -> tuple[Any, ...]:
+    """The function of an effect, as its calls are counted: one that is made anew for each row is the same."""
+    function: Any = effect.function
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    of = getattr(function, "__self__", function if code is None else None)
+    return id(of), id(code), effect.name
+
+
 def outcome_of(text: str | None, fault: str | None, *, cause: BaseException | None = None) -> tuple[Any, Any]:
     """The result of an effect, or the error in its place."""
     if fault is None:
@@ -136,16 +153,42 @@ def _json_of(effect: Do, result: Any) -> tuple[str | None, str | None]:
 
 
 def _fault_of(effect: Do, error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, OutOfTimeError):
         return f"`{effect.name}` did not return within {effect.timeout:g} seconds."
+    cause = error.__cause__
+    if isinstance(cause, StopIteration | GeneratorExit):  # which come out of a thread as a cause
+        error = cause
     return f"`{effect.name}` raised {described(error)}"
 
 
-def effect_key(effect: Do) -> bytes:
-    """The digest of an effect's name and arguments."""
-    return blake2b(
-        f"{effect.name}\0{arguments_text(effect)}".encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE
-    ).digest()
+def effect_key(effect: Do, place: Place, owner: object) -> bytes:
+    """The digest of an effect's name and arguments; and of its place, where these may not say all of it.
+
+    Args:
+        owner: whose methods are known by their names.
+    """
+    text = None if not _is_known_by_name(effect.function, owner) else _json_arguments(effect)
+    if text is None:
+        text = "\0".join((arguments_text(effect), place.row, str(place.sample), place.turn))
+    return blake2b(f"{effect.name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest()
+
+
+def _is_known_by_name(function: Any, owner: object) -> bool:
+    """Tell whether a function is what is found under its name; a lambda is not, nor what closes over a row."""
+    if inspect.ismethod(function):
+        return function.__self__ is owner or isinstance(function.__self__, type)
+    found: Any = sys.modules.get(getattr(function, "__module__", None) or "")
+    for name in getattr(function, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _json_arguments(effect: Do) -> str | None:
+    """The arguments as JSON; None where that cannot hold them."""
+    try:
+        return json.dumps([list(effect.arguments), dict(effect.named)], sort_keys=True)
+    except (TypeError, ValueError, RecursionError):  # keys of several types, a value that holds itself
+        return None
 
 
 def arguments_text(effect: Do) -> str:
@@ -153,7 +196,7 @@ def arguments_text(effect: Do) -> str:
     named = dict(effect.named)
     try:
         return json.dumps([list(effect.arguments), named], sort_keys=True, default=_named_type)
-    except (TypeError, ValueError, RecursionError):  # keys of several types, a value that holds itself
+    except (TypeError, ValueError, RecursionError):
         return json.dumps([[_named_type(value) for value in effect.arguments], sorted(named)])
 
 
