@@ -124,10 +124,8 @@ class TaskWork:
         if not task.repair and not task.fallback:
             return None
         first = len(llms) - len(task.fallback)
-        fallbacks = [
-            Fallback(first + number, parameters_of(llm), llm.model_name) for number, llm in enumerate(task.fallback)
-        ]
-        return Mending(task.repair, self.read, fallbacks)
+        fallbacks = [Fallback(first + number, llm.model_name) for number, llm in enumerate(task.fallback)]
+        return Mending(task.repair, self.read, fallbacks, [*map(parameters_of, llms)])
 
     # Outcomes to rows
 

@@ -117,8 +117,9 @@ def do(
 ) -> Do:
     """An effect, to be yielded from `converse`; the yield gives what the function returned, as JSON holds it.
 
-    The result is on disk before the conversation goes on; a resumed run does not do it again. It is
-    known by the function's name and its arguments; those that JSON cannot hold count by their type.
+    The result is on disk before the conversation goes on; a resumed run does not do it again. It is known by
+    the function's name and its arguments: a row that has moved takes it along. Where these do not say all of it (a
+    lambda, a closure, a bound method of other than the task, arguments that JSON cannot hold), its place counts too.
 
     Args:
         function: plain (it runs in a thread), or a coroutine function (it runs on the engine's event loop).

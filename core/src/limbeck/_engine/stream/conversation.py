@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -107,7 +108,7 @@ class Conversations:
     @property
     def full(self) -> bool:
         """True if as many are under way as may be; a provider batch is to hold all there are."""
-        return len(self._open) >= self._most and not self._in_batches
+        return max(len(self._open), sum(self.out)) >= self._most and not self._in_batches
 
     def busy_beside(self, requests: Requests) -> bool:
         """Tell whether more may come for `requests` of what is under way elsewhere."""
@@ -168,9 +169,12 @@ class Conversations:
             self._requests[who].wake()
 
     def _answered(self, who: int, told: Callable[[Outcome], object], outcome: Outcome) -> None:
+        was_full = self.full
         self.out[who] -= 1
         if not self.closed:
             told(outcome)
+            if was_full:
+                self._requests[0].wake()
 
     def close(self) -> None:
         """The stream is over: conversations that are under way are closed."""
@@ -380,8 +384,10 @@ class Conversation:
             if call.latency is not None:
                 outcome.latency = (outcome.latency or 0.0) + call.latency
             outcome.attempts += call.attempts
+            outcome.repairs += call.repairs
+            outcome.fallbacks += call.fallbacks
         if outcome.error is None and calls:
-            outcome.generation = calls[-1].generation
+            outcome.generation, outcome.maker = calls[-1].generation, calls[-1].maker
         self._talks.ended(self, outcome)
 
     def close(self) -> None:
@@ -398,12 +404,13 @@ class Conversation:
         if self._talks.told:
             return
         self._talks.told = True
-        warnings.warn(
-            f"`converse` of task {self._talks.task!r} did not end when its generator was closed: {described(exc)} "
-            "Let `GeneratorExit` through.",
-            LimbeckWarning,
-            stacklevel=2,
-        )
+        with suppress(LimbeckWarning):  # the user has made warnings errors, but the run has an end of its own
+            warnings.warn(
+                f"`converse` of task {self._talks.task!r} did not end when its generator was closed: {described(exc)} "
+                "Let `GeneratorExit` through.",
+                LimbeckWarning,
+                stacklevel=2,
+            )
 
 
 class _Chain:

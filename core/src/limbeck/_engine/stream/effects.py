@@ -20,7 +20,7 @@ from ..threads.attempts import OutOfTimeError, ending_of
 from ..threads.pool import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
     from contextvars import Context
 
     from ...protocols import TurnLedgerProtocol
@@ -60,7 +60,7 @@ class Effects:
         self._stop = stop
         self._threads = Threads(_MOST_THREADS, name="effect")
         # Of the functions that are being called; a lambda, say, is made anew for each row.
-        self._places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDictionary()
+        self._places: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
         self.under_way = 0
 
     def stored(self, key: bytes, place: Place) -> StoredEffect | None:
@@ -123,14 +123,19 @@ def _call(effect: Do) -> Any:
     return effect.function(*effect.arguments, **effect.named)
 
 
-def _counted_as(effect: Do) -> tuple[Any, ...]:
+def _counted_as(effect: Do) -> Hashable:
     """The function of an effect, as its calls are counted: one that is made anew for each row is the same."""
     function: Any = effect.function
     while isinstance(function, partial):
         function = function.func
     code = getattr(function, "__code__", None)
-    of = getattr(function, "__self__", function if code is None else None)
-    return id(of), id(code), effect.name
+    if code is not None:
+        return id(code), id(getattr(function, "__self__", None))
+    try:
+        hash(function)
+    except Exception:  # noqa: BLE001 - whatever an author's `__hash__` raises
+        return id(function)
+    return cast("Hashable", function)
 
 
 def outcome_of(text: str | None, fault: str | None, *, cause: BaseException | None = None) -> tuple[Any, Any]:
