@@ -38,7 +38,8 @@ class TaskTalk:
         in_order: Callable[[Any], tuple[Any, ...]],
     ) -> None:
         self.max_turns = task.max_turns
-        self.owner = self._task = task
+        self._task = task
+        self.owner: object = task
         self._llms = llms
         self._parameters = [parameters_of(llm) for llm in llms]
         self._takes = arguments_of_converse(type(task))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, Unpack
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, PositiveInt, PrivateAttr
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Example, Generation, Row
 
+M = TypeVar("M")
+
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
 
@@ -48,6 +50,13 @@ def _config(value: Any) -> Any:
 
     return config_of(value)
 
+
+if TYPE_CHECKING:  # of the two forms a class needs one, which a type checker cannot know
+
+    def _needed(method: M) -> M:
+        return method
+else:
+    _needed = abstractmethod
 
 LLMField: TypeAlias = Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
 """The type of a field that holds an LLM: an object with the methods of a backend, `"provider/model"`, or a mapping.
@@ -133,13 +142,15 @@ class Task(Step):
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
-    @abstractmethod
+    @_needed
     def format_input(self, input: Row) -> ChatType:
         """The chat that asks the model about `input`, whose columns have the task's own names."""
+        raise NotImplementedError
 
-    @abstractmethod
+    @_needed
     def format_output(self, output: str | None, input: Row) -> Row:
         """The output columns, from the model's text (None or "" where it gave none)."""
+        raise NotImplementedError
 
     def format_generation(self, generation: Generation, input: Row) -> Row:
         """The output columns, from the whole answer; in place of `format_output`, for more than its text."""

@@ -190,7 +190,9 @@ class Conversation:
     __slots__ = (
         "_beginning",
         "_calls",
+        "_effects",
         "_generator",
+        "_had_errors",
         "_inside",
         "_missing",
         "_place",
@@ -214,9 +216,11 @@ class Conversation:
         self._results: list[Any] = []
         self._several = False
         self._missing = 0
+        self._had_errors = False
         self._beginning = False
         self._stored = True  # all that was there at once came from the ledger
         self._calls: list[tuple[int, int, Outcome]] = []  # each with its place, and that side by side
+        self._effects: list[tuple[int, int, Any]] = []  # what came of them
 
     def go_on(self, value: Any = None, error: GenerationError | None = None) -> None:
         """Send in what has come, and begin what is yielded, until something is to be waited for."""
@@ -289,9 +293,9 @@ class Conversation:
             return
         assert talks.talk is not None  # it has begun
         who, request = talks.talk.request(part, self.job.row)
-        talks.call(
-            self.job.id, self.sample, (who, turn, request), partial(self._first_answer, number, who, turn, request)
-        )
+        told = partial(self._first_answer, number, who, turn, request)
+        follows = self._stored and self._place > 1  # of the first, the row itself has changed
+        talks.call(self.job.id, self.sample, (who, turn, request), told, follows=follows)
 
     def _first_answer(self, number: int, who: int, turn: str, request: GenerationRequest, outcome: Outcome) -> None:
         """Read an answer, and have it mended where that is to be done."""
@@ -314,7 +318,7 @@ class Conversation:
 
     def _begin_effect(self, number: int, turn: str, effect: Do) -> None:
         talks, place = self._talks, Place(self.job.id, self.sample, turn)
-        key = effect_key(effect, place, talks.talk and talks.talk.owner)
+        key = effect_key(effect, place, talks.talk and talks.talk.owner, self._past)
         stored = talks.effects.stored(key, place)
         if stored is not None:
             self._done(number, turn, *outcome_of(stored.result, stored.error))
@@ -329,7 +333,17 @@ class Conversation:
             return
         if error is not None:
             error.turn = turn
+        self._effects.append((self._place, number, result if error is None else str(error)))
         self._has(number, error or result)
+
+    def _past(self) -> list[Any]:
+        """The row, and all that the conversation was told before this turn."""
+        answers: list[tuple[int, int, Any]] = [
+            (place, number, each.generation.text if each.generation else str(each.error))
+            for place, number, each in self._calls
+        ]
+        told = sorted((*answers, *self._effects), key=lambda each: (each[0], each[1]))
+        return [self.job.row, *(each for each in told if each[0] < self._place)]
 
     def _has(self, number: int, result: Any) -> None:
         """A part of the turn is there."""
@@ -348,8 +362,10 @@ class Conversation:
     def _result(self) -> tuple[Any, GenerationError | None]:
         """What is sent in, or thrown: the first error of those that are to be raised."""
         for part, result in zip(self._yielded, self._results, strict=True):
-            if isinstance(result, GenerationError) and part.on_error == "raise":
-                return None, result
+            if isinstance(result, GenerationError):
+                self._had_errors = True
+                if part.on_error == "raise":
+                    return None, result
         return (self._results if self._several else self._results[0]), None
 
     # The end
@@ -361,8 +377,10 @@ class Conversation:
             columns = talk.columns(returned)
         except GenerationError as exc:
             self._end(Outcome(error=exc))
-        else:
-            self._end(Outcome(columns=columns))
+            return
+        if self._had_errors and not self._stored:
+            self._talks.effects.note_end(Place(self.job.id, self.sample, str(self._place + 1)))
+        self._end(Outcome(columns=columns))
 
     def _fail(self, exc: BaseException) -> None:
         self._close_generator()

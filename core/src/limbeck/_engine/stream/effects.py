@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .parts import Terms
 
 _MOST_THREADS = 1024  # each effect has a bound of its own; a thread that never returns keeps nobody else's place
+_END = "return"  # stands in the ledger for the end of a conversation
 
 
 class Place(NamedTuple):
@@ -62,10 +63,23 @@ class Effects:
         # Of the functions that are being called; a lambda, say, is made anew for each row.
         self._places: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
         self.under_way = 0
+        self._notes: set[asyncio.Future[None]] = set()  # the loop itself holds them weakly
 
     def stored(self, key: bytes, place: Place) -> StoredEffect | None:
         """An earlier run's effect in the place of one with this key; raises `LedgerError`."""
         return None if self._ledger is None else self._ledger.find_effect(*place, key)
+
+    def note_end(self, place: Place) -> None:
+        """Note that a conversation went on from turns that failed, to its end at `place`: no run repeats them."""
+        if self._ledger is not None:
+            kept = asyncio.ensure_future(self._ledger.keep_effect(StoredEffect(**place._asdict(), key=b"", name=_END)))
+            self._notes.add(kept)
+            kept.add_done_callback(self._noted)
+
+    def _noted(self, kept: asyncio.Future[None]) -> None:
+        self._notes.discard(kept)
+        if not kept.cancelled():
+            kept.exception()  # the ledger's, which says so at the next answer
 
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         """Do an effect; `told` gets its result, and the error in its place."""
@@ -166,15 +180,15 @@ def _fault_of(effect: Do, error: BaseException) -> str:
     return f"`{effect.name}` raised {described(error)}"
 
 
-def effect_key(effect: Do, place: Place, owner: object) -> bytes:
-    """The digest of an effect's name and arguments; and of its place, where these may not say all of it.
+def effect_key(effect: Do, place: Place, owner: object, past: Callable[[], Any]) -> bytes:
+    """The digest of an effect's name and arguments; and of its place and past, where these may not say all of it.
 
     Args:
-        owner: whose methods are known by their names.
+        owner: whose methods are known by their names. past: all that its conversation knew, as values for JSON.
     """
     text = None if not _is_known_by_name(effect.function, owner) else _json_arguments(effect)
     if text is None:
-        text = "\0".join((arguments_text(effect), place.row, str(place.sample), place.turn))
+        text = "\0".join((arguments_text(effect), *map(str, place), _json_text(past())))
     return blake2b(f"{effect.name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest()
 
 
@@ -198,11 +212,15 @@ def _json_arguments(effect: Do) -> str | None:
 
 def arguments_text(effect: Do) -> str:
     """The arguments as JSON; what that cannot hold stands as its type's name."""
-    named = dict(effect.named)
+    return _json_text([*effect.arguments], dict(effect.named))
+
+
+def _json_text(values: list[Any], named: dict[str, Any] | None = None) -> str:
+    whole = values if named is None else [values, named]
     try:
-        return json.dumps([list(effect.arguments), named], sort_keys=True, default=_named_type)
+        return json.dumps(whole, sort_keys=True, default=_named_type)
     except (TypeError, ValueError, RecursionError):
-        return json.dumps([[_named_type(value) for value in effect.arguments], sorted(named)])
+        return json.dumps([[_named_type(value) for value in values], sorted(named or ())])
 
 
 def _named_type(value: Any) -> str:

@@ -85,8 +85,8 @@ class Mending:
         for number in range(1, self.repairs + 1):
             if not _can_be_repaired(outcome):
                 break
-            asked = _told_what_was_wrong(request, outcome)
-            answer = yield who, f"{turn or ''}r{number}", asked
+            request = _told_what_was_wrong(request, outcome)  # with what was said before: a model may repeat itself
+            answer = yield who, f"{turn or ''}r{number}", request
             answer.repairs = 1
             read(answer)
             if answer.generation is None:  # no answer at all: the last one is what there is
