@@ -404,8 +404,9 @@ class Conversation:
             outcome.attempts += call.attempts
             outcome.repairs += call.repairs
             outcome.fallbacks += call.fallbacks
+            outcome.maker = call.maker or outcome.maker
         if outcome.error is None and calls:
-            outcome.generation, outcome.maker = calls[-1].generation, calls[-1].maker
+            outcome.generation = calls[-1].generation
         self._talks.ended(self, outcome)
 
     def close(self) -> None:
