@@ -63,8 +63,8 @@ async def asynchronous_generator(self: Any, input: Any) -> Any:
     [
         (asynchronous, "must be a plain generator, not `async`"),
         (asynchronous_generator, "must be a plain generator, not `async`"),
-        (staticmethod(Asking.converse), "must be a method"),
-        (classmethod(Asking.converse), "must be a method"),
+        (staticmethod(lambda input: None), "must be a method"),
+        (classmethod(lambda cls, input: None), "must be a method"),
         (3, "must be a method"),
         (lambda self, row: None, "takes `input` and `rng`, or less; not 'row'"),
         (lambda self, *arguments: None, "not 'arguments'"),

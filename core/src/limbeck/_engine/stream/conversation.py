@@ -108,7 +108,8 @@ class Conversations:
     @property
     def full(self) -> bool:
         """True if as many are under way as may be; a provider batch is to hold all there are."""
-        return max(len(self._open), sum(self.out)) >= self._most and not self._in_batches
+        under_way = sum(self.out) if self.talk is None else len(self._open)
+        return under_way >= self._most and not self._in_batches
 
     def busy_beside(self, requests: Requests) -> bool:
         """Tell whether more may come for `requests` of what is under way elsewhere."""
@@ -169,11 +170,10 @@ class Conversations:
             self._requests[who].wake()
 
     def _answered(self, who: int, told: Callable[[Outcome], object], outcome: Outcome) -> None:
-        was_full = self.full
         self.out[who] -= 1
         if not self.closed:
             told(outcome)
-            if was_full:
+            if self.talk is None:  # or the end of its conversation makes room
                 self._requests[0].wake()
 
     def close(self) -> None:
