@@ -64,7 +64,7 @@ class Mending:
             asked = replace(request, parameters=self._parameters_of(fallback, who, request))
             label = f"{turn or ''}f{number}"
             answer = yield fallback.place, label, asked
-            answer.fallbacks = 1
+            answer.fallbacks = int(answer.attempts > 0)  # one that is away is not asked
             answer = yield from self._repaired(fallback.place, label, asked, answer, read)
             answer.maker = fallback.name
             outcome = _with_costs(outcome, answer)
