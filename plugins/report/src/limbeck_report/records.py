@@ -134,7 +134,7 @@ class Records:
         """Rows with a failed sample, by step."""
         return dict(self.query("SELECT step, count(DISTINCT row) FROM failed GROUP BY step"))
 
-    def mended(self) -> dict[str, dict[str, int]]:
+    def mended(self) -> dict[str, dict[str, Any]]:
         """How answers were mended in the latest run of each step; nothing where that was killed, or is of before."""
         names = ("repaired", "repair_calls", "fell_back", "fallback_calls")
         if "repaired" not in {record[1] for record in self._sql.execute("PRAGMA table_info(step_runs)")}:

@@ -116,18 +116,18 @@ def _counted(records: Records, called: Sequence[str]) -> list[StepFigures]:
     names = dict.fromkeys([*called, *rows])
     return [
         _counted_step(
-            replace(_counted_rows(name, rows, failed, failures), **mended.get(name, {})),
+            StepFigures(
+                name,
+                rows_in=rows.get(name),
+                rows_failed=failed.get(name, 0),
+                failures=failures.get(name, {}),
+                **mended.get(name, {}),
+            ),
             spent.get(name, []),
             configs.get(name, {}),
         )
         for name in names
     ]
-
-
-def _counted_rows(
-    name: str, rows: dict[str, int], failed: dict[str, int], failures: dict[str, dict[str, int]]
-) -> StepFigures:
-    return StepFigures(name, rows_in=rows.get(name), rows_failed=failed.get(name, 0), failures=failures.get(name, {}))
 
 
 def _counted_step(step: StepFigures, spent: Sequence[Spending], config: dict[str, Any]) -> StepFigures:
