@@ -204,7 +204,8 @@ class StoredEffect:
 
     Attributes:
         row, sample, turn: its place, as of a `PaidAnswer`. key: the digest of its name and its arguments.
-        name: the function's. arguments: as JSON text, as far as JSON holds them.
+        name: the function's; "return", with an empty key, is the end of a conversation that went past a failure.
+        arguments: as JSON text, as far as JSON holds them.
         result: what it returned, as JSON text; None where it failed. error: why it failed, or None.
         seconds: how long it took.
     """

@@ -20,6 +20,7 @@ import pytest
 from limbeck import do
 from limbeck.errors import BadRequestError, EffectError, GenerationError
 from limbeck.testing import EchoLLM
+from support.children import said_by
 from support.questions import PATIENCE, questions
 from support.talking import Talk, fault_of, stored, talking, told
 
@@ -433,3 +434,18 @@ def test_effects_see_their_callers_context_variables_and_nobody_elses() -> None:
         thread.join(PATIENCE)
     assert sorted(results) == ["here", "there"]
     assert sorted(seen) == [("here", "here")] * 3 + [("there", "there")] * 3
+
+
+def test_a_program_ends_though_an_effect_of_its_run_never_returns(tmp_path: Path) -> None:
+    program = """
+        import threading
+        from limbeck import do
+        from limbeck.testing import EchoLLM
+        from support.talking import talking, told
+
+        def converse(self):
+            return {"out": (yield do(threading.Event().wait, timeout=0.05))}
+
+        print(told(list(talking(converse, llm=EchoLLM()).run([{"question": "q"}]))))
+    """
+    assert said_by(program, tmp_path) == "['EffectError']\n"
