@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,6 @@ import pytest
 from aiohttp import web
 
 from support.anthropic_batches import anthropic_batch_server
-from support.counting_server import PATIENCE, CountingServer
 from support.loopback import serving
 from support.openai_batches import openai_batch_server
 
@@ -32,6 +33,7 @@ EVENTS = 4 * ROWS  # three calls and an effect for each
 WINDOW = 32
 EFFECTS = 8
 KILLS = 10
+PATIENCE = 120.0  # seconds until what would hang fails instead
 
 PROGRAM = """
 import json, sys, urllib.request
@@ -63,21 +65,57 @@ for row in Four(name="talk", llm=llm).run(questions(int(rows)), run_dir=folder):
 """
 
 
-class TurnServer(CountingServer):
-    """Counts effects too, each as `effect N`, and answers each once it may.
+class TurnServer:
+    """Answers chats and does effects, counts both, and says when there were as many as were waited for.
 
     Attributes:
-        holds_effects: they are begun, and not answered.
+        asked: the prompts, and each effect as `effect N`, since the last `begin`.
+        holds_effects: they are begun, and not answered before `release`.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.asked: Counter[str] = Counter()
         self.holds_effects = False
+        self._awaited = 0
+        self._reached = threading.Event()
+        self._gate = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def app(self) -> web.Application:
-        app = super().app()
+        """What `serving` serves."""
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_get("/effects/{number}", self._effect)
         return app
+
+    def begin(self, awaited: int) -> None:
+        """Count anew, up to a number."""
+        self.asked, self._awaited = Counter(), awaited
+        self._reached.clear()
+
+    def wait(self) -> None:
+        """Wait until there were as many."""
+        assert self._reached.wait(PATIENCE), f"only {self.asked.total()} of {self._awaited} came"
+
+    def release(self) -> None:
+        """Hold no effect any more."""
+        self.holds_effects = False
+        assert self._loop is not None, "nobody has asked yet"
+        self._loop.call_soon_threadsafe(self._gate.set)
+
+    def _count(self, what: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.asked[what] += 1
+        if self.asked.total() == self._awaited:
+            self._reached.set()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        prompt = body["messages"][-1]["content"]
+        self._count(prompt)
+        choice = {"index": 0, "message": {"role": "assistant", "content": f"to {prompt}"}, "finish_reason": "stop"}
+        whole = {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice]}
+        return web.json_response(whole)
 
     async def _effect(self, request: web.Request) -> web.Response:
         number = request.match_info["number"]
@@ -169,7 +207,6 @@ def test_a_run_killed_inside_its_effects_does_only_those_again(tmp_path: Path) -
         kill(process)
         begun = {event for event in server.asked if event.startswith("effect")}
         on_disk = committed(folder, tmp_path / "copy")
-        server.holds_effects = False
         server.release()
         server.begin(0)
         assert outs(start(url, folder, 100, "openai", **llm)) == expected("to ")[:100]
@@ -213,7 +250,6 @@ def test_conversations_in_provider_batches_killed_in_and_between_turns_submit_no
                 process = start(url, folder, rows, provider, **llm)
                 effects.wait()
                 kill(process)
-                effects.holds_effects = False
                 effects.release()
         effects.begin(0)
         assert outs(start(url, folder, rows, provider, **llm)) == expected("echo: ")[:rows]

@@ -53,17 +53,14 @@ class CountingServer:
         assert self._loop is not None, "nobody has asked yet"
         self._loop.call_soon_threadsafe(self._gate.set)
 
-    def _count(self, prompt: str) -> None:
+    async def _answer(self, request: web.Request) -> web.Response:
         self._loop = asyncio.get_running_loop()
+        body = await request.json()
+        prompt = body["messages"][-1]["content"]
         self.asked[prompt] += 1
         self._answers += 1
         if self._answers == self._awaited:
             self._reached.set()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        body = await request.json()
-        prompt = body["messages"][-1]["content"]
-        self._count(prompt)
         if self._hold_from is not None and self._answers > self._hold_from:
             await self._gate.wait()
         message = {"role": "assistant", "content": f"to {prompt}{self._filler}"}

@@ -98,9 +98,9 @@ class Requests:
         )
         self._accounting = Accounting(terms, rows.stats, identity=self._identity, wake=self._wake_window)
         self._wake: Callable[[], object] = lambda: None
+        self._waking = False
         self._units: deque[Unit] = deque()
         self._parts_reported: set[str] = set()
-        self._waking = False
         self.gives_way = False  # another LLM is asked where this one is away
         self._passing_on = False
 
@@ -134,12 +134,15 @@ class Requests:
         self._units.append(Unit(self, job, request, samples))
 
     def wake(self) -> None:
-        """Have the window look for what there is to send, once what goes on now is done: it may be the window's own."""
+        """Have the window look for what there is to send, once the loop is free.
+
+        It may be the window that is taking a row in, of which all is stored: it would take the next one inside of that.
+        """
         if not self._waking:
             self._waking = True
-            self.backend.home.loop.call_soon(self._awake)
+            self.backend.home.loop.call_soon(self._look)
 
-    def _awake(self) -> None:
+    def _look(self) -> None:
         self._waking = False
         self._wake()
 
