@@ -213,7 +213,8 @@ class StoredEffect:
 
     Attributes:
         row, sample, turn: its place, as of a `PaidAnswer`. key: the digest of its name and its arguments.
-        name: the function's. arguments: as JSON text, as far as JSON holds them.
+        name: the function's; "return", with an empty key, is the end of a conversation that went past a failure.
+        arguments: as JSON text, as far as JSON holds them.
         result: what it returned, as JSON text; None where it failed. error: why it failed, or None.
         seconds: how long it took.
     """
@@ -361,6 +362,8 @@ class RunStats:
         in_flight_of: attempts without an answer yet by model, of a task that asks several LLMs; else empty.
         effects: effects of conversations that are under way.
         failures: generations failed, by the name of the error's type.
+        repaired, fell_back: rows that an answer asked for again, or of another LLM, has saved.
+        repair_calls, fallback_calls: the answers for that, also those in vain and those from the ledger.
         usage: tokens of all answers, and of responses that were paid for and were none.
         cost: US dollars for them, or None while no price was known for any.
     """
@@ -382,6 +385,10 @@ class RunStats:
     in_flight_of: Counter[str] = field(default_factory=Counter)
     effects: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    repaired: int = 0
+    repair_calls: int = 0
+    fell_back: int = 0
+    fallback_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -453,6 +460,7 @@ class StepReport:
         rows_in, rows_out, rows_failed: rows. failures: generations or rows failed, by the error's type.
         requests, reused, retries, rate_limited: attempts sent, results taken from the ledger,
             attempts repeated, attempts refused for rate.
+        repaired, repair_calls, fell_back, fallback_calls: as of `RunStats`.
         input_tokens, output_tokens, cached_tokens, reasoning_tokens: of all answers.
         cost: in USD, or None where it is not known. seconds: from its beginning to its end.
         model_name: the LLM's, of a task.
@@ -476,6 +484,20 @@ class StepReport:
     seconds: float = 0.0
     model_name: str | None = None
     after: list[str] = field(default_factory=list)
+    repaired: int = 0
+    repair_calls: int = 0
+    fell_back: int = 0
+    fallback_calls: int = 0
+
+    @property
+    def mended(self) -> list[str]:
+        """How answers that could not be used were mended, in words."""
+        told = (("repaired", self.repaired, self.repair_calls), ("fallback", self.fell_back, self.fallback_calls))
+        return [
+            f"{how}: {rows:,} of {self.rows_in:,} rows, {calls:,} call{'s' * (calls != 1)}"
+            for how, rows, calls in told
+            if calls
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,4 +537,5 @@ class RunReport:
                 + (f", {step.requests} requests" if step.requests else "")
                 + (f", {step.reused} from the ledger" if step.reused else "")
             )
+            lines.extend(f"    {words}" for words in step.mended)
         return "\n".join(lines)

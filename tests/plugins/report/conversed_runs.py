@@ -80,7 +80,7 @@ def converse(folder: Path, topics: Sequence[str], *, script: Answering = answer,
     """
     options = more.pop("run", {})
     llms = {"llm": ScriptedLLM(model="writer", script=script), "judge": ScriptedLLM(model="judge", script=script)}
-    task = Refine(**{"name": "refine", **llms, **more})  # type: ignore[abstract]  # it has `converse`
+    task = Refine(**{"name": "refine", **llms, **more})
     with task.run([{"topic": topic} for topic in topics], run_dir=folder, **options) as stream:
         list(stream)
     return folder

@@ -7,9 +7,10 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError, GenerationError, OutputError, PluginContractError, RowError, described
+from ..errors import ConfigurationError, GenerationError, OutputError, RowError, described
 from ..structured import json_schema_of, parsed
 from ..types import GenerationRequest
+from .forms import arguments_of_converse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from .._engine.calls.turns import Ask
     from ..types import Row
     from .task import Task
-
-_ARGUMENTS = ("input", "rng")
 
 
 class TaskTalk:
@@ -40,6 +39,7 @@ class TaskTalk:
     ) -> None:
         self.max_turns = task.max_turns
         self._task = task
+        self.owner: object = task
         self._llms = llms
         self._parameters = [parameters_of(llm) for llm in llms]
         self._takes = arguments_of_converse(type(task))
@@ -146,28 +146,6 @@ def checked_parameters(task: Task, input: Row) -> Mapping[str, Any]:
         return {} if given is None else dict(given)
     except BaseException as exc:  # as in `begin`
         raise RowError(f"`parameters_for` of task {task.name!r} raised {described(exc)}") from exc
-
-
-def converses(cls: type) -> bool:
-    """Tell whether a task class asks in conversations."""
-    return getattr(cls, "converse", None) is not None
-
-
-def arguments_of_converse(cls: type) -> frozenset[str]:
-    """The arguments that a task's `converse` takes, of `input` and `rng`.
-
-    Raises:
-        PluginContractError: it takes another one.
-    """
-    method: Any = getattr(cls, "converse")  # noqa: B009 - a task of the other form has none
-    names = list(inspect.signature(method).parameters)[1:]
-    others = [name for name in names if name not in _ARGUMENTS]
-    if others:
-        raise PluginContractError(
-            f"`{cls.__module__}.{cls.__qualname__}`",
-            [f"`converse` takes `input` and `rng`, or less; not {', '.join(map(repr, others))}"],
-        )
-    return frozenset(names)
 
 
 def _default_parameters_for() -> Any:

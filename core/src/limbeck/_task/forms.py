@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BeforeValidator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _LATER = ("repair", "fallback", "max_turns")
 _ONE_CALL = ("format_input", "format_output", "format_generation")
+_ARGUMENTS = ("input", "rng")
 
 
 def check_form(cls: type, base: type) -> None:
@@ -24,20 +26,51 @@ def check_form(cls: type, base: type) -> None:
         base: the class in which both forms are declared.
 
     Raises:
-        PluginContractError: it has both.
+        PluginContractError: it has both, or its `converse` can be none.
     """
     own = [name for name in _ONE_CALL if getattr(cls, name) is not getattr(base, name)]
     abstract = set(getattr(cls, "__abstractmethods__", ()))
     if getattr(cls, "converse", None) is not None:
         if own:
-            raise PluginContractError(
-                f"`{cls.__module__}.{cls.__qualname__}`",
-                [f"it defines `converse` and `{own[0]}`: a task asks in one form. Keep one of them"],
-            )
+            raise _fault(cls, f"it defines `converse` and `{own[0]}`: a task asks in one form. Keep one of them")
+        arguments_of_converse(cls)
         abstract -= set(_ONE_CALL)
     elif "format_generation" in own:
         abstract -= {"format_output"}
     cls.__abstractmethods__ = frozenset(abstract)  # type: ignore[attr-defined]  # which `abc` reads again
+
+
+def check_complete(cls: type) -> None:
+    """See that a task that is about to be made asks in some form.
+
+    Raises:
+        PluginContractError: it asks in none.
+    """
+    missing = [name for name in _ONE_CALL if name in getattr(cls, "__abstractmethods__", ())]
+    if missing:
+        raise _fault(cls, f"it lacks {' and '.join(map('`{}`'.format, missing))}; or `converse`, in their place")
+
+
+def arguments_of_converse(cls: type) -> frozenset[str]:
+    """The arguments that a task's `converse` takes, of `input` and `rng`.
+
+    Raises:
+        PluginContractError: it takes another one, or is no method that could be a generator.
+    """
+    method: Any = inspect.getattr_static(cls, "converse")
+    if isinstance(method, staticmethod | classmethod) or not callable(method):
+        raise _fault(cls, "`converse` must be a method: `def converse(self, input, rng)`")
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+        raise _fault(cls, "`converse` must be a plain generator, not `async`; what is awaited is given to `do`")
+    names = list(inspect.signature(method).parameters)[1:]
+    others = [name for name in names if name not in _ARGUMENTS]
+    if others:
+        raise _fault(cls, f"`converse` takes `input` and `rng`, or less; not {', '.join(map(repr, others))}")
+    return frozenset(names)
+
+
+def _fault(cls: type, what: str) -> PluginContractError:
+    return PluginContractError(f"`{cls.__module__}.{cls.__qualname__}`", [what])
 
 
 def is_llm_field(field: FieldInfo) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, Unpack
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, PositiveInt, PrivateAttr
 
 from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
-from .forms import check_form, is_llm_field, noted_config
+from .forms import check_complete, check_form, is_llm_field, noted_config
 from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Example, Generation, Row
+
+M = TypeVar("M")
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -49,11 +51,27 @@ def _config(value: Any) -> Any:
     return config_of(value)
 
 
+if TYPE_CHECKING:  # of the two forms a class needs one, which a type checker cannot know
+
+    def _needed(method: M) -> M:
+        return method
+else:
+    _needed = abstractmethod
+
 LLMField: TypeAlias = Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
 """The type of a field that holds an LLM: an object with the methods of a backend, `"provider/model"`, or a mapping.
 
 A task's further LLMs are fields of this type; they are resolved, loaded, limited and priced as `llm` is.
 """
+
+
+class _Loaded(tuple[Any, ...]):
+    """The backends of a task that was loaded; one that is copied or pickled is loaded anew."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return _Loaded, ()
 
 
 class Task(Step):
@@ -93,7 +111,7 @@ class Task(Step):
     fallback: list[LLMField] = Field(default_factory=list)
     max_turns: PositiveInt = 100
 
-    _backends: tuple[Any, ...] = PrivateAttr(default=())
+    _backends: tuple[Any, ...] = PrivateAttr(default=_Loaded())
 
     converse: ClassVar[Any] = None
     """In place of `format_input` and `format_output`, for a task that asks more than once about a row: a generator
@@ -113,6 +131,11 @@ class Task(Step):
         super().__pydantic_init_subclass__(**kwargs)
         check_form(cls, Task)
 
+    def __new__(cls, *_args: Any, **_fields: Any) -> Self:
+        """Refuse a class that asks in no form."""
+        check_complete(cls)
+        return super().__new__(cls)
+
     def _kind(self) -> Any:
         return "task"
 
@@ -122,13 +145,15 @@ class Task(Step):
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
-    @abstractmethod
+    @_needed
     def format_input(self, input: Row) -> ChatType:
         """The chat that asks the model about `input`, whose columns have the task's own names."""
+        raise NotImplementedError
 
-    @abstractmethod
+    @_needed
     def format_output(self, output: str | None, input: Row) -> Row:
         """The output columns, from the model's text (None or "" where it gave none)."""
+        raise NotImplementedError
 
     def format_generation(self, generation: Generation, input: Row) -> Row:
         """The output columns, from the whole answer; in place of `format_output`, for more than its text."""
@@ -172,7 +197,7 @@ class Task(Step):
         prime = getattr(self.llm, "prime", None)
         if prime is not None and self.converse is None:
             prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
-        self._backends = tuple(map(backend_of, self._llms()))
+        self._backends = _Loaded(map(backend_of, self._llms()))
 
     def _llms(self) -> list[Any]:
         """All that it may ask: its own, its further ones, and those that it falls back to, at the end."""

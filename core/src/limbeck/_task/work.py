@@ -133,10 +133,8 @@ class TaskWork:
         if not task.repair and not task.fallback:
             return None
         first = len(llms) - len(task.fallback)
-        fallbacks = [
-            Fallback(first + number, parameters_of(llm), llm.model_name) for number, llm in enumerate(task.fallback)
-        ]
-        return Mending(task.repair, self.read, fallbacks)
+        fallbacks = [Fallback(first + number, llm.model_name) for number, llm in enumerate(task.fallback)]
+        return Mending(task.repair, self.read, fallbacks, [*map(parameters_of, llms)])
 
     def _placed(self, error: MediaError, row: Row) -> MediaError:
         """The error, with the column that has its value, where only one has it."""

@@ -148,6 +148,14 @@ class Records:
         )
         return "open_runs" in self._tables and bool(next(self.query(query, (step,)))[0])
 
+    def mended(self) -> dict[str, dict[str, Any]]:
+        """How answers were mended in the latest run of each step; nothing where that was killed, or is of before."""
+        names = ("repaired", "repair_calls", "fell_back", "fallback_calls")
+        if "repaired" not in {record[1] for record in self._sql.execute("PRAGMA table_info(step_runs)")}:
+            return {}
+        found = self.query(f"SELECT step, {', '.join(names)} FROM yields WHERE repaired IS NOT NULL")
+        return {step: dict(zip(names, counts, strict=True)) for step, *counts in found}
+
     # Calls
 
     @property

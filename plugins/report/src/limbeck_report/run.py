@@ -105,7 +105,7 @@ def _told_reasons(steps: Sequence[StepFigures], known: Sequence[Reason]) -> list
 
 def _counted(records: Records, called: Sequence[str]) -> list[StepFigures]:
     """Every step that has calls or failures, with what can be counted; those that have calls first."""
-    rows, failed = records.rows(), records.rows_failed()
+    rows, failed, mended = records.rows(), records.rows_failed(), records.mended()
     failures: dict[str, dict[str, int]] = {}
     for reason in records.reasons():
         failures.setdefault(reason.step, {})[reason.type] = reason.count
@@ -116,7 +116,13 @@ def _counted(records: Records, called: Sequence[str]) -> list[StepFigures]:
     names = dict.fromkeys([*called, *rows])
     return [
         _counted_step(
-            StepFigures(name, rows_in=rows.get(name), rows_failed=failed.get(name, 0), failures=failures.get(name, {})),
+            StepFigures(
+                name,
+                rows_in=rows.get(name),
+                rows_failed=failed.get(name, 0),
+                failures=failures.get(name, {}),
+                **mended.get(name, {}),
+            ),
             spent.get(name, []),
             configs.get(name, {}),
         )

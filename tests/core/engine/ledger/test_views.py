@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 USAGE = Usage(input_tokens=100, output_tokens=50, cached_tokens=40, reasoning_tokens=20)
 
+MENDED = ("repaired", "repair_calls", "fell_back", "fallback_calls")
+
 
 def queried(run_dir: Path, query: str) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(run_dir / "ledger.sqlite")) as ledger:
@@ -116,6 +118,7 @@ def test_yields_say_rows_in_out_and_failed_by_reason(tmp_path: Path) -> None:
         "retries": 0,
         "rate_limited": 0,
         "error": None,
+        **dict.fromkeys(MENDED, 0),
     }
 
 
@@ -147,7 +150,7 @@ def test_a_run_that_did_not_come_to_its_end_yields_what_it_left(tmp_path: Path) 
         "rows_in": 2,
         "rows_failed": 1,
         "error": "Unfinished",
-        **dict.fromkeys(("rows_out", "rows_open", "requests", "reused", "retries", "rate_limited")),
+        **dict.fromkeys(("rows_out", "rows_open", "requests", "reused", "retries", "rate_limited", *MENDED)),
     }
 
 

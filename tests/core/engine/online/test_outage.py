@@ -249,3 +249,54 @@ def test_a_request_that_hangs_meanwhile_keeps_nobody_from_probing() -> None:
     line, took = run(reply, timeout=500.0)  # type: ignore[arg-type]  # as good as a server
     assert answered(line) == ROWS
     assert took < 600
+
+
+def waits_of(server: Server, *, rows: int, seconds: float) -> tuple[Line, list[float]]:
+    """A run whose requests others answer too, one row at a time: the line, and how long each row took.
+
+    Args:
+        seconds: between two rows.
+    """
+
+    async def scene(home: VirtualHome) -> tuple[Line, list[float]]:
+        backend = backend_on(home, Model(server, max_concurrency=8))
+        line = Line(backend, Supply(ended=False), policy=Policy())
+        line.stream.requests[0].gives_way = True
+        came = []
+        for number in range(rows):
+            came.append(home.loop.time())
+            line.source.rows.append({"prompt": str(number)})
+            backend.online.wake()
+            await asyncio.sleep(seconds)
+        line.source.ended = True
+        backend.online.wake()
+        await line.ended()
+        return line, [went - at for went, at in zip(line.times, came, strict=True)]
+
+    return run_virtually(scene)
+
+
+@pytest.mark.parametrize("begins", [0.0, 10.0], ids=["from the first request on", "in the middle"])
+def test_nobody_waits_for_it_where_others_answer_and_it_is_asked_again_once_it_is_back(begins: float) -> None:
+    server = Server((begins, begins + 60.0, unavailable))
+    line, waits = waits_of(server, rows=300, seconds=0.5)
+    failed = [isinstance(text, UnavailableError) for text in line.texts]
+    assert max(waits[20:]) < 1.0
+    assert max(waits) < 30.0  # of the first, before it is known
+    assert 80 < sum(failed) < 160
+    assert not any(failed[-100:])
+    assert len(server.asked_away) < 40
+
+
+def test_many_rows_are_passed_on_together() -> None:
+    async def scene(home: VirtualHome) -> tuple[Line, float]:
+        backend = backend_on(home, Model(server, max_concurrency=8))
+        line = Line(backend, Supply([str(number) for number in range(2000)]), policy=Policy())
+        line.stream.requests[0].gives_way = True
+        await line.ended()
+        return line, home.loop.time()
+
+    server = Server((1.0, 1e9, unavailable))
+    line, took = run_virtually(scene)
+    assert (len(line.out), took < 60.0, len(server.asked_away) < 60) == (2000, True, True)
+    assert answered(line) >= 70

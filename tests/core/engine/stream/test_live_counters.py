@@ -68,7 +68,7 @@ def named(model: str, watch: Watch, **more: Any) -> ScriptedLLM:
 
 def judged(watch: Watch, *, effect: Any = None) -> Task:
     llms = (named("writer", watch), named("critic", watch))
-    return Judged(llm=llms[0], critic=llms[1], effect=effect)  # type: ignore[abstract]  # it has `converse`
+    return Judged(llm=llms[0], critic=llms[1], effect=effect)
 
 
 def test_requests_in_flight_are_counted_by_model_where_a_task_asks_several() -> None:

@@ -45,6 +45,7 @@ class Outcome:
         lineage: what made it, in a re-run. columns: what the task has read of it already.
         turns: the outcomes of the calls of its conversation, in their order; None where it is of one call.
         maker: the LLM's name for its model, where that is not the task's own.
+        repairs, fallbacks: the calls among them that told what was wrong, and those of another LLM.
     """
 
     generation: Generation | None = None
@@ -56,6 +57,8 @@ class Outcome:
     columns: tuple[Any, ...] | None = None
     turns: list[Outcome] | None = None
     maker: str | None = None
+    repairs: int = 0
+    fallbacks: int = 0
 
 
 class Job:

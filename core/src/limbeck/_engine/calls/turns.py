@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, RowError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,14 +86,17 @@ def ask(
         on_error: "return" gives the error of a failed call in place of a generation, instead of raising it.
 
     Raises:
-        ConfigurationError: there are neither messages nor a prompt, or both.
+        ConfigurationError: there are messages and a prompt.
+        RowError: there are neither, or something else: what comes of a row may be anything.
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    if bool(messages) == (prompt is not None):
+    if prompt is not None and messages:
         raise ConfigurationError("`ask` takes messages, or a raw `prompt=`: one of the two.")
     if not isinstance(messages, list | tuple):
-        raise ConfigurationError(f"`ask` takes a list of messages, not {type(messages).__name__}.")
+        raise RowError(f"`ask` takes a list of messages, not {type(messages).__name__}.")
+    if prompt is None and not messages:
+        raise RowError("`ask` takes messages, or a raw `prompt=`: it was given an empty list.")
     given = dict(parameters or {})
     if tools:
         given["tools"] = [dict(tool) for tool in tools]
@@ -114,8 +117,9 @@ def do(
 ) -> Do:
     """An effect, to be yielded from `converse`; the yield gives what the function returned, as JSON holds it.
 
-    The result is on disk before the conversation goes on; a resumed run does not do it again. It is
-    known by the function's name and its arguments; those that JSON cannot hold count by their type.
+    The result is on disk before the conversation goes on; a resumed run does not do it again. It is known by
+    the function's name and its arguments: a row that has moved takes it along. Where these do not say all of it (a
+    lambda, a closure, a bound method of other than the task, arguments that JSON cannot hold), its place counts too.
 
     Args:
         function: plain (it runs in a thread), or a coroutine function (it runs on the engine's event loop).

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...errors import LedgerError
 from .kept import IDENTITY_MIGRATION
 from .stored_calls import DIGEST_MIGRATION
-from .views import FAILURES_MIGRATION, MIGRATION, YIELDS_MIGRATION
+from .views import FAILURES_MIGRATION, MENDING_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +116,7 @@ MIGRATIONS = (
     CREATE INDEX effects_by_row ON effects (step, row, sample);
     CREATE INDEX effects_by_key ON effects (step, key);
 """,
+    MENDING_MIGRATION,
 )
 
 # Made when a ledger that holds calls is opened again: a first run only appends.

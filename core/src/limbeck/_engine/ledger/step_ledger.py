@@ -335,8 +335,9 @@ class StepLedger:
         self._noted = True
         counts = (stats.rows_in, stats.rows_done, stats.rows_out, stats.rows_failed)
         sent = (stats.requests, stats.reused, stats.retries, stats.rate_limited)
+        mended = (stats.repaired, stats.repair_calls, stats.fell_back, stats.fallback_calls)
         why = None if error is None else type(error).__name__
-        self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why)])
+        self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why, *mended)])
         failures = [(self._name, started, name, count) for name, count in stats.failures.items()]
         self._ledger.submit(INSERT_FAILURES, failures)
         self._ledger.submit(CLOSE_RUN, [(self._name,)])

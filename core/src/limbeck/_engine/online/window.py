@@ -156,6 +156,8 @@ class Window:
         if ready > now:
             if ready < inf:
                 self._wake_at(ready)
+            if self._outage.away:
+                self._pass_on()
             return []
         unit = self._next_unit(now)
         if unit is None:
@@ -171,6 +173,19 @@ class Window:
         for unit in units:
             unit.sent_at = now  # the controller's word for it: a task begins a little later
         return units
+
+    def _pass_on(self) -> None:
+        """Have those whose requests others answer too ask them, while nobody is there."""
+        waiting = [entry for entry in self._later if entry[2].stream.gives_way]
+        if waiting:
+            self._later = [entry for entry in self._later if not entry[2].stream.gives_way]
+            heapq.heapify(self._later)
+        for _, _, unit in waiting:
+            if not unit.stream.ended:
+                unit.stream.waits(unit, for_it=False)
+                unit.stream.refused(unit, unit.stream.absence())
+        for stream in [stream for stream in self._streams if stream.gives_way]:
+            stream.pass_on()
 
     def _next_unit(self, now: float) -> Unit | None:
         if self._later:
@@ -375,8 +390,8 @@ class Window:
             unit,
             now,
             in_flight=len(self._workers),
-            patience=stream.backend.deadline,
-            answered_before=stream.stats.reused > 0,
+            patience=inf if stream.gives_way else stream.backend.deadline,
+            answered_before=stream.stats.reused > 0 or stream.gives_way,
             retry_after=error.retry_after,
         )
         if outage.away:

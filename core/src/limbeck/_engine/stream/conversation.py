@@ -6,7 +6,9 @@ else: no task, no thread. What is stored is sent in at once, so a run that is re
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,10 +44,11 @@ class Talk(Protocol):
     """A task's own part of its conversations.
 
     Attributes:
-        max_turns: of one conversation.
+        max_turns: of one conversation. owner: the task, whose methods are the same in all of them.
     """
 
     max_turns: int
+    owner: object
 
     def begin(self, row: Row, id: str, sample: int) -> Generator[Any, Any, Any]:
         """The conversation about a sample of a row; raises `RowError`."""
@@ -105,7 +108,8 @@ class Conversations:
     @property
     def full(self) -> bool:
         """True if as many are under way as may be; a provider batch is to hold all there are."""
-        return len(self._open) >= self._most and not self._in_batches
+        under_way = sum(self.out) if self.talk is None else len(self._open)
+        return under_way >= self._most and not self._in_batches
 
     def busy_beside(self, requests: Requests) -> bool:
         """Tell whether more may come for `requests` of what is under way elsewhere."""
@@ -169,6 +173,8 @@ class Conversations:
         self.out[who] -= 1
         if not self.closed:
             told(outcome)
+            if self.talk is None:  # or the end of its conversation makes room
+                self._requests[0].wake()
 
     def close(self) -> None:
         """The stream is over: conversations that are under way are closed."""
@@ -184,7 +190,9 @@ class Conversation:
     __slots__ = (
         "_beginning",
         "_calls",
+        "_effects",
         "_generator",
+        "_had_errors",
         "_inside",
         "_missing",
         "_place",
@@ -208,9 +216,11 @@ class Conversation:
         self._results: list[Any] = []
         self._several = False
         self._missing = 0
+        self._had_errors = False
         self._beginning = False
         self._stored = True  # all that was there at once came from the ledger
         self._calls: list[tuple[int, int, Outcome]] = []  # each with its place, and that side by side
+        self._effects: list[tuple[int, int, Any]] = []  # what came of them
 
     def go_on(self, value: Any = None, error: GenerationError | None = None) -> None:
         """Send in what has come, and begin what is yielded, until something is to be waited for."""
@@ -283,9 +293,9 @@ class Conversation:
             return
         assert talks.talk is not None  # it has begun
         who, request = talks.talk.request(part, self.job.row)
-        talks.call(
-            self.job.id, self.sample, (who, turn, request), partial(self._first_answer, number, who, turn, request)
-        )
+        told = partial(self._first_answer, number, who, turn, request)
+        follows = self._stored and self._place > 1  # of the first, the row itself has changed
+        talks.call(self.job.id, self.sample, (who, turn, request), told, follows=follows)
 
     def _first_answer(self, number: int, who: int, turn: str, request: GenerationRequest, outcome: Outcome) -> None:
         """Read an answer, and have it mended where that is to be done."""
@@ -307,7 +317,8 @@ class Conversation:
         self._has(number, outcome.error or outcome.generation)
 
     def _begin_effect(self, number: int, turn: str, effect: Do) -> None:
-        talks, key, place = self._talks, effect_key(effect), Place(self.job.id, self.sample, turn)
+        talks, place = self._talks, Place(self.job.id, self.sample, turn)
+        key = effect_key(effect, place, talks.talk and talks.talk.owner, self._past)
         stored = talks.effects.stored(key, place)
         if stored is not None:
             self._done(number, turn, *outcome_of(stored.result, stored.error))
@@ -322,7 +333,17 @@ class Conversation:
             return
         if error is not None:
             error.turn = turn
+        self._effects.append((self._place, number, result if error is None else str(error)))
         self._has(number, error or result)
+
+    def _past(self) -> list[Any]:
+        """The row, and all that the conversation was told before this turn."""
+        answers: list[tuple[int, int, Any]] = [
+            (place, number, each.generation.text if each.generation else str(each.error))
+            for place, number, each in self._calls
+        ]
+        told = sorted((*answers, *self._effects), key=lambda each: (each[0], each[1]))
+        return [self.job.row, *(each for each in told if each[0] < self._place)]
 
     def _has(self, number: int, result: Any) -> None:
         """A part of the turn is there."""
@@ -341,8 +362,10 @@ class Conversation:
     def _result(self) -> tuple[Any, GenerationError | None]:
         """What is sent in, or thrown: the first error of those that are to be raised."""
         for part, result in zip(self._yielded, self._results, strict=True):
-            if isinstance(result, GenerationError) and part.on_error == "raise":
-                return None, result
+            if isinstance(result, GenerationError):
+                self._had_errors = True
+                if part.on_error == "raise":
+                    return None, result
         return (self._results if self._several else self._results[0]), None
 
     # The end
@@ -354,8 +377,10 @@ class Conversation:
             columns = talk.columns(returned)
         except GenerationError as exc:
             self._end(Outcome(error=exc))
-        else:
-            self._end(Outcome(columns=columns))
+            return
+        if self._had_errors and not self._stored:
+            self._talks.effects.note_end(Place(self.job.id, self.sample, str(self._place + 1)))
+        self._end(Outcome(columns=columns))
 
     def _fail(self, exc: BaseException) -> None:
         self._close_generator()
@@ -377,6 +402,9 @@ class Conversation:
             if call.latency is not None:
                 outcome.latency = (outcome.latency or 0.0) + call.latency
             outcome.attempts += call.attempts
+            outcome.repairs += call.repairs
+            outcome.fallbacks += call.fallbacks
+            outcome.maker = call.maker or outcome.maker
         if outcome.error is None and calls:
             outcome.generation = calls[-1].generation
         self._talks.ended(self, outcome)
@@ -395,12 +423,13 @@ class Conversation:
         if self._talks.told:
             return
         self._talks.told = True
-        warnings.warn(
-            f"`converse` of task {self._talks.task!r} did not end when its generator was closed: {described(exc)} "
-            "Let `GeneratorExit` through.",
-            LimbeckWarning,
-            stacklevel=2,
-        )
+        with suppress(LimbeckWarning):  # the user has made warnings errors, but the run has an end of its own
+            warnings.warn(
+                f"`converse` of task {self._talks.task!r} did not end when its generator was closed: {described(exc)} "
+                "Let `GeneratorExit` through.",
+                LimbeckWarning,
+                stacklevel=2,
+            )
 
 
 class _Chain:
@@ -433,12 +462,13 @@ class _Chain:
 
 
 def _named(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    return "nothing" if value is None else f"`{type(value).__name__}`"
 
 
 def _remedy(value: Any) -> str:
-    if hasattr(value, "send") and hasattr(value, "throw"):
+    if inspect.iscoroutine(value):
+        value.close()  # or Python tells of it as of one that was forgotten
+        return " A coroutine is given to `do` as its function and its arguments."
+    if inspect.isgenerator(value):
         return " For a generator, write `yield from`."
-    if isinstance(value, dict):
-        return " For the output columns, write `return`."
-    return " A coroutine is given to `do` as its function and its arguments." if hasattr(value, "__await__") else ""
+    return " For the output columns, write `return`." if isinstance(value, dict) else ""

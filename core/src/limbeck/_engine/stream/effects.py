@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import sys
 import time
 from contextvars import copy_context
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakValueDictionary
 
 from ...errors import EffectError, LedgerError, described
 from ...types import StoredEffect
 from ..calls.keys import KEY_SIZE
-from ..threads.attempts import ending_of
+from ..threads.attempts import OutOfTimeError, ending_of
 from ..threads.pool import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
     from contextvars import Context
 
     from ...protocols import TurnLedgerProtocol
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from .parts import Terms
 
 _MOST_THREADS = 1024  # each effect has a bound of its own; a thread that never returns keeps nobody else's place
+_END = "return"  # stands in the ledger for the end of a conversation
 
 
 class Place(NamedTuple):
@@ -59,12 +63,26 @@ class Effects:
         self._stats = stats
         self._stop = stop
         self._threads = Threads(_MOST_THREADS, name="effect")
-        self._places: dict[Any, asyncio.Semaphore] = {}
+        # Of the functions that are being called; a lambda, say, is made anew for each row.
+        self._places: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
         self.under_way = 0
+        self._notes: set[asyncio.Future[None]] = set()  # the loop itself holds them weakly
 
     def stored(self, key: bytes, place: Place) -> StoredEffect | None:
         """An earlier run's effect in the place of one with this key; raises `LedgerError`."""
         return None if self._ledger is None else self._ledger.find_effect(*place, key)
+
+    def note_end(self, place: Place) -> None:
+        """Note that a conversation went on from turns that failed, to its end at `place`: no run repeats them."""
+        if self._ledger is not None:
+            kept = asyncio.ensure_future(self._ledger.keep_effect(StoredEffect(**place._asdict(), key=b"", name=_END)))
+            self._notes.add(kept)
+            kept.add_done_callback(self._noted)
+
+    def _noted(self, kept: asyncio.Future[None]) -> None:
+        self._notes.discard(kept)
+        if not kept.cancelled():
+            kept.exception()  # the ledger's, which says so at the next answer
 
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         """Do an effect; `told` gets its result, and the error in its place."""
@@ -76,8 +94,10 @@ class Effects:
         self._stats.effects += 1
         task.add_done_callback(self._ended)
 
-    def _ended(self, _task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self.under_way -= 1
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            self._stop(defect)  # or its conversation would wait for ever
 
     async def _tell(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         try:
@@ -89,9 +109,10 @@ class Effects:
 
     async def _do(self, effect: Do, key: bytes, place: Place) -> tuple[Any, Any] | None:
         """The outcome of an effect, once it is stored; None where it could not be, which ends the run."""
-        places = self._places.get(effect.function)
+        function = _counted_as(effect)
+        places = self._places.get(function)
         if places is None:
-            places = self._places[effect.function] = asyncio.Semaphore(effect.max_concurrency)
+            places = self._places[function] = asyncio.Semaphore(effect.max_concurrency)
         async with places:
             began = time.monotonic()
             result, error = await ending_of(lambda: self._called(effect), effect.timeout)
@@ -129,6 +150,21 @@ def _call(effect: Do) -> Any:
     return effect.function(*effect.arguments, **effect.named)
 
 
+def _counted_as(effect: Do) -> Hashable:
+    """The function of an effect, as its calls are counted: one that is made anew for each row is the same."""
+    function: Any = effect.function
+    while isinstance(function, partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        return id(code), id(getattr(function, "__self__", None))
+    try:
+        hash(function)
+    except Exception:  # noqa: BLE001 - whatever an author's `__hash__` raises
+        return id(function)
+    return cast("Hashable", function)
+
+
 def outcome_of(text: str | None, fault: str | None, *, cause: BaseException | None = None) -> tuple[Any, Any]:
     """The result of an effect, or the error in its place."""
     if fault is None:
@@ -149,25 +185,55 @@ def _json_of(effect: Do, result: Any) -> tuple[str | None, str | None]:
 
 
 def _fault_of(effect: Do, error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, OutOfTimeError):
         return f"`{effect.name}` did not return within {effect.timeout:g} seconds."
+    cause = error.__cause__
+    if isinstance(cause, StopIteration | GeneratorExit):  # which come out of a thread as a cause
+        error = cause
     return f"`{effect.name}` raised {described(error)}"
 
 
-def effect_key(effect: Do) -> bytes:
-    """The digest of an effect's name and arguments."""
-    return blake2b(
-        f"{effect.name}\0{arguments_text(effect)}".encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE
-    ).digest()
+def effect_key(effect: Do, place: Place, owner: object, past: Callable[[], Any]) -> bytes:
+    """The digest of an effect's name and arguments; and of its place and past, where these may not say all of it.
+
+    Args:
+        owner: whose methods are known by their names. past: all that its conversation knew, as values for JSON.
+    """
+    text = None if not _is_known_by_name(effect.function, owner) else _json_arguments(effect)
+    if text is None:
+        text = "\0".join((arguments_text(effect), *map(str, place), _json_text(past())))
+    return blake2b(f"{effect.name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest()
+
+
+def _is_known_by_name(function: Any, owner: object) -> bool:
+    """Tell whether a function is what is found under its name; a lambda is not, nor what closes over a row."""
+    if inspect.ismethod(function):
+        return function.__self__ is owner or isinstance(function.__self__, type)
+    found: Any = sys.modules.get(getattr(function, "__module__", None) or "")
+    for name in getattr(function, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _json_arguments(effect: Do) -> str | None:
+    """The arguments as JSON; None where that cannot hold them."""
+    try:
+        return json.dumps([list(effect.arguments), dict(effect.named)], sort_keys=True)
+    except (TypeError, ValueError, RecursionError):  # keys of several types, a value that holds itself
+        return None
 
 
 def arguments_text(effect: Do) -> str:
     """The arguments as JSON; what that cannot hold stands as its type's name."""
-    named = dict(effect.named)
+    return _json_text([*effect.arguments], dict(effect.named))
+
+
+def _json_text(values: list[Any], named: dict[str, Any] | None = None) -> str:
+    whole = values if named is None else [values, named]
     try:
-        return json.dumps([list(effect.arguments), named], sort_keys=True, default=_named_type)
-    except (TypeError, ValueError, RecursionError):  # keys of several types, a value that holds itself
-        return json.dumps([[_named_type(value) for value in effect.arguments], sorted(named)])
+        return json.dumps(whole, sort_keys=True, default=_named_type)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps([[_named_type(value) for value in values], sorted(named or ())])
 
 
 def _named_type(value: Any) -> str:

@@ -24,14 +24,9 @@ Call: TypeAlias = "tuple[int, str, GenerationRequest]"
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Another LLM of a task, by its place among them, and the sampling parameters that it is asked with.
-
-    Attributes:
-        name: its own for its model.
-    """
+    """Another LLM of a task, by its place among them, and its own name for its model."""
 
     place: int
-    parameters: Mapping[str, Any]
     name: str
 
 
@@ -42,11 +37,17 @@ class Mending:
     Attributes:
         repairs: how often an LLM is told what was wrong. fallbacks: who is asked then, one after another.
         read: reads the one answer to a row, and puts the error in its place where that fails.
+        parameters: of sampling, of each of the task's LLMs.
     """
 
     repairs: int
     read: Callable[[Outcome, Row], None]
     fallbacks: Sequence[Fallback] = ()
+    parameters: Sequence[Mapping[str, Any]] = ()
+
+    def gives_way(self, place: int) -> bool:
+        """Tell whether another LLM is asked where this one is away."""
+        return bool(self.fallbacks) and place < self.fallbacks[-1].place
 
     def mended(
         self, who: int, turn: str | None, request: GenerationRequest, outcome: Outcome, read: Callable[[Outcome], None]
@@ -56,17 +57,26 @@ class Mending:
         Args:
             read: reads an outcome, and puts the error in its place where that fails.
         """
-        outcome = yield from self._repaired(who, turn, request, outcome, read)
+        outcome = best = yield from self._repaired(who, turn, request, outcome, read)
         for number, fallback in enumerate(self.fallbacks, 1):
             if not _needs_another(outcome):
                 break
-            asked = replace(request, parameters=fallback.parameters)
+            asked = replace(request, parameters=self._parameters_of(fallback, who, request))
             label = f"{turn or ''}f{number}"
             answer = yield fallback.place, label, asked
+            answer.fallbacks = int(answer.attempts > 0)  # one that is away is not asked
+            answer = yield from self._repaired(fallback.place, label, asked, answer, read)
             answer.maker = fallback.name
-            outcome = _with_costs(outcome, (yield from self._repaired(fallback.place, label, asked, answer, read)))
-            outcome.maker = fallback.name
-        return outcome
+            outcome = _with_costs(outcome, answer)
+            if outcome.error is None or best.error is not None:
+                best = outcome
+        return best if best is outcome else _with_costs_of(outcome, best)
+
+    def _parameters_of(self, fallback: Fallback, who: int, request: GenerationRequest) -> Mapping[str, Any]:
+        """What a fallback is asked with: its own parameters, under those of the row and of the call."""
+        own = self.parameters[who]
+        asked = {name: value for name, value in request.parameters.items() if name not in own or own[name] != value}
+        return {**self.parameters[fallback.place], **asked}
 
     def _repaired(
         self, who: int, turn: str | None, request: GenerationRequest, outcome: Outcome, read: Callable[[Outcome], None]
@@ -75,8 +85,9 @@ class Mending:
         for number in range(1, self.repairs + 1):
             if not _can_be_repaired(outcome):
                 break
-            asked = _told_what_was_wrong(request, outcome)
-            answer = yield who, f"{turn or ''}r{number}", asked
+            request = _told_what_was_wrong(request, outcome)  # with what was said before: a model may repeat itself
+            answer = yield who, f"{turn or ''}r{number}", request
+            answer.repairs = 1
             read(answer)
             if answer.generation is None:  # no answer at all: the last one is what there is
                 answer.error = answer.error or outcome.error
@@ -114,4 +125,13 @@ def _with_costs(before: Outcome, after: Outcome) -> Outcome:
     if before.latency is not None:
         after.latency = before.latency + (after.latency or 0.0)
     after.attempts += before.attempts
+    after.repairs += before.repairs
+    after.fallbacks += before.fallbacks
     return after
+
+
+def _with_costs_of(last: Outcome, best: Outcome) -> Outcome:
+    """`best`, an answer that was cut short and can be read, with what all of them took."""
+    best.usage, best.latency, best.attempts = last.usage, last.latency, last.attempts
+    best.repairs, best.fallbacks = last.repairs, last.fallbacks
+    return best

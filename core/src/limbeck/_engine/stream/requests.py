@@ -13,6 +13,7 @@ from ...errors import (
     IncompleteResponseError,
     LimbeckWarning,
     RateLimitError,
+    UnavailableError,
 )
 from ...types import PaidAnswer
 from ..answers.known_answers import KnownAnswers
@@ -102,6 +103,8 @@ class Requests:
         self._waking = False
         self._units: deque[Unit] = deque()
         self._parts_reported: set[str] = set()
+        self.gives_way = False  # another LLM is asked where this one is away
+        self._passing_on = False
 
     @property
     def exhausted(self) -> bool:
@@ -273,7 +276,9 @@ class Requests:
         """
         self._fly(-1)
         self._accounting.unanswered(unit, error, spared=spared)
-        delay: float | None = self.backend.retry.delay(unit, error, now, spared=spared)
+        delay: float | None = None
+        if not (spared and self.gives_way):
+            delay = self.backend.retry.delay(unit, error, now, spared=spared)
         unit.limited = isinstance(error, RateLimitError)
         self.stats.rate_limited += unit.limited
         self.stats.retries += delay is not None and not unit.limited
@@ -298,6 +303,22 @@ class Requests:
     def refused(self, unit: Unit, error: GenerationError) -> None:
         """`unit` cannot be sent at all."""
         self._fail(unit, error)
+
+    def pass_on(self) -> None:
+        """Nobody is there to take what there is to send: have it fail, so that another LLM is asked."""
+        if self._passing_on:  # what comes of one that failed has woken the window
+            return
+        self._passing_on = True
+        try:
+            while not self.ended and (self._units or (self._takes_rows and self._rows.admit_next())):
+                while self._units:
+                    self.refused(self._units.popleft(), self.absence())
+        finally:
+            self._passing_on = False
+
+    def absence(self) -> GenerationError:
+        """The error of a request that is not sent, since nobody is there to take it."""
+        return UnavailableError(f"{self.backend.llm.model_name} does not answer; the request was not sent.")
 
     def _fail(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""

@@ -76,6 +76,8 @@ class Stream:
         self.requests = [self._own, *(Requests(self, each, its, own=False, alone=False) for each, its in further)]
         self._talk = asking.talk
         self._mending = None if terms.rerun is not None else asking.mending
+        for place, requests in enumerate(self.requests):
+            requests.gives_way = self._mending is not None and self._mending.gives_way(place)
         self._talks = self._conversations(terms) if asking.talk is not None or self._mending is not None else None
 
     def _conversations(self, terms: Terms) -> Conversations:
@@ -255,6 +257,8 @@ class Stream:
     def _count(self, job: Job) -> None:
         stats = self.stats
         stats.rows_done += 1
+        if self._mending is not None:
+            _count_mended(stats, job.outcomes)
         errors = [outcome.error for outcome in job.outcomes if outcome.error is not None]
         if not errors:
             self._breaker.succeeded()
@@ -312,3 +316,11 @@ class Stream:
             task.cancel()
         if self.observers.run_finished is not None:
             self.observers.run_finished(run=self.info, stats=self.stats, error=error)
+
+
+def _count_mended(stats: RunStats, outcomes: Sequence[Outcome]) -> None:
+    repairs, fallbacks = sum(each.repairs for each in outcomes), sum(each.fallbacks for each in outcomes)
+    stats.repair_calls += repairs
+    stats.fallback_calls += fallbacks
+    stats.repaired += any(each.repairs and each.error is None for each in outcomes)
+    stats.fell_back += any(each.fallbacks and each.error is None for each in outcomes)
