@@ -103,7 +103,8 @@ class Conversations:
         records.query("CREATE TEMP TABLE talked (step TEXT, row TEXT, PRIMARY KEY (step, row))")
         for pair in pairs:
             records.query("INSERT INTO talked VALUES (?, ?)", pair)
-        for table, final in (("calls", " WHERE a.retried IS NULL"), ("effects", "")):
+        # An effect without a key is the note of a conversation's end.
+        for table, final in (("calls", " WHERE a.retried IS NULL"), ("effects", " WHERE length(a.key)")):
             query = (
                 f"SELECT a.step, a.row, a.sample, a.turn, a.id, a.at FROM {table} a CROSS JOIN talked t"
                 f" ON t.step = a.step AND t.row = a.row{final} ORDER BY a.id"
