@@ -46,6 +46,7 @@ __all__ = [
     "check_batch_api",
     "check_ledger",
     "check_llm",
+    "keeps_turns",
 ]
 
 
@@ -83,6 +84,9 @@ class BatchAPIProtocol(Protocol):
     Like `agenerate`, none of these waits or tries again: they raise the typed errors, and the
     engine does the rest. An entry is encoded once and counted in bytes; what cannot be encoded
     fails its row, not the batch.
+
+    A backend may also have `batch_group(request)`, which returns a hashable value (a tenant, a model's
+    name): one batch then has requests of one group only.
     """
 
     @property
@@ -230,6 +234,11 @@ def check_ledger(ledger: object) -> None:
         raise PluginContractError(f"{_describe(ledger)} cannot be used as a ledger", faults)
 
 
+def keeps_turns(step: object) -> bool:
+    """Tell whether a step's part of a store has the methods of `TurnLedgerProtocol`, which conversations need."""
+    return all(callable(getattr(step, name, None)) for name in ("find_turn", "find_effect", "keep_effect"))
+
+
 def check_llm(llm: object) -> None:
     """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
     faults = _backend_faults(llm)
@@ -248,6 +257,8 @@ def check_batch_api(llm: object) -> None:
         elif _is_async(getattr(llm, name)) != is_async:
             form = "`async def`" if is_async else "a plain `def`, or an async generator"
             faults.append(f"`{name}` must be {form}")
+    if hasattr(llm, "batch_group") and (not _accepts(llm, "batch_group", 1) or _is_async(llm.batch_group)):
+        faults.append("`batch_group` must be a plain `def batch_group(self, request)`")
     if not hasattr(llm, "batch_limits"):
         faults.append("it must have `batch_limits`")
     if faults:
