@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._engine.ledger.turns import is_behind
 from ..errors import LedgerError
 from ..types import StoredAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from ..types import FailedCall, PaidAnswer
+    from ..errors import GenerationError
+    from ..types import FailedCall, PaidAnswer, StoredEffect
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class _Call:
     sample: int
     key: bytes
     answer: StoredAnswer
+    turn: str | None
 
 
 class MemoryLedger:
@@ -29,10 +32,12 @@ class MemoryLedger:
 
     Attributes:
         failures: the step and the call of all that brought no answer, in order.
+        effects: the step and the effect of all that conversations did, in order.
     """
 
     def __init__(self) -> None:
         self.failures: list[tuple[str, FailedCall]] = []
+        self.effects: list[tuple[str, StoredEffect]] = []
         self._calls: dict[str, list[_Call]] = {}
         self._running: set[str] = set()
 
@@ -72,6 +77,11 @@ class MemoryStep:
         for call in reversed(by_row):
             self._by_key.setdefault(call.key, []).append(call)
         self._by_sample = {(call.row, call.sample, call.key): call for call in calls}
+        self._by_row: dict[str, list[_Call]] = {}
+        for call in calls:
+            self._by_row.setdefault(call.row, []).append(call)
+        self._failures = [failure for step, failure in ledger.failures if step == name and not failure.retried]
+        self._effects = [effect for step, effect in ledger.effects if step == name]
         self._found_calls: set[int] = set()
 
     def find(self, row: str, key: bytes, samples: int) -> list[StoredAnswer | None]:
@@ -105,12 +115,54 @@ class MemoryStep:
                 latency=answer.latency,
                 attempts=answer.attempts,
             )
-            self._calls.append(_Call(answer.row, sample, answer.key, stored))
+            self._calls.append(_Call(answer.row, sample, answer.key, stored, answer.turn))
             usage = None
 
     def keep_failure(self, failure: FailedCall) -> None:
         """Note a call that brought no answer."""
         self._ledger.failures.append((self._name, failure))
+
+    # Conversations
+
+    def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """The answer of an earlier run to a turn, or the failure that its conversation went past."""
+        own = [call for call in reversed(self._by_row.get(row, [])) if call.key == key]
+        for call in sorted(own, key=lambda call: (call.sample, call.turn) != (sample, turn)):
+            answer = self._take(call)
+            if answer is not None:
+                return answer
+        return self._failure(row, sample, turn, key) or self._take_moved(key)
+
+    def _failure(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
+        if not self._went_past(row, sample, turn):
+            return None
+        for failed in reversed(self._failures):
+            if (failed.row, failed.turn, failed.key) == (row, turn, key) and sample in failed.samples:
+                return failed.error
+        return None
+
+    def _went_past(self, row: str, sample: int, turn: str | None) -> bool:
+        """Tell whether anything is kept that comes after a turn in its conversation."""
+        return any(is_behind(other, turn) for other in self._turns_of(row, sample))
+
+    def _turns_of(self, row: str, sample: int) -> Iterator[str | None]:
+        yield from (failed.turn for failed in self._failures if failed.row == row and sample in failed.samples)
+        yield from (call.turn for call in self._by_row.get(row, ()) if call.sample == sample)
+        yield from (effect.turn for effect in self._effects if (effect.row, effect.sample) == (row, sample))
+
+    def find_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The effect of an earlier run at a turn: the row's own, else one with its key that no row has taken."""
+        alike = [effect for effect in self._effects if effect.key == key and id(effect) not in self._found_calls]
+        alike.sort(key=lambda each: (each.row != row, (each.sample, each.turn) != (sample, turn), _place(each.row)))
+        for effect in alike:
+            if effect.error is None or (effect.row == row and self._went_past(row, sample, turn)):
+                self._found_calls.add(id(effect))
+                return effect
+        return None
+
+    async def keep_effect(self, effect: StoredEffect) -> None:
+        """Keep an effect, as `keep` an answer."""
+        self._ledger.effects.append((self._name, effect))
 
     def close(self) -> None:
         """The run of the step is over."""

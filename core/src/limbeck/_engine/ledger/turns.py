@@ -47,7 +47,7 @@ _TURNS_OF = """
 _ANSWERED_TURN = """
     SELECT 1 FROM calls WHERE step = ? AND row = ? AND sample = ? AND turn IS ? AND id <= ? AND error IS NULL LIMIT 1
 """
-_PLACE = re.compile(r"\d+")
+_LABEL = re.compile(r"(\d*)(\.\d+)?(?:f(\d+))?(?:r(\d+))?")  # `3`, `3.1`, and what mends it: `3r1`, `3f2`, `3f2r1`
 
 
 class StoredTurns:
@@ -104,7 +104,7 @@ class StoredTurns:
     def _went_past(self, row: str, sample: int, turn: str | None) -> bool:
         """Tell whether the conversation went on from a turn that failed."""
         stored = fetch_all(self._ledger.reader, _TURNS_OF, (self._name, row, sample, self._last))
-        return any(_is_behind(other or "", turn or "") for (other,) in stored)
+        return any(is_behind(other, turn) for (other,) in stored)
 
     def tell_difference(self, row: str, sample: int, turn: str) -> None:
         """Warn, once a run, where a conversation asks something else at a turn than is stored there."""
@@ -180,16 +180,24 @@ class StoredTurns:
         return done
 
 
-def _is_behind(other: str, turn: str) -> bool:
-    """Tell whether `other` comes after `turn` in a conversation, or repairs it or falls back from it."""
-    if other.startswith(turn) and other[len(turn) :][:1] in {"r", "f"}:
-        return True
-    return _place(other) > _place(turn)
+def is_behind(other: str | None, turn: str | None) -> bool:
+    """Tell whether `other` comes after `turn` in a conversation, or mends it further."""
+    (place, part, *mending), (of_turn, part_of_turn, *mending_of_turn) = _parts(other), _parts(turn)
+    if place != of_turn:
+        return place > of_turn
+    return part == part_of_turn and mending > mending_of_turn
 
 
-def _place(turn: str) -> int:
-    found = _PLACE.match(turn)
-    return int(found.group()) if found else 0
+def place_of(turn: str | None) -> int:
+    """The number of a turn in its conversation; 0 for the one call about a row."""
+    return _parts(turn)[0]
+
+
+def _parts(turn: str | None) -> tuple[int, ...]:
+    """Its number, its place among those side by side, which fallback it is, and which repair."""
+    found = _LABEL.match(turn or "")
+    assert found is not None  # all in it may be absent
+    return tuple(int((part or "0").lstrip(".")) for part in found.groups())
 
 
 def rebuilt_error(name: str | None, message: str | None, raw: Any, attempts: int) -> GenerationError:
