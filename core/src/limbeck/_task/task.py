@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypeVar, Unpack
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, PositiveInt, PrivateAttr
 
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Example, Generation, Row
+
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+    def _of_one_form(method: _Method) -> _Method:
+        """No abstract method, to who checks types: a class with `converse` is whole without it."""
+        return method
+
+else:
+    _of_one_form = abstractmethod  # which `check_form` takes back
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -119,13 +128,15 @@ class Task(Step):
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
-    @abstractmethod
+    @_of_one_form
     def format_input(self, input: Row) -> ChatType:
         """The chat that asks the model about `input`, whose columns have the task's own names."""
+        raise NotImplementedError
 
-    @abstractmethod
+    @_of_one_form
     def format_output(self, output: str | None, input: Row) -> Row:
         """The output columns, from the model's text (None or "" where it gave none)."""
+        raise NotImplementedError
 
     def format_generation(self, generation: Generation, input: Row) -> Row:
         """The output columns, from the whole answer; in place of `format_output`, for more than its text."""
@@ -344,6 +355,7 @@ class Task(Step):
         where: Where,
         llm: Any = None,
         parameters: Mapping[str, Any] | None = None,
+        from_turn: int | None = None,
         ordered: bool = True,
         max_failed: float | None = None,
         prices: PriceSource = None,
@@ -364,10 +376,12 @@ class Task(Step):
                 `output_tokens`, `latency` and `attempts`; or a function of a dict of them.
             llm: who is asked instead. parameters: what changes in its `generation_kwargs`; None as a
                 value takes one out. Where neither is given, the same request is made once more.
+            from_turn: of a task with `converse`: the turns before it stay as they are stored, and it is asked
+                anew from there. None asks the whole conversation anew.
             ordered, max_failed, prices, budget: as in `run`.
 
         Raises:
-            ConfigurationError: the condition cannot be read, or there is no run of this task.
+            ConfigurationError: the condition cannot be read, there is no run of this task, or it has no turns.
             LimbeckError: as `run`.
         """
         from .._engine.calls.options import check_options
@@ -377,7 +391,7 @@ class Task(Step):
         from .rerunning import plan_of
 
         check_options(ordered=ordered, max_failed=max_failed)
-        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
+        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {}, from_turn=from_turn)
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
         return RowStream(asking._task_run(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself

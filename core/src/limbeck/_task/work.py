@@ -174,13 +174,9 @@ class TaskWork:
             exc.attempts = outcome.attempts
             outcome.error = exc
 
-    def columns(self, generation: Generation, row: Row) -> Row:
-        """`row` with the output columns that an answer makes.
-
-        Raises:
-            GenerationError: the answer cannot be read.
-        """
-        return {**row, **dict(zip(self._shape.outputs, self._values(generation, row), strict=True))}
+    def merged(self, row: Row, columns: Sequence[Any]) -> Row:
+        """`row` with the output columns that were read of an answer."""
+        return {**row, **dict(zip(self._shape.outputs, columns, strict=True))}
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
         input = self._input(row)

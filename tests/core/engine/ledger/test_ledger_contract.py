@@ -77,8 +77,8 @@ class TestAStoreWithoutTurnsKeepsTheContract(LedgerContract):
 
 
 class Twice(Task):
-    inputs = property(lambda _: ["q"])  # type: ignore[assignment]
-    outputs = property(lambda _: ["a"])  # type: ignore[assignment]
+    inputs = property(lambda _: ["q"])
+    outputs = property(lambda _: ["a"])
 
     def converse(self, input: Row) -> Any:
         first = yield ask(input["q"])

@@ -54,7 +54,7 @@ class KnownAnswers:
             return range(job.missing)
         job.key = self._keyring.key(request)
         if self._rerun is not None:
-            return self._left_as_it_is(job, request, self._rerun)
+            return self.left_as_it_is(job, self._rerun)
         rest = self._from_ledger(job)
         return self._from_cache(job, request, rest, self._cache) if self._cache is not None and rest else rest
 
@@ -67,13 +67,17 @@ class KnownAnswers:
         if self._ledger is None and self._cache is None:
             return None
         turn.key = self._keyring.key(turn.request)
+        if self._rerun is not None:
+            stored = self._rerun.turn(turn)
+            self._stats.reused += stored is not None and stored.generation is not None
+            return stored
         found = None if self._ledger is None else self._turns.find_turn(turn.id, turn.sample, turn.turn, turn.key)
         if isinstance(found, GenerationError):
             return Outcome(error=found, attempts=found.attempts)
         if found is None and self._cache is not None:
             found = self._cached_turn(turn, self._cache)
         if found is None:
-            if turn.follows and isinstance(self._ledger, StepLedger):
+            if turn.follows and turn.turn and isinstance(self._ledger, StepLedger):
                 self._ledger.tell_difference(turn.id, turn.sample, turn.turn)
             return None
         self._stats.reused += 1
@@ -99,13 +103,19 @@ class KnownAnswers:
             return answer
         return None
 
-    def _left_as_it_is(self, job: Job, request: GenerationRequest, rerun: Rerun) -> Sequence[int]:
-        outcomes = rerun.outcomes(job, request)
+    def left_as_it_is(self, job: Job, rerun: Rerun) -> Sequence[int]:
+        """The samples of a row that a re-run asks about; the others are filled in as they are.
+
+        Raises:
+            ConfigurationError, LedgerError: as `fill_in`.
+        """
+        outcomes = rerun.outcomes(job, job.request)
         rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
         job.outcomes = [outcome or Outcome() for outcome in outcomes]
         job.missing = len(rest)
         job.carried = not rest
-        self._stats.reused += sum(outcome is not None and outcome.generation is not None for outcome in outcomes)
+        kept = [outcome for outcome in outcomes if outcome is not None]
+        self._stats.reused += sum(call.generation is not None for each in kept for call in each.turns or [each])
         return rest
 
     def _from_ledger(self, job: Job) -> list[int]:

@@ -24,6 +24,8 @@ def window_of(backend: Backend) -> RequestWindow:
 def attach(stream: Stream) -> None:
     """Give a stream's requests to the windows of those it asks."""
     for requests in stream.requests:
+        if stream.ended:  # all was there already: the first window has seen the rows out, and the ledger is closed
+            return
         window_of(requests.backend).attach(requests)
 
 

@@ -204,8 +204,42 @@ class StepLedger:
         Raises:
             LedgerError: the file cannot be read.
         """
+        if not self._resuming:
+            return
         try:
             self._turns.tell_difference(row, sample, turn)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def went_past(
+        self,
+        place: tuple[str, int, str | None],
+        *,
+        call: int | None = None,
+        effect: int | None = None,
+        step: str | None = None,
+    ) -> bool:
+        """Tell whether a conversation went on after a call, or an effect, of it that failed.
+
+        Args:
+            place: row, sample and turn of that. step: by default the own.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.went_past(place, call=call, effect=effect, step=step)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def effects_of(self, row: str, *, step: str | None = None) -> list[tuple[int, StoredEffect]]:
+        """Every effect of a row that was there when the run began, with its id, the latest first; as `history`.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.effects_of(row, step or self._name)
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
 

@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from ... import errors
-from ...errors import BackendError, GenerationError, LimbeckWarning
+from ...errors import BackendError, GenerationError, LedgerError, LimbeckWarning
 from ...types import StoredEffect
 from .stored_calls import ANSWER_COLUMNS, ANSWER_WIDTH, checksum, fetch_all, storable, stored_text
 
@@ -35,15 +35,18 @@ _OF_TURN = f"""
         {", NULL" * (ANSWER_WIDTH - 1)}
 """
 _FAILED_TURN = """
-    SELECT error, message, text, attempts FROM calls
+    SELECT id, error, message, text, attempts FROM calls
     WHERE step = ? AND row = ? AND sample = ? AND turn IS ? AND key = ? AND id <= ?
         AND error IS NOT NULL AND retried IS NULL
     ORDER BY id DESC LIMIT 1
 """
-_TURNS_OF = """
-    SELECT DISTINCT turn FROM calls WHERE step = ?1 AND row = ?2 AND sample = ?3 AND id <= ?4
-    UNION SELECT DISTINCT turn FROM effects WHERE step = ?1 AND row = ?2 AND sample = ?3
+# The turns of a conversation that came after a call, or an effect, of it. Each of the two counts its own ids.
+_TURNS_AFTER = """
+    SELECT DISTINCT turn FROM calls WHERE step = ?1 AND row = ?2 AND sample = ?3 AND id <= ?4 AND {call}
+    UNION SELECT DISTINCT turn FROM effects WHERE step = ?1 AND row = ?2 AND sample = ?3 AND id <= ?5 AND {effect}
 """
+_AFTER_CALL = _TURNS_AFTER.format(call="id > ?6", effect="at >= (SELECT at FROM calls WHERE id = ?6)")
+_AFTER_EFFECT = _TURNS_AFTER.format(call="at >= (SELECT at FROM effects WHERE id = ?6)", effect="id > ?6")
 _ANSWERED_TURN = """
     SELECT 1 FROM calls WHERE step = ? AND row = ? AND sample = ? AND turn IS ? AND id <= ? AND error IS NULL LIMIT 1
 """
@@ -98,13 +101,29 @@ class StoredTurns:
 
     def _failure(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
         values = (self._name, row, sample, turn, key, self._last)
-        found = fetch_all(self._ledger.reader, _FAILED_TURN, values)
-        return rebuilt_error(*found[0]) if found and self._went_past(row, sample, turn) else None
+        for id, *failure in fetch_all(self._ledger.reader, _FAILED_TURN, values):
+            if self.went_past((row, sample, turn), call=id):
+                return rebuilt_error(*failure)
+        return None
 
-    def _went_past(self, row: str, sample: int, turn: str | None) -> bool:
-        """Tell whether the conversation went on from a turn that failed."""
-        stored = fetch_all(self._ledger.reader, _TURNS_OF, (self._name, row, sample, self._last))
-        return any(is_behind(other, turn) for (other,) in stored)
+    def went_past(
+        self,
+        place: tuple[str, int, str | None],
+        *,
+        call: int | None = None,
+        effect: int | None = None,
+        step: str | None = None,
+    ) -> bool:
+        """Tell whether a conversation went on after a call, or an effect, of it that failed.
+
+        Args:
+            place: row, sample and turn of that. step: by default the own.
+        """
+        row, sample, turn = place
+        values = (step or self._name, row, sample, self._last, self._last_effect)
+        query, id = (_AFTER_CALL, call) if effect is None else (_AFTER_EFFECT, effect)
+        later = fetch_all(self._ledger.reader, query, (*values, id))
+        return any(is_behind(other, turn) for (other,) in later)
 
     def tell_difference(self, row: str, sample: int, turn: str) -> None:
         """Warn, once a run, where a conversation asks something else at a turn than is stored there."""
@@ -114,14 +133,16 @@ class StoredTurns:
         if not fetch_all(self._ledger.reader, _ANSWERED_TURN, values):
             return
         self._told = True
-        warnings.warn(
+        message = (
             f"Step {self._name!r}, row {row}: turn {turn} asks something else than is stored in "
             f"{str(self._ledger.folder)!r}, and is asked anew, as is what follows from it. Where nothing was changed, "
             f"`converse` is not the same for the same row: chance comes from its `rng`, and what is read from outside "
-            f"from `do`. `task.explain(row, run_dir=…, id={row!r})` says what differs. Further rows are not told.",
-            LimbeckWarning,
-            stacklevel=2,
+            f"from `do`. `task.explain(row, run_dir=…, id={row!r})` says what differs. Further rows are not told."
         )
+        try:
+            warnings.warn(message, LimbeckWarning, stacklevel=2)
+        except LimbeckWarning as exc:  # the user has made warnings errors
+            raise LedgerError(message) from exc
 
     # Effects
 
@@ -133,11 +154,17 @@ class StoredTurns:
         )
         for record in fetch_all(self._ledger.reader, own, (self._name, row, key, self._last_effect, sample, turn)):
             effect = self._effect_in(record)
-            if effect is None or (effect.error is not None and not self._went_past(row, sample, turn)):
+            if effect is None or (effect.error and not self.went_past((row, sample, turn), effect=record[0])):
                 continue
             if self._claim(-record[0]):
                 return effect
         return self._moved_effect(key)
+
+    def effects_of(self, row: str, step: str) -> list[tuple[int, StoredEffect]]:
+        """Every effect of a row with its id, the latest first."""
+        query = f"SELECT {_EFFECT_COLUMNS} FROM effects WHERE step = ? AND row = ? AND id <= ? ORDER BY id DESC"
+        found = fetch_all(self._ledger.reader, query, (step, row, self._last_effect))
+        return [(record[0], effect) for record in found if (effect := self._effect_in(record)) is not None]
 
     def _moved_effect(self, key: bytes) -> StoredEffect | None:
         moved = (

@@ -52,6 +52,7 @@ class Effects:
         stop: Callable[[BaseException], object],
     ) -> None:
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
+        self._rerun = terms.rerun
         self._running = running
         self._context = context
         self._stop = stop
@@ -59,8 +60,10 @@ class Effects:
         self._places: dict[Any, asyncio.Semaphore] = {}
         self.under_way = 0
 
-    def stored(self, key: bytes, place: Place) -> StoredEffect | None:
+    def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:  # noqa: ARG002 - it has its key
         """An earlier run's effect in the place of one with this key; raises `LedgerError`."""
+        if self._rerun is not None:
+            return self._rerun.effect(*place, key)
         return None if self._ledger is None else self._ledger.find_effect(*place, key)
 
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
