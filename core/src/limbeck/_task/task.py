@@ -302,7 +302,8 @@ class Task(Step):
         """Say whether a run directory has an answer for a row, and if not, what differs from the nearest call.
 
         Nothing is asked, and the directory is only read. Print the result, or look at its `found`,
-        `differs` and `parts`.
+        `differs` and `parts`. A conversation is gone through as far as it is stored, and the first `turn` that
+        is not stored is explained.
 
         Args:
             row: as in the run; None for the prompt that is stored, whatever made it. run_dir: the run's directory.
@@ -310,6 +311,7 @@ class Task(Step):
 
         Raises:
             RowError: no request can be made of the row.
+            ConfigurationError: the task has `converse`, and there is no row.
             LedgerError: there is no ledger in the directory.
         """
         from .explaining import explain

@@ -14,6 +14,7 @@ from ...types import StoredEffect
 from .stored_calls import ANSWER_COLUMNS, ANSWER_WIDTH, checksum, fetch_all, storable, stored_text
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
     from ...types import StoredAnswer
@@ -205,6 +206,11 @@ class StoredTurns:
         record = (self._name, *place, effect.key, effect.name, *texts, effect.seconds, time.time(), digest)
         self._ledger.submit(_INSERT_EFFECT, [record], done)
         return done
+
+
+def knows_turns(reader: sqlite3.Connection) -> bool:
+    """Tell whether a ledger, which is only read, is of a version that keeps conversations."""
+    return any(name == "turn" for _, name, *_ in reader.execute("PRAGMA table_info(calls)"))
 
 
 def is_behind(other: str | None, turn: str | None) -> bool:
