@@ -290,7 +290,7 @@ class Requests:
     def _fail(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""
         self._accounting.given_up(unit)
-        error.attempts = unit.attempts
+        error.attempts, error.turn = unit.attempts, unit.job.turn
         self._accounting.note_failure(unit, error, retried=False)
         job, (first, *others) = unit.job, unit.samples
         for sample in others:
