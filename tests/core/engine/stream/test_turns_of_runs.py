@@ -273,8 +273,7 @@ def test_a_turn_that_failed_is_asked_again_though_an_older_conversation_went_fur
 
     again = Anew(name="refine", llm=Speaker(), critic=Speaker(name="critic"))
     again.llm.faults["draft once more q0"] = [BadRequestError("no")]
-    with pytest.warns(LimbeckWarning, match="configuration"):
-        assert [row["a"] for row in again.run(questions(1), run_dir=tmp_path)] == [None]
+    assert [row["a"] for row in again.run(questions(1), run_dir=tmp_path)] == [None]
     (row,) = again.run(questions(1), run_dir=tmp_path)
     assert row["a"] == "own: final own: draft once more q0 2"
 
