@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...errors import GenerationError
 from ...types import GenerationResponse, PaidAnswer
-from ..calls.jobs import Outcome
+from ..calls.jobs import Outcome, Turn
 from ..ledger.step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ...protocols import StepLedgerProtocol, TurnLedgerProtocol
     from ...types import GenerationRequest, RunStats, StoredAnswer
-    from ..calls.jobs import Job, Turn
+    from ..calls.jobs import Job, Recorded
     from ..calls.keys import Keyring
     from .cache import ResponseCache
     from .rerun import Rerun
@@ -26,6 +26,7 @@ class KnownAnswers:
 
     Args:
         keyring: of the LLM. stats: the run's, where what is used again is counted.
+        recorded: what the run is replayed from, if it is.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class KnownAnswers:
         ledger: StepLedgerProtocol | None,
         cache: ResponseCache | None,
         rerun: Rerun | None,
+        recorded: Recorded | None = None,
     ) -> None:
         self._keyring = keyring
         self._stats = stats
         self._ledger = ledger
         self._cache = cache
         self._rerun = rerun
+        self._recorded = recorded
 
     def fill_in(self, job: Job, request: GenerationRequest) -> Sequence[int]:
         """The samples of a row that a model is to be asked for; the others are filled in.
@@ -64,7 +67,7 @@ class KnownAnswers:
         Raises:
             RowError: the request holds what JSON cannot. LedgerError: as `fill_in`.
         """
-        if self._ledger is None and self._cache is None:
+        if self._ledger is None and self._cache is None and self._recorded is None:
             return None
         turn.key = self._keyring.key(turn.request)
         if self._rerun is not None:
@@ -72,10 +75,12 @@ class KnownAnswers:
             self._stats.reused += stored is not None and stored.generation is not None
             return stored
         found = None if self._ledger is None else self._turns.find_turn(turn.id, turn.sample, turn.turn, turn.key)
-        if isinstance(found, GenerationError):
-            return Outcome(error=found, attempts=found.attempts)
         if found is None and self._cache is not None:
             found = self._cached_turn(turn, self._cache)
+        if found is None and self._recorded is not None:
+            found = self._recorded.failure(turn)
+        if isinstance(found, GenerationError):
+            return Outcome(error=found, attempts=found.attempts)
         if found is None:
             if turn.follows and turn.turn and isinstance(self._ledger, StepLedger):
                 self._ledger.tell_difference(turn.id, turn.sample, turn.turn)
@@ -90,6 +95,10 @@ class KnownAnswers:
             LedgerError: as `fill_in`.
         """
         found = None if self._ledger is None else self._turns.find_turn(job.id, sample, None, job.key)
+        if found is None and self._recorded is not None and job.request is not None:
+            turn = Turn(job.id, sample, None, job.request, _nobody)
+            turn.key = self._keyring.key(job.request)
+            found = self._recorded.failure(turn)
         return Outcome(error=found, attempts=found.attempts) if isinstance(found, GenerationError) else None
 
     @property
@@ -159,6 +168,10 @@ def _copied(job: Job | Turn, sample: int, request: GenerationRequest, answer: St
         cost=0.0,
         origin=origin,
     )
+
+
+def _nobody(_outcome: Outcome) -> None:
+    """Nobody waits for it."""
 
 
 _unfinished: set[asyncio.Future[None]] = set()  # the loop itself holds tasks weakly

@@ -163,3 +163,15 @@ class Kept(Protocol):
     def effect(self, wanted: StoredEffect) -> StoredEffect | None:
         """The effect at the place of one that would be done; None where it is not stored."""
         ...
+
+
+class Recorded(Protocol):
+    """What a run is replayed from, as far as a backend is not asked for it."""
+
+    def failure(self, turn: Turn) -> GenerationError | None:
+        """The failure that a conversation went past at a turn, or None for none."""
+        ...
+
+    def effect(self, wanted: StoredEffect) -> StoredEffect:
+        """The effect in the place of one that would be done; raises `LedgerError` where there is none."""
+        ...

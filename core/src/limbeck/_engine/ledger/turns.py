@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...types import StoredAnswer
     from .ledger import Ledger
 
-_EFFECT_COLUMNS = "id, row, sample, turn, key, name, arguments, result, error, seconds, digest"
+EFFECT_COLUMNS = "id, row, sample, turn, key, name, arguments, result, error, seconds, digest"
 _INSERT_EFFECT = (
     "INSERT INTO effects (step, row, sample, turn, key, name, arguments, result, error, seconds, at, digest)"
     f" VALUES ({', '.join('?' * 12)})"
@@ -51,6 +51,7 @@ _AFTER_EFFECT = _TURNS_AFTER.format(call="at >= (SELECT at FROM effects WHERE id
 _ANSWERED_TURN = """
     SELECT 1 FROM calls WHERE step = ? AND row = ? AND sample = ? AND turn IS ? AND id <= ? AND error IS NULL LIMIT 1
 """
+_ALL = 2**63 - 1
 _LABEL = re.compile(r"(\d*)(\.\d+)?(?:f(\d+))?(?:r(\d+))?")  # `3`, `3.1`, and what mends it: `3r1`, `3f2`, `3f2r1`
 
 
@@ -120,11 +121,8 @@ class StoredTurns:
         Args:
             place: row, sample and turn of that. step: by default the own.
         """
-        row, sample, turn = place
-        values = (step or self._name, row, sample, self._last, self._last_effect)
-        query, id = (_AFTER_CALL, call) if effect is None else (_AFTER_EFFECT, effect)
-        later = fetch_all(self._ledger.reader, query, (*values, id))
-        return any(is_behind(other, turn) for (other,) in later)
+        upto = (self._last, self._last_effect)
+        return went_past(self._ledger.reader, step or self._name, place, call=call, effect=effect, upto=upto)
 
     def tell_difference(self, row: str, sample: int, turn: str) -> None:
         """Warn, once a run, where a conversation asks something else at a turn than is stored there."""
@@ -150,11 +148,11 @@ class StoredTurns:
     def effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
         """The stored effect of a turn; one that failed counts only where its conversation went past it."""
         own = (
-            f"SELECT {_EFFECT_COLUMNS} FROM effects WHERE step = ? AND row = ? AND key = ? AND id <= ?"
+            f"SELECT {EFFECT_COLUMNS} FROM effects WHERE step = ? AND row = ? AND key = ? AND id <= ?"
             " ORDER BY (sample = ? AND turn = ?) DESC, id DESC"
         )
         for record in fetch_all(self._ledger.reader, own, (self._name, row, key, self._last_effect, sample, turn)):
-            effect = self._effect_in(record)
+            effect = effect_in(record)
             if effect is None or (effect.error and not self.went_past((row, sample, turn), effect=record[0])):
                 continue
             if self._claim(-record[0]):
@@ -163,39 +161,22 @@ class StoredTurns:
 
     def effects_of(self, row: str, step: str) -> list[tuple[int, StoredEffect]]:
         """Every effect of a row with its id, the latest first."""
-        query = f"SELECT {_EFFECT_COLUMNS} FROM effects WHERE step = ? AND row = ? AND id <= ? ORDER BY id DESC"
+        query = f"SELECT {EFFECT_COLUMNS} FROM effects WHERE step = ? AND row = ? AND id <= ? ORDER BY id DESC"
         found = fetch_all(self._ledger.reader, query, (step, row, self._last_effect))
-        return [(record[0], effect) for record in found if (effect := self._effect_in(record)) is not None]
+        return [(record[0], effect) for record in found if (effect := effect_in(record)) is not None]
 
     def _moved_effect(self, key: bytes) -> StoredEffect | None:
         moved = (
-            f"SELECT {_EFFECT_COLUMNS} FROM effects WHERE step = ? AND key = ? AND id <= ? AND error IS NULL"
+            f"SELECT {EFFECT_COLUMNS} FROM effects WHERE step = ? AND key = ? AND id <= ? AND error IS NULL"
             " AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.step = effects.step AND claimed.id = -effects.id)"
             " ORDER BY CAST(row AS INTEGER), id LIMIT 1"
         )
         while found := fetch_all(self._ledger.reader, moved, (self._name, key, self._last_effect)):
             self._claim(-found[0][0])
-            effect = self._effect_in(found[0])
+            effect = effect_in(found[0])
             if effect is not None:
                 return effect
         return None
-
-    def _effect_in(self, record: tuple[Any, ...]) -> StoredEffect | None:
-        """The effect in a record of `_EFFECT_COLUMNS`; None where it is damaged."""
-        _, row, sample, turn, key, name, arguments, result, error, seconds, digest = record
-        if digest != checksum(key, row, str(sample), turn, name, arguments, result, error):
-            return None
-        return StoredEffect(
-            row=row,
-            sample=sample,
-            turn=turn,
-            key=key,
-            name=name,
-            arguments=stored_text(arguments),
-            result=stored_text(result),
-            error=stored_text(error),
-            seconds=seconds,
-        )
 
     def keep_effect(self, effect: StoredEffect) -> asyncio.Future[None]:
         """Hand an effect to the writer; the future is done when it is on disk."""
@@ -211,6 +192,26 @@ class StoredTurns:
 def knows_turns(reader: sqlite3.Connection) -> bool:
     """Tell whether a ledger, which is only read, is of a version that keeps conversations."""
     return any(name == "turn" for _, name, *_ in reader.execute("PRAGMA table_info(calls)"))
+
+
+def went_past(
+    reader: sqlite3.Connection,
+    step: str,
+    place: tuple[str, int, str | None],
+    *,
+    call: int | None = None,
+    effect: int | None = None,
+    upto: tuple[int, int] = (_ALL, _ALL),
+) -> bool:
+    """Tell whether a conversation went on after a call, or an effect, of it that failed.
+
+    Args:
+        place: row, sample and turn of that. upto: the last call and the last effect that count.
+    """
+    row, sample, turn = place
+    query, id = (_AFTER_CALL, call) if effect is None else (_AFTER_EFFECT, effect)
+    later = fetch_all(reader, query, (step, row, sample, *upto, id))
+    return any(is_behind(other, turn) for (other,) in later)
 
 
 def is_behind(other: str | None, turn: str | None) -> bool:
@@ -231,6 +232,24 @@ def _parts(turn: str | None) -> tuple[int, ...]:
     found = _LABEL.match(turn or "")
     assert found is not None  # all in it may be absent
     return tuple(int((part or "0").lstrip(".")) for part in found.groups())
+
+
+def effect_in(record: tuple[Any, ...]) -> StoredEffect | None:
+    """The effect in a record of `EFFECT_COLUMNS`; None where it is damaged."""
+    _, row, sample, turn, key, name, arguments, result, error, seconds, digest = record
+    if digest != checksum(key, row, str(sample), turn, name, arguments, result, error):
+        return None
+    return StoredEffect(
+        row=row,
+        sample=sample,
+        turn=turn,
+        key=key,
+        name=name,
+        arguments=stored_text(arguments),
+        result=stored_text(result),
+        error=stored_text(error),
+        seconds=seconds,
+    )
 
 
 def rebuilt_error(name: str | None, message: str | None, raw: Any, attempts: int) -> GenerationError:

@@ -7,6 +7,7 @@ import inspect
 import json
 import time
 from contextvars import copy_context
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import TurnLedgerProtocol
+    from ..calls.jobs import Recorded
     from ..calls.turns import Do
     from .parts import Terms
 
@@ -40,7 +42,7 @@ class Effects:
 
     Args:
         running: the asyncio tasks that end with the run. context: the variables of its caller.
-        stop: ends the run, with the error.
+        stop: ends the run, with the error. recorded: what it is replayed from, if it is.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Effects:
         running: set[asyncio.Task[None]],
         context: Context,
         stop: Callable[[BaseException], object],
+        recorded: Recorded | None = None,
     ) -> None:
+        self._recorded = recorded
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
         self._rerun = terms.rerun
         self._running = running
@@ -60,11 +64,14 @@ class Effects:
         self._places: dict[Any, asyncio.Semaphore] = {}
         self.under_way = 0
 
-    def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:  # noqa: ARG002 - it has its key
+    def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:
         """An earlier run's effect in the place of one with this key; raises `LedgerError`."""
         if self._rerun is not None:
             return self._rerun.effect(*place, key)
-        return None if self._ledger is None else self._ledger.find_effect(*place, key)
+        found = None if self._ledger is None else self._ledger.find_effect(*place, key)
+        if found is None and self._recorded is not None:
+            return self._recorded.effect(without_result(effect, key, place))
+        return found
 
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         """Do an effect; `told` gets its result, and the error in its place."""
@@ -87,16 +94,8 @@ class Effects:
             result, error = await ending_of(lambda: self._called(effect), effect.timeout)
         text, fault = _json_of(effect, result) if error is None else (None, _fault_of(effect, error))
         if self._ledger is not None:
-            stored = StoredEffect(
-                row=place.row,
-                sample=place.sample,
-                turn=place.turn,
-                key=key,
-                name=effect.name,
-                arguments=arguments_text(effect),
-                result=text,
-                error=fault,
-                seconds=time.monotonic() - began,
+            stored = replace(
+                without_result(effect, key, place), result=text, error=fault, seconds=time.monotonic() - began
             )
             try:
                 await self._ledger.keep_effect(stored)
@@ -113,6 +112,11 @@ class Effects:
             return await effect.function(*effect.arguments, **effect.named)
         result = await self._threads.call(lambda _: context.run(_call, effect), None)
         return await result if inspect.isawaitable(result) else result
+
+
+def without_result(effect: Do, key: bytes, place: Place) -> StoredEffect:
+    """An effect that would be done, as it would be stored."""
+    return StoredEffect(**place._asdict(), key=key, name=effect.name, arguments=arguments_text(effect))
 
 
 def _call(effect: Do) -> Any:

@@ -93,7 +93,12 @@ class Requests:
         self._identity = None if own else backend.identity
         self._takes_rows = own
         self.known = KnownAnswers(
-            backend.keyring, rows.stats, ledger=terms.ledger, cache=terms.cache, rerun=terms.rerun
+            backend.keyring,
+            rows.stats,
+            ledger=terms.ledger,
+            cache=terms.cache,
+            rerun=terms.rerun,
+            recorded=backend.recorded,
         )
         self._accounting = Accounting(terms, rows.stats, identity=self._identity, wake=self._wake_window)
         self._wake: Callable[[], object] = lambda: None

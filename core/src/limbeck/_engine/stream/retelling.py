@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import RowError
-from ...types import StoredEffect
 from ..calls.jobs import Outcome, Turn
 from .conversation import Conversations
-from .effects import arguments_text
+from .effects import without_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
+    from ...types import StoredEffect
     from ..calls.jobs import Job, Kept
     from ..calls.turns import Do
     from .conversation import Talk
@@ -127,16 +127,7 @@ class _KeptEffects:
     under_way: int = 0
 
     def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:
-        return self.kept.effect(
-            StoredEffect(
-                row=place.row,
-                sample=place.sample,
-                turn=place.turn,
-                key=key,
-                name=effect.name,
-                arguments=arguments_text(effect),
-            )
-        )
+        return self.kept.effect(without_result(effect, key, place))
 
     def begin(self, *_effect: object, **_named: object) -> None:
         raise AssertionError("nothing is done")
