@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._engine.money.budget import prompt_size
 from .._engine.rows.copies import plain_row, row_fault
 from .._engine.stream.mending import Fallback, Mending
 from .._step import required_columns
@@ -92,6 +93,12 @@ class TaskWork:
         if self._varies:
             parameters = {**parameters, **checked_parameters(self._task, input)}
         return GenerationRequest(messages=messages, parameters=parameters, output_schema=schema)
+
+    def size(self, row: Row) -> float:
+        """The size of what a row is asked about with, as far as that is known before; raises `RowError`."""
+        if self._task.converse is None:
+            return prompt_size(self.prepare(row))
+        return len(repr(self._input(row)))
 
     def _input(self, row: Any) -> Row:
         """The row with the task's own names for its columns: a plain copy, which the task's methods may change."""
