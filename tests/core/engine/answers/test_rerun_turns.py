@@ -212,6 +212,21 @@ def test_a_budget_stops_it_between_turns_and_the_next_call_buys_the_rest(tmp_pat
     assert stored(tmp_path, "SELECT count(*) FROM calls")[0][0] == spent + 4
 
 
+def test_a_conversation_that_the_run_never_finished_is_left_to_the_condition(tmp_path: Path) -> None:
+    task = refining()
+    with pytest.raises(BudgetError):
+        list(task.run(questions(2), run_dir=tmp_path, max_requests=3))
+    forget(task)
+    rows = list(task.rerun(questions(), run_dir=tmp_path, where="q = 'none'", parameters=WARM))
+    assert {row["a"] for row in rows} == {None}
+    assert task.llm.asked == []
+    messages = {row[METADATA]["error_refine"]["message"] for row in rows}
+    assert any("was stopped before turn" in message for message in messages)
+    assert "This row was never asked about; the condition `failed` means it too." in messages
+    rows = list(task.rerun(questions(), run_dir=tmp_path, where="failed", parameters=WARM))
+    assert [row["a"] for row in rows] == [f"own@0.5: final own@0.5: draft q{place} 2" for place in range(3)]
+
+
 def test_each_sample_is_decided_by_itself(tmp_path: Path) -> None:
     task = refining(num_generations=2, looks_up=False)
     list(task.run(questions(1), run_dir=tmp_path))

@@ -100,6 +100,24 @@ def test_the_turn_behind_which_the_author_raised_is_named(tmp_path: Path) -> Non
     assert [error["turn"] for error in failures(tmp_path)] == ["2"]
 
 
+def test_one_error_of_several_turns_is_named_by_each_of_them(tmp_path: Path) -> None:
+    error = BadRequestError("no")
+    task = refining()
+    assert task.critic is not None
+    task.critic.faults.update({f"note {1 + place} on own: draft q{place}": [error] for place in range(2)})
+    list(task.run(questions(2), run_dir=tmp_path))
+    assert sorted(each["turn"] for each in failures(tmp_path)) == ["2.1", "2.2"]
+
+
+def test_a_run_of_several_llms_whose_answers_are_all_there_ends_though_only_the_first_was_looked_at(
+    tmp_path: Path,
+) -> None:
+    task = refining(looks_up=False)
+    first = list(task.run(questions(), run_dir=tmp_path))
+    for _ in range(20):
+        assert list(task.run(questions(), run_dir=tmp_path)) == first
+
+
 def test_an_effect_that_failed_is_named_by_its_turn(tmp_path: Path) -> None:
     def broken(text: str) -> None:
         raise ValueError(text)

@@ -144,6 +144,8 @@ class Rerun:
         for sample, missing in kept.missing.items():
             if job.request is None and sample in kept.found and self._began(history, sample, missing):
                 self._going_on.add((job.id, sample))
+            elif isinstance(outcomes[sample].error, RowError):
+                outcomes[sample].error = RowError(_NEVER if sample not in kept.found else _STOPPED.format(missing))
         for outcome in outcomes:
             lineages = [turn.lineage for turn in outcome.turns or () if turn.lineage is not None]
             outcome.lineage = outcome.lineage or (lineages[-1] if lineages else None)
@@ -232,6 +234,7 @@ class Rerun:
 
 
 _NEVER = "This row was never asked about; the condition `failed` means it too."
+_STOPPED = "The conversation about this row was stopped before turn {}; the condition `failed` means it too."
 
 
 def _last_generation(outcome: Outcome) -> Generation | None:
