@@ -141,7 +141,7 @@ class _ReplayBackend(Backend):
 
     def __init__(self, llm: Any, replay: Replay) -> None:
         super().__init__(llm, portal())
-        self._replay = self.recorded = replay
+        self._replay = replay
         # One at a time, so that equal requests are answered in the order of their rows; at no pace but its own.
         self.max_concurrency, self.rpm, self.tpm = 1, None, None
         self.online.serve(self)

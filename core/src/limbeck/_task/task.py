@@ -479,7 +479,11 @@ class Task(Step):
             backends = [*self._backends] if self._is_loaded() else [*map(backend_of, llms)]
         work = TaskWork(self)
         return Asking(
-            *(work, backends[0], registry), further=backends[1:], talk=work.talk(llms), mending=work.mending(llms)
+            *(work, backends[0], registry),
+            further=backends[1:],
+            talk=work.talk(llms),
+            mending=work.mending(llms),
+            recorded=replayed,
         )
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ...types import GenerationRequest
-    from ..calls.jobs import Recorded
     from ..calls.parties import RequestWindow, Result, Tell
     from ..threads.portal import Portal
 
@@ -43,13 +42,12 @@ class Backend:
     """An LLM with its window, its threads and what it says about itself.
 
     Attributes:
-        billed: whether an answer costs what the LLM's answers cost. recorded: what its runs are replayed from, if any.
+        billed: whether an answer costs what the LLM's answers cost.
         identity: what identifies its answers. online: the window of its endpoint.
         in_batches: whether it is asked through its provider's batches. batches: what does that, once it is needed.
     """
 
     billed: ClassVar[bool] = True
-    recorded: Recorded | None = None
 
     def __init__(self, llm: Any, home: Portal) -> None:
         check_llm(llm)

@@ -120,7 +120,7 @@ def _terms(asking: Asking, storage: Storage, spending: Spending, ledger: StepLed
 
     def terms_of(pricing: Pricing | None, further: Sequence[Terms] = ()) -> Terms:
         account = None if pricing is None else open_account(spending.budget, pricing, owner=owner, ledger=ledger)
-        return Terms(ledger, pricing, account, storage.cache, rerun, further)
+        return Terms(ledger, pricing, account, storage.cache, rerun, further, asking.recorded)
 
     further = spending.further or (None,) * len(asking.further)
     return terms_of(spending.pricing, [terms_of(pricing) for pricing in further])

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import TurnLedgerProtocol
-    from ..calls.jobs import Recorded
     from ..calls.turns import Do
     from .parts import Terms
 
@@ -42,7 +41,7 @@ class Effects:
 
     Args:
         running: the asyncio tasks that end with the run. context: the variables of its caller.
-        stop: ends the run, with the error. recorded: what it is replayed from, if it is.
+        stop: ends the run, with the error.
     """
 
     def __init__(
@@ -52,9 +51,8 @@ class Effects:
         running: set[asyncio.Task[None]],
         context: Context,
         stop: Callable[[BaseException], object],
-        recorded: Recorded | None = None,
     ) -> None:
-        self._recorded = recorded
+        self._recorded = terms.recorded
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
         self._rerun = terms.rerun
         self._running = running

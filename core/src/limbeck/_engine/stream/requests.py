@@ -99,7 +99,7 @@ class Requests:
             ledger=terms.ledger,
             cache=terms.cache,
             rerun=terms.rerun,
-            recorded=backend.recorded,
+            recorded=terms.recorded,
         )
         self._accounting = Accounting(terms, rows.stats, identity=self._identity, wake=self._wake_window)
         self._wake: Callable[[], object] = lambda: None
