@@ -84,7 +84,7 @@ class Replay:
         return GenerationResponse(generations=generations, usage=usage, model=chosen[0].model)
 
     def failure(self, turn: Turn) -> GenerationError | None:
-        """The failure that a conversation went past: at the same place, or where there is no answer with its key."""
+        """The failure of a turn: at the same place, or where there is no answer with its key."""
         try:
             if not knows_turns(self._reader):
                 return None
@@ -97,10 +97,10 @@ class Replay:
         return here[0] if here else None
 
     def _failures(self, key: bytes) -> Iterator[tuple[tuple[str, int, str | None], GenerationError]]:
-        """The failures with a key that were gone past and not asked again, with their places."""
+        """The failures with a key that were not asked again, with their places; of one call, those that were mended."""
         for id, step, row, sample, turn, *failure in fetch_all(self._reader, _FAILED, (key,)):
             place = (row, sample, turn)
-            if went_past(self._reader, step, place, call=id):
+            if turn is not None or went_past(self._reader, step, place, call=id):
                 yield place, rebuilt_error(*failure)
 
     def effect(self, wanted: StoredEffect) -> StoredEffect:

@@ -175,6 +175,16 @@ def test_a_ledger_of_a_version_without_turns_has_none(tmp_path: Path) -> None:
     assert (found.found, found.turn, found.turns) == (False, "1", 0)
 
 
+def test_a_damaged_turn_is_told(tmp_path: Path) -> None:
+    task = ran(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:
+        ledger.execute("UPDATE calls SET text = 'other' WHERE row = '1' AND turn = '2.2'")
+        ledger.commit()
+    found = task.explain({"q": "q1"}, run_dir=tmp_path, id=1)
+    assert (found.found, found.turn) == (False, "2.2")
+    assert "is damaged" in found.differs[0]
+
+
 class Once(Task):
     @property
     def inputs(self) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from limbeck import Budget, Task, ask, do, hookimpl, register_plugin
 from limbeck.errors import BadRequestError, BudgetError, GenerationError, LimbeckWarning, OutputError
-from limbeck.testing import ScriptedLLM, registry
+from limbeck.testing import ScriptedLLM, registry, replay
 from support.questions import METADATA
 from support.refining import LOOKED_UP, Refine, Speaker, look_up, questions, refining, stored, turns
 
@@ -279,6 +279,42 @@ def test_a_failure_that_a_conversation_went_past_is_read_anew_as_one(tmp_path: P
     first = list(task.run(questions(1), run_dir=tmp_path))
     assert first[0]["a"] == "own: second nothing None"
     assert list(task.reparse(questions(1), run_dir=tmp_path)) == first
+
+
+class Enduring(Catching):
+    """Goes past a failure at its last turn, and one of an effect."""
+
+    def converse(self, input: Row) -> Any:
+        done = yield do(broken, input["q"], on_error="return")
+        last = yield ask(f"last {input['q']}", on_error="return")
+        return {"a": f"{type(done).__name__}, {type(last).__name__}"}
+
+
+def broken(text: str) -> None:
+    LOOKED_UP.append(text)
+    raise ValueError(text)
+
+
+def test_what_failed_at_the_last_turn_is_read_anew_and_replayed_as_a_failure(tmp_path: Path) -> None:
+    task = Enduring(name="enduring", llm=Speaker())
+    task.llm.faults["last q0"] = [BadRequestError("no")]
+    first = list(task.run(questions(1), run_dir=tmp_path))
+    assert [row["a"] for row in first] == ["EffectError, BadRequestError"]
+    LOOKED_UP.clear()
+    silent = Enduring(name="enduring", llm=Speaker())
+    assert list(silent.reparse(questions(1), run_dir=tmp_path)) == first
+    with replay(tmp_path):
+        assert next(silent.process(questions(1))) == first
+    assert (silent.llm.asked, LOOKED_UP) == ([], [])
+
+
+def test_a_conversation_that_failed_is_read_anew_with_its_failure(tmp_path: Path) -> None:
+    task = refining()
+    task.llm.faults["final own: draft q1 2"] = [BadRequestError("no")]
+    first = list(task.run(questions(), run_dir=tmp_path))
+    again = list(refining().reparse(questions(), run_dir=tmp_path))
+    assert [row["a"] for row in again] == [row["a"] for row in first]
+    assert again[1][METADATA]["error_refine"] == first[1][METADATA]["error_refine"]
 
 
 def test_a_turn_that_failed_is_asked_again_though_an_older_conversation_went_further(tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ def explain(
     }
     with reader_of(run_dir) as reader:
         found, call = _nearest(reader, place, key)
-        damage = _damage(reader, call[0]) if found else None
+        same = call is not None and call[2] == key and call[4] is None
+        damage = _damage(reader, call[0]) if same else None
         found = found and damage is None
         makers = stored_makers(reader, step)
         failure = latest_failure(reader, makers, step=step, row=row)

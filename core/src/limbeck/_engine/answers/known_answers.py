@@ -27,6 +27,7 @@ class KnownAnswers:
     Args:
         keyring: of the LLM. stats: the run's, where what is used again is counted.
         recorded: what the run is replayed from, if it is.
+        asks: whether a model is asked at all; where none is, what failed is given as it failed.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class KnownAnswers:
         cache: ResponseCache | None,
         rerun: Rerun | None,
         recorded: Recorded | None = None,
+        asks: bool = True,
     ) -> None:
         self._keyring = keyring
         self._stats = stats
@@ -45,6 +47,7 @@ class KnownAnswers:
         self._cache = cache
         self._rerun = rerun
         self._recorded = recorded
+        self._asks = asks
 
     def fill_in(self, job: Job, request: GenerationRequest) -> Sequence[int]:
         """The samples of a row that a model is to be asked for; the others are filled in.
@@ -79,6 +82,8 @@ class KnownAnswers:
             found = self._cached_turn(turn, self._cache)
         if found is None and self._recorded is not None:
             found = self._recorded.failure(turn)
+        if found is None and not self._asks and isinstance(self._ledger, StepLedger):
+            found = self._ledger.failed_turn(turn.id, turn.sample, turn.turn, turn.key)
         if isinstance(found, GenerationError):
             return Outcome(error=found, attempts=found.attempts)
         if found is None:

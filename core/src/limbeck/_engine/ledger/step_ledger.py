@@ -198,6 +198,28 @@ class StepLedger:
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
 
+    def failed_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
+        """The stored failure of a turn, whether its conversation went past it or ended there; None for none.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.failure(row, sample, turn, key, past=False)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def failed_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The stored effect of a turn, which failed, as `failed_turn`.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.failed_effect(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
     def tell_difference(self, row: str, sample: int, turn: str) -> None:
         """Warn where a conversation that followed what is stored asks something else at a turn.
 

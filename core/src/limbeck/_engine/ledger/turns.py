@@ -93,7 +93,7 @@ class StoredTurns:
             answer = self._intact(record) if self._claim(record[0]) else None
             if answer is not None:
                 return answer
-        failure = self._failure(row, sample, turn, key)
+        failure = self.failure(row, sample, turn, key)
         if failure is not None:
             return failure
         while mark[0] and (found := self._moved(key)):
@@ -101,10 +101,17 @@ class StoredTurns:
                 return found[0]
         return None
 
-    def _failure(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
+    def failure(
+        self, row: str, sample: int, turn: str | None, key: bytes, *, past: bool = True
+    ) -> GenerationError | None:
+        """The latest failure of a turn.
+
+        Args:
+            past: only where its conversation went past it.
+        """
         values = (self._name, row, sample, turn, key, self._last)
         for id, *failure in fetch_all(self._ledger.reader, _FAILED_TURN, values):
-            if self.went_past((row, sample, turn), call=id):
+            if not past or self.went_past((row, sample, turn), call=id):
                 return rebuilt_error(*failure)
         return None
 
@@ -158,6 +165,11 @@ class StoredTurns:
             if self._claim(-record[0]):
                 return effect
         return self._moved_effect(key)
+
+    def failed_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The latest effect of a turn, which failed, whatever became of its conversation."""
+        found = [effect for _, effect in self.effects_of(row, self._name)]
+        return next((each for each in found if (each.sample, each.turn, each.key) == (sample, turn, key)), None)
 
     def effects_of(self, row: str, step: str) -> list[tuple[int, StoredEffect]]:
         """Every effect of a row with its id, the latest first."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from ...errors import EffectError, LedgerError, described
 from ...types import StoredEffect
 from ..calls.keys import KEY_SIZE
+from ..ledger.step_ledger import StepLedger
 from ..threads.attempts import ending_of
 from ..threads.pool import Threads
 
@@ -41,7 +42,7 @@ class Effects:
 
     Args:
         running: the asyncio tasks that end with the run. context: the variables of its caller.
-        stop: ends the run, with the error.
+        stop: ends the run, with the error. does: whether any is done; where none is, what failed is given as it failed.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Effects:
         running: set[asyncio.Task[None]],
         context: Context,
         stop: Callable[[BaseException], object],
+        does: bool = True,
     ) -> None:
+        self._does = does
         self._recorded = terms.recorded
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
         self._rerun = terms.rerun
@@ -67,6 +70,8 @@ class Effects:
         if self._rerun is not None:
             return self._rerun.effect(*place, key)
         found = None if self._ledger is None else self._ledger.find_effect(*place, key)
+        if found is None and not self._does and isinstance(self._ledger, StepLedger):
+            return self._ledger.failed_effect(*place, key)
         if found is None and self._recorded is not None:
             return self._recorded.effect(without_result(effect, key, place))
         return found

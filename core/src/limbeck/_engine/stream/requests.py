@@ -100,6 +100,7 @@ class Requests:
             cache=terms.cache,
             rerun=terms.rerun,
             recorded=terms.recorded,
+            asks=rows.asks,
         )
         self._accounting = Accounting(terms, rows.stats, identity=self._identity, wake=self._wake_window)
         self._wake: Callable[[], object] = lambda: None
