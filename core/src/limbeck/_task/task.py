@@ -30,14 +30,7 @@ if TYPE_CHECKING:
     from ..protocols import LedgerProtocol
     from ..types import ChatType, Example, Generation, Row
 
-    _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-    def _of_one_form(method: _Method) -> _Method:
-        """No abstract method, to who checks types: a class with `converse` is whole without it."""
-        return method
-
-else:
-    _of_one_form = abstractmethod  # which `check_form` takes back
+M = TypeVar("M")
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -57,6 +50,13 @@ def _config(value: Any) -> Any:
 
     return config_of(value)
 
+
+if TYPE_CHECKING:  # of the two forms a class needs one, which a type checker cannot know
+
+    def _needed(method: M) -> M:
+        return method
+else:
+    _needed = abstractmethod
 
 LLMField: TypeAlias = Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
 """The type of a field that holds an LLM: an object with the methods of a backend, `"provider/model"`, or a mapping.
@@ -128,12 +128,12 @@ class Task(Step):
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
-    @_of_one_form
+    @_needed
     def format_input(self, input: Row) -> ChatType:
         """The chat that asks the model about `input`, whose columns have the task's own names."""
         raise NotImplementedError
 
-    @_of_one_form
+    @_needed
     def format_output(self, output: str | None, input: Row) -> Row:
         """The output columns, from the model's text (None or "" where it gave none)."""
         raise NotImplementedError
