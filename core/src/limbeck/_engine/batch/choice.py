@@ -22,11 +22,10 @@ def window_of(backend: Backend) -> RequestWindow:
 
 
 def attach(stream: Stream) -> None:
-    """Give a stream's requests to the windows of those it asks."""
-    for requests in stream.requests:
-        if stream.ended:  # all was there already: the first window has seen the rows out, and the ledger is closed
-            return
-        window_of(requests.backend).attach(requests)
+    """Give a stream's requests to the windows of those it asks; those that take rows last, for then it begins."""
+    for requests in reversed(stream.requests):
+        if not stream.ended:
+            window_of(requests.backend).attach(requests)
 
 
 def wake(stream: Stream) -> None:

@@ -67,15 +67,14 @@ class FailedRows:
 
 
 def _error_entry(sample: int, error: GenerationError) -> Row:
-    turn = {} if error.turn is None else {"turn": error.turn}
-    return {
+    entry = {
         "sample": sample,
-        **turn,
         "type": type(error).__name__,
         "message": str(error),
         "attempts": error.attempts,
         "raw": error.raw,
     }
+    return entry if error.turn is None else entry | {"turn": error.turn}
 
 
 def _line(row: Row, error: Row) -> str:

@@ -103,6 +103,10 @@ class Doing(Protocol):
         """An earlier run's effect in the place of one with this key."""
         ...
 
+    def failed(self, key: bytes, place: Place) -> StoredEffect | None:
+        """An earlier run's effect there that failed, for where none is done."""
+        ...
+
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         """Do an effect; `told` gets its result, and the error in its place."""
         ...
@@ -366,6 +370,8 @@ class Conversation:
     def _begin_effect(self, number: int, turn: str, effect: Do) -> None:
         talks, key, place = self._talks, effect_key(effect), Place(self.job.id, self.sample, turn)
         stored = talks.effects.stored(key, place, effect)
+        if stored is None and not talks.asks:
+            stored = talks.effects.failed(key, place)
         if stored is not None:
             self._done(number, turn, *outcome_of(stored.result, stored.error))
         elif not talks.asks:

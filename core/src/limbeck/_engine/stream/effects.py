@@ -42,7 +42,7 @@ class Effects:
 
     Args:
         running: the asyncio tasks that end with the run. context: the variables of its caller.
-        stop: ends the run, with the error. does: whether any is done; where none is, what failed is given as it failed.
+        stop: ends the run, with the error.
     """
 
     def __init__(
@@ -52,9 +52,7 @@ class Effects:
         running: set[asyncio.Task[None]],
         context: Context,
         stop: Callable[[BaseException], object],
-        does: bool = True,
     ) -> None:
-        self._does = does
         self._recorded = terms.recorded
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
         self._rerun = terms.rerun
@@ -70,11 +68,13 @@ class Effects:
         if self._rerun is not None:
             return self._rerun.effect(*place, key)
         found = None if self._ledger is None else self._ledger.find_effect(*place, key)
-        if found is None and not self._does and isinstance(self._ledger, StepLedger):
-            return self._ledger.failed_effect(*place, key)
         if found is None and self._recorded is not None:
             return self._recorded.effect(without_result(effect, key, place))
         return found
+
+    def failed(self, key: bytes, place: Place) -> StoredEffect | None:
+        """An earlier run's effect there that failed, for where none is done; raises `LedgerError`."""
+        return self._ledger.failed_effect(*place, key) if isinstance(self._ledger, StepLedger) else None
 
     def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
         """Do an effect; `told` gets its result, and the error in its place."""

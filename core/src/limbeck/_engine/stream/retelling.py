@@ -129,5 +129,8 @@ class _KeptEffects:
     def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:
         return self.kept.effect(without_result(effect, key, place))
 
+    def failed(self, key: bytes, place: Place) -> StoredEffect | None:  # noqa: ARG002 - it was looked for
+        return None
+
     def begin(self, *_effect: object, **_named: object) -> None:
         raise AssertionError("nothing is done")

@@ -85,7 +85,7 @@ class Stream:
             self._talk,
             self.requests,
             context=self.context,
-            effects=Effects(terms, running=self.running, context=self.context, stop=self.stop, does=self._policy.ask),
+            effects=Effects(terms, running=self.running, context=self.context, stop=self.stop),
             mending=self._mending,
             asks=self._policy.ask,
             settle=lambda job, sample, outcome: self._settle(job, [sample], outcome),
