@@ -6,6 +6,8 @@ Covers `_engine.answers.rerun` and `_engine.stream.retelling`.
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -225,6 +227,39 @@ def test_a_conversation_that_the_run_never_finished_is_left_to_the_condition(tmp
     assert "This row was never asked about; the condition `failed` means it too." in messages
     rows = list(task.rerun(questions(), run_dir=tmp_path, where="failed", parameters=WARM))
     assert [row["a"] for row in rows] == [f"own@0.5: final own@0.5: draft q{place} 2" for place in range(3)]
+
+
+class Votes(Task):
+    """Asks the same of two at once."""
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["q"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["a"]
+
+    def converse(self, input: Row) -> Any:
+        votes = yield [ask(input["q"]), ask(input["q"])]
+        end = yield ask(f"of {len(votes)}")
+        return {"a": end.text}
+
+
+def test_an_answer_that_is_stored_at_another_turn_with_the_same_question_is_taken_as_a_run_takes_it(
+    tmp_path: Path,
+) -> None:
+    task = Votes(name="votes", llm=Speaker())
+    first = list(task.run(questions(2), run_dir=tmp_path))
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as ledger:  # as a stopped run leaves it
+        ledger.execute("UPDATE calls SET turn = '1.2', digest = NULL WHERE turn = '1.1'")
+        ledger.commit()
+    task.llm.asked.clear()
+    assert list(task.run(questions(2), run_dir=tmp_path)) == first
+    again = list(task.rerun(questions(2), run_dir=tmp_path, where="0"))
+    assert ([row["a"] for row in again], task.llm.asked) == ([row["a"] for row in first], [])
+    rows = list(task.rerun(questions(2), run_dir=tmp_path, where="q = 'q1'", from_turn=2, parameters=WARM))
+    assert rows[1]["a"] == "own@0.5: of 2"
 
 
 def test_each_sample_is_decided_by_itself(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ class Rerun:
             stored = [outcome or Outcome(error=RowError(_NEVER)) for outcome in current]
         else:
             stored = self._retold(job, history, self._plan.retold)
+        job.used = set()
         kept = {sample: outcome for sample, outcome in enumerate(stored) if not self._meant(job, sample, outcome)}
         job.settled = kept.keys()
         return [kept.get(sample) or self._bought(job, sample, history) for sample in range(len(stored))]
@@ -211,7 +212,7 @@ class Rerun:
         """
         history = self._history(turn.id)
         if self._stays(turn.id, turn.sample, turn.turn):
-            return history.current(turn.sample, turn.turn, turn.request, past=True)
+            return history.current(turn.sample, turn.turn, turn.request, past=True, used=turn.used)
         if not self._plan.changed:
             return None
         return history.bought_turn(turn, self._asked_with)
@@ -237,6 +238,16 @@ _NEVER = "This row was never asked about; the condition `failed` means it too."
 _STOPPED = "The conversation about this row was stopped before turn {}; the condition `failed` means it too."
 
 
+def _take(record: StoredCall, used: set[int] | None) -> bool:
+    """Tell whether a call was not used for another turn, and use it; each is, once."""
+    if used is None:
+        return True
+    if record.id in used:
+        return False
+    used.add(record.id)
+    return True
+
+
 def _last_generation(outcome: Outcome) -> Generation | None:
     """Its generation, or the last of its conversation, which failed."""
     given = [turn.generation for turn in outcome.turns or () if turn.generation is not None]
@@ -259,12 +270,14 @@ class _AsItIs:
 
     def __init__(self, history: _History) -> None:
         self._history = history
+        self._used: set[int] = set()
         self.found: set[int] = set()
         self.missing: dict[int, str | None] = {}
 
     def answer(self, who: int, turn: Turn) -> Outcome | None:  # noqa: ARG002 - a turn's own place is enough
         """The latest answer to a turn, else the latest failure."""
-        return self._noted(turn.sample, turn.turn, self._history.current(turn.sample, turn.turn, turn.request))
+        found = self._history.current(turn.sample, turn.turn, turn.request, used=self._used)
+        return self._noted(turn.sample, turn.turn, found)
 
     def effect(self, wanted: StoredEffect) -> StoredEffect | None:
         """The latest effect of a turn."""
@@ -297,23 +310,33 @@ class _History:
         *,
         before: bytes | None = None,
         past: bool = False,
+        used: set[int] | None = None,
     ) -> Outcome | None:
         """The latest answer to these messages at a turn; else the latest failure; None where there is neither.
 
         Args:
             before: the key of failures that do not say what made them.
-            past: only a failure that the conversation went past.
+            past: only a failure that the conversation went past. used: the calls that other turns were given.
         """
-        failure = None
-        for record in self._alike(request, before):
-            if (record.sample, record.turn) != (sample, turn):
-                continue
-            if record.error is None:
+        alike = [record for record in self._alike(request, before) if record.sample == sample]
+        return self._chosen(alike, turn, past=past, used=used)
+
+    def _chosen(
+        self, alike: list[StoredCall], turn: str | None, *, past: bool, used: set[int] | None
+    ) -> Outcome | None:
+        """The answer at a turn; else its failure; else an answer at another turn that asked the same."""
+        own = [record for record in alike if record.turn == turn]
+        others = [record for record in alike if record.turn != turn and turn is not None]
+        failed = next((record for record in own if record.error is not None), None)
+        for record in own:
+            if record.error is None and _take(record, used):
                 return self._answered(record)
-            failure = failure or record
-        if failure is None or (past and not self._went_past(failure)):
-            return None
-        return self._failed(failure)
+        if failed is not None and (not past or self._went_past(failed)):
+            return self._failed(failed)
+        for record in others:
+            if record.error is None and failed is None and _take(record, used):
+                return self._answered(record)
+        return None
 
     def answer(self, request: GenerationRequest) -> Outcome | None:
         """The latest answer to these messages, whichever sample's it is."""
@@ -328,16 +351,12 @@ class _History:
 
     def bought_turn(self, turn: Turn, config: Any) -> Outcome | None:
         """The answer to a turn that was bought with a configuration, or the failure that was gone past."""
-        failure = None
-        for record in self._records:
-            if (record.sample, record.turn, record.key) != (turn.sample, turn.turn, turn.key):
-                continue
-            if self._config_of(record) != config:
-                continue
-            if record.error is None:
-                return self._answered(record)
-            failure = failure or record
-        return self._failed(failure) if failure is not None and self._went_past(failure) else None
+        alike = [
+            record
+            for record in self._records
+            if (record.sample, record.key) == (turn.sample, turn.key) and self._config_of(record) == config
+        ]
+        return self._chosen(alike, turn.turn, past=True, used=turn.used)
 
     def latest_config(self, sample: int) -> Any:
         """The configuration with which a sample was asked about last."""
@@ -349,12 +368,12 @@ class _History:
         Args:
             past: a failed one only where the conversation went past it.
         """
-        for id, effect in self._ledger.effects_of(self._row, step=self._step):
-            if (effect.sample, effect.turn, effect.key) != (sample, turn, key):
-                continue
-            place = (self._row, sample, turn)
+        stored = self._ledger.effects_of(self._row, step=self._step)
+        alike = [(id, effect) for id, effect in stored if (effect.sample, effect.key) == (sample, key)]
+        for id, effect in sorted(alike, key=lambda each: each[1].turn != turn):  # its own first
+            place = (self._row, sample, effect.turn)
             if past and effect.error is not None and not self._ledger.went_past(place, effect=id, step=self._step):
-                return None
+                continue
             return effect
         return None
 

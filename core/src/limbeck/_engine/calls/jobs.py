@@ -73,7 +73,10 @@ class Call(NamedTuple):
 class Job:
     """One admitted row and what is still missing of it."""
 
-    __slots__ = ("calls", "carried", "id", "index", "key", "mended", "missing", "outcomes", "request", "row", "settled")
+    __slots__ = (
+        *("calls", "carried", "id", "index", "key", "mended"),
+        *("missing", "outcomes", "request", "row", "settled", "used"),
+    )
     turn: str | None = None  # it is no part of a conversation
 
     def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
@@ -87,6 +90,7 @@ class Job:
         self.carried = False  # a re-run takes it as it is
         self.mended = False  # or it is being
         self.settled: Collection[int] = ()  # the samples that a re-run leaves as they are
+        self.used: set[int] | None = None  # the stored calls that a re-run has given its turns
         self.calls: list[Call] = []  # where it may be asked about more than once
 
 
@@ -96,9 +100,10 @@ class Turn:
     Attributes:
         id: the row's. sample: which of its samples. turn: its place in the conversation (`3`, `3.1` side by side).
         told: called with the outcome. follows: whether all before it in the conversation was stored.
+        used: as of its row's `Job`.
     """
 
-    __slots__ = ("follows", "id", "key", "missing", "outcomes", "request", "sample", "told", "turn")
+    __slots__ = ("follows", "id", "key", "missing", "outcomes", "request", "sample", "told", "turn", "used")
 
     def __init__(
         self, id: str, sample: int, turn: str | None, request: GenerationRequest, told: Callable[[Outcome], object]
@@ -112,6 +117,7 @@ class Turn:
         self.missing = 1
         self.told = told
         self.follows = False
+        self.used: set[int] | None = None
 
 
 class Unit:

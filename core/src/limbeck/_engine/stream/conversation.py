@@ -202,7 +202,7 @@ class Conversations:
         """
         who, label, request = call
         turn = Turn(job.id, sample, label, request, told)
-        turn.follows = follows
+        turn.follows, turn.used = follows, job.used
         try:
             known = self._requests[who].known.of_turn(turn)
         except RowError as exc:
