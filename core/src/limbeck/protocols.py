@@ -50,6 +50,7 @@ __all__ = [
     "check_ledger",
     "check_llm",
     "check_tool",
+    "keeps_turns",
 ]
 
 
@@ -87,6 +88,9 @@ class BatchAPIProtocol(Protocol):
     Like `agenerate`, none of these waits or tries again: they raise the typed errors, and the
     engine does the rest. An entry is encoded once and counted in bytes; what cannot be encoded
     fails its row, not the batch.
+
+    A backend may also have `batch_group(request)`, which returns a hashable value (a tenant, a model's
+    name): one batch then has requests of one group only.
     """
 
     @property
@@ -303,6 +307,11 @@ def tool_faults(tool: object) -> list[str]:
 _TOOL_SET_METHODS: dict[str, tuple[str, ...]] = {"list_tools": (), "call_tool": ("name", "arguments")}
 
 
+def keeps_turns(step: object) -> bool:
+    """Tell whether a step's part of a store has the methods of `TurnLedgerProtocol`, which conversations need."""
+    return all(callable(getattr(step, name, None)) for name in ("find_turn", "find_effect", "keep_effect"))
+
+
 def check_llm(llm: object) -> None:
     """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
     faults = _backend_faults(llm)
@@ -321,6 +330,8 @@ def check_batch_api(llm: object) -> None:
         elif _is_async(getattr(llm, name)) != is_async:
             form = "`async def`" if is_async else "a plain `def`, or an async generator"
             faults.append(f"`{name}` must be {form}")
+    if hasattr(llm, "batch_group") and (not _accepts(llm, "batch_group", 1) or _is_async(llm.batch_group)):
+        faults.append("`batch_group` must be a plain `def batch_group(self, request)`")
     if not hasattr(llm, "batch_limits"):
         faults.append("it must have `batch_limits`")
     if faults:

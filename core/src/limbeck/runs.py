@@ -344,12 +344,14 @@ class Rerun:
     Attributes:
         where: which. step: the task's name; None for the only one.
         llm: another LLM, or None. parameters: of sampling, on top of those that there were.
+        from_turn: the first turn of a conversation that is asked anew; None for the whole.
     """
 
     where: Where
     step: str | None = None
     llm: Any = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    from_turn: int | None = None
 
 
 def start(
@@ -388,7 +390,8 @@ def start(
         _require_sinks(pipeline)
     reruns = {}
     if rerun is not None:
-        reruns = plan_for(pipeline, rerun.step, where=rerun.where, llm=rerun.llm, parameters=rerun.parameters)
+        how = {"where": rerun.where, "llm": rerun.llm, "parameters": rerun.parameters, "from_turn": rerun.from_turn}
+        reruns = plan_for(pipeline, rerun.step, **how)
     arguments = settings.arguments()
     if budget is not None:
         arguments["budget"] = budget

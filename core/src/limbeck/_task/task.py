@@ -327,7 +327,8 @@ class Task(Step):
         """Say whether a run directory has an answer for a row, and if not, what differs from the nearest call.
 
         Nothing is asked, and the directory is only read. Print the result, or look at its `found`,
-        `differs` and `parts`.
+        `differs` and `parts`. A conversation is gone through as far as it is stored, and the first `turn` that
+        is not stored is explained.
 
         Args:
             row: as in the run; None for the prompt that is stored, whatever made it. run_dir: the run's directory.
@@ -335,6 +336,7 @@ class Task(Step):
 
         Raises:
             RowError: no request can be made of the row.
+            ConfigurationError: the task has `converse`, and there is no row.
             LedgerError: there is no ledger in the directory.
         """
         from .explaining import explain
@@ -380,6 +382,7 @@ class Task(Step):
         where: Where,
         llm: Any = None,
         parameters: Mapping[str, Any] | None = None,
+        from_turn: int | None = None,
         ordered: bool = True,
         max_failed: float | None = None,
         prices: PriceSource = None,
@@ -400,10 +403,12 @@ class Task(Step):
                 `output_tokens`, `latency` and `attempts`; or a function of a dict of them.
             llm: who is asked instead. parameters: what changes in its `generation_kwargs`; None as a
                 value takes one out. Where neither is given, the same request is made once more.
+            from_turn: of a task with `converse`: the turns before it stay as they are stored, and it is asked
+                anew from there. None asks the whole conversation anew.
             ordered, max_failed, prices, budget: as in `run`.
 
         Raises:
-            ConfigurationError: the condition cannot be read, or there is no run of this task.
+            ConfigurationError: the condition cannot be read, there is no run of this task, or it has no turns.
             LimbeckError: as `run`.
         """
         from .._engine.calls.options import check_options
@@ -413,7 +418,7 @@ class Task(Step):
         from .rerunning import plan_of
 
         check_options(ordered=ordered, max_failed=max_failed)
-        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
+        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {}, from_turn=from_turn)
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
         return RowStream(asking._task_run(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself
@@ -499,7 +504,11 @@ class Task(Step):
             backends = [*self._backends] if self._is_loaded() else [*map(backend_of, llms)]
         work = TaskWork(self)
         return Asking(
-            *(work, backends[0], registry), further=backends[1:], talk=work.talk(llms), mending=work.mending(llms)
+            *(work, backends[0], registry),
+            further=backends[1:],
+            talk=work.talk(llms),
+            mending=work.mending(llms),
+            recorded=replayed,
         )
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:

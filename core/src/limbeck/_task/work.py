@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._engine.money.budget import prompt_size
 from .._engine.rows.copies import plain_row, row_fault
 from .._engine.stream.mending import Fallback, Mending
 from .._media.parts import noted
@@ -96,6 +97,12 @@ class TaskWork:
         if self._varies:
             parameters = {**parameters, **checked_parameters(self._task, input)}
         return GenerationRequest(messages=messages, parameters=parameters, output_schema=schema)
+
+    def size(self, row: Row) -> float:
+        """The size of what a row is asked about with, as far as that is known before; raises `RowError`."""
+        if self._task.converse is None:
+            return prompt_size(self.prepare(row))
+        return len(repr(self._input(row)))
 
     def _input(self, row: Any) -> Row:
         """The row with the task's own names for its columns: a plain copy, which the task's methods may change."""
@@ -187,13 +194,9 @@ class TaskWork:
             exc.attempts = outcome.attempts
             outcome.error = exc
 
-    def columns(self, generation: Generation, row: Row) -> Row:
-        """`row` with the output columns that an answer makes.
-
-        Raises:
-            GenerationError: the answer cannot be read.
-        """
-        return {**row, **dict(zip(self._shape.outputs, self._values(generation, row), strict=True))}
+    def merged(self, row: Row, columns: Sequence[Any]) -> Row:
+        """`row` with the output columns that were read of an answer."""
+        return {**row, **dict(zip(self._shape.outputs, columns, strict=True))}
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
         input = self._own(row)

@@ -278,6 +278,9 @@ def retry(
         typer.Option("--set", metavar="llm.NAME=VALUE", help="A changed parameter or field of the LLM. Repeatable."),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Another LLM: `provider/model`.")] = None,
+    from_turn: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of a conversation: keep what is before turn N.")
+    ] = None,
     money: RunSettings,
     options: CommandOptions,
 ) -> None:
@@ -285,7 +288,7 @@ def retry(
     from .jobs import resume_run
     from .retry import Retry
 
-    asked = Retry(run_dir, where, step=step, settings=settings or [], model=model)
+    asked = Retry(run_dir, where, step=step, settings=settings or [], model=model, from_turn=from_turn)
     raise typer.Exit(resume_run(run_dir, [], options=options.with_money(money, retry=asked)))
 
 

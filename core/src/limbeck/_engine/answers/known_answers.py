@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...errors import GenerationError
 from ...types import GenerationResponse, PaidAnswer
-from ..calls.jobs import Outcome
+from ..calls.jobs import Outcome, Turn
 from ..ledger.step_ledger import StepLedger
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ...protocols import StepLedgerProtocol, TurnLedgerProtocol
     from ...types import GenerationRequest, RunStats, StoredAnswer
-    from ..calls.jobs import Job, Turn
+    from ..calls.jobs import Job, Recorded
     from ..calls.keys import Keyring
     from .cache import ResponseCache
     from .rerun import Rerun
@@ -26,6 +26,8 @@ class KnownAnswers:
 
     Args:
         keyring: of the LLM. stats: the run's, where what is used again is counted.
+        recorded: what the run is replayed from, if it is.
+        asks: whether a model is asked at all; where none is, what failed is given as it failed.
     """
 
     def __init__(
@@ -36,12 +38,16 @@ class KnownAnswers:
         ledger: StepLedgerProtocol | None,
         cache: ResponseCache | None,
         rerun: Rerun | None,
+        recorded: Recorded | None = None,
+        asks: bool = True,
     ) -> None:
         self._keyring = keyring
         self._stats = stats
         self._ledger = ledger
         self._cache = cache
         self._rerun = rerun
+        self._recorded = recorded
+        self._asks = asks
 
     def fill_in(self, job: Job, request: GenerationRequest) -> Sequence[int]:
         """The samples of a row that a model is to be asked for; the others are filled in.
@@ -54,7 +60,7 @@ class KnownAnswers:
             return range(job.missing)
         job.key = self._keyring.key(request)
         if self._rerun is not None:
-            return self._left_as_it_is(job, request, self._rerun)
+            return self.left_as_it_is(job, self._rerun)
         rest = self._from_ledger(job)
         return self._from_cache(job, request, rest, self._cache) if self._cache is not None and rest else rest
 
@@ -64,16 +70,24 @@ class KnownAnswers:
         Raises:
             RowError: the request holds what JSON cannot. LedgerError: as `fill_in`.
         """
-        if self._ledger is None and self._cache is None:
+        if self._ledger is None and self._cache is None and self._recorded is None:
             return None
         turn.key = self._keyring.key(turn.request)
+        if self._rerun is not None:
+            stored = self._rerun.turn(turn)
+            self._stats.reused += stored is not None and stored.generation is not None
+            return stored
         found = None if self._ledger is None else self._turns.find_turn(turn.id, turn.sample, turn.turn, turn.key)
-        if isinstance(found, GenerationError):
-            return Outcome(error=found, attempts=found.attempts)
         if found is None and self._cache is not None:
             found = self._cached_turn(turn, self._cache)
+        if found is None and self._recorded is not None:
+            found = self._recorded.failure(turn)
+        if found is None and not self._asks and isinstance(self._ledger, StepLedger):
+            found = self._ledger.failed_turn(turn.id, turn.sample, turn.turn, turn.key)
+        if isinstance(found, GenerationError):
+            return Outcome(error=found, attempts=found.attempts)
         if found is None:
-            if turn.follows and isinstance(self._ledger, StepLedger):
+            if turn.follows and turn.turn and isinstance(self._ledger, StepLedger):
                 self._ledger.tell_difference(turn.id, turn.sample, turn.turn)
             return None
         self._stats.reused += 1
@@ -86,6 +100,10 @@ class KnownAnswers:
             LedgerError: as `fill_in`.
         """
         found = None if self._ledger is None else self._turns.find_turn(job.id, sample, None, job.key)
+        if found is None and self._recorded is not None and job.request is not None:
+            turn = Turn(job.id, sample, None, job.request, _nobody)
+            turn.key = self._keyring.key(job.request)
+            found = self._recorded.failure(turn)
         return Outcome(error=found, attempts=found.attempts) if isinstance(found, GenerationError) else None
 
     @property
@@ -99,13 +117,19 @@ class KnownAnswers:
             return answer
         return None
 
-    def _left_as_it_is(self, job: Job, request: GenerationRequest, rerun: Rerun) -> Sequence[int]:
-        outcomes = rerun.outcomes(job, request)
+    def left_as_it_is(self, job: Job, rerun: Rerun) -> Sequence[int]:
+        """The samples of a row that a re-run asks about; the others are filled in as they are.
+
+        Raises:
+            ConfigurationError, LedgerError: as `fill_in`.
+        """
+        outcomes = rerun.outcomes(job, job.request)
         rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
         job.outcomes = [outcome or Outcome() for outcome in outcomes]
         job.missing = len(rest)
         job.carried = not rest
-        self._stats.reused += sum(outcome is not None and outcome.generation is not None for outcome in outcomes)
+        kept = [outcome for outcome in outcomes if outcome is not None]
+        self._stats.reused += sum(call.generation is not None for each in kept for call in each.turns or [each])
         return rest
 
     def _from_ledger(self, job: Job) -> list[int]:
@@ -149,6 +173,10 @@ def _copied(job: Job | Turn, sample: int, request: GenerationRequest, answer: St
         cost=0.0,
         origin=origin,
     )
+
+
+def _nobody(_outcome: Outcome) -> None:
+    """Nobody waits for it."""
 
 
 _unfinished: set[asyncio.Future[None]] = set()  # the loop itself holds tasks weakly

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ...errors import GenerationError
-    from ...types import Generation, GenerationRequest, GenerationResponse, Row, Usage
+    from ...types import Generation, GenerationRequest, GenerationResponse, Row, StoredEffect, Usage
     from .parties import Requester
 
 
@@ -61,10 +61,25 @@ class Outcome:
     fallbacks: int = 0
 
 
+class Call(NamedTuple):
+    """What one of several calls about a row took.
+
+    Attributes:
+        who: was asked, by its place among the task's LLMs.
+    """
+
+    who: int
+    usage: Usage | None
+    latency: float | None
+
+
 class Job:
     """One admitted row and what is still missing of it."""
 
-    __slots__ = ("carried", "id", "index", "key", "mended", "missing", "outcomes", "request", "row")
+    __slots__ = (
+        *("calls", "carried", "id", "index", "key", "mended"),
+        *("missing", "outcomes", "request", "row", "settled", "used"),
+    )
     turn: str | None = None  # it is no part of a conversation
 
     def __init__(self, index: int, id: str, row: Row, num_generations: int) -> None:
@@ -77,6 +92,9 @@ class Job:
         self.missing = num_generations
         self.carried = False  # a re-run takes it as it is
         self.mended = False  # or it is being
+        self.settled: Collection[int] = ()  # the samples that a re-run leaves as they are
+        self.used: set[int] | None = None  # the stored calls that a re-run has given its turns
+        self.calls: list[Call] = []  # where it may be asked about more than once
 
 
 class Turn:
@@ -85,12 +103,13 @@ class Turn:
     Attributes:
         id: the row's. sample: which of its samples. turn: its place in the conversation (`3`, `3.1` side by side).
         told: called with the outcome. follows: whether all before it in the conversation was stored.
+        used: as of its row's `Job`.
     """
 
-    __slots__ = ("follows", "id", "key", "missing", "outcomes", "request", "sample", "told", "turn")
+    __slots__ = ("follows", "id", "key", "missing", "outcomes", "request", "sample", "told", "turn", "used")
 
     def __init__(
-        self, id: str, sample: int, turn: str, request: GenerationRequest, told: Callable[[Outcome], object]
+        self, id: str, sample: int, turn: str | None, request: GenerationRequest, told: Callable[[Outcome], object]
     ) -> None:
         self.id = id
         self.sample = sample
@@ -101,6 +120,7 @@ class Turn:
         self.missing = 1
         self.told = told
         self.follows = False
+        self.used: set[int] | None = None
 
 
 class Unit:
@@ -138,3 +158,31 @@ class Unit:
         self.share = 1.0  # of the price online
         self.priced: GenerationResponse | GenerationError | None = None  # what `cost` is of
         self.cost: float | None = None
+
+
+class Kept(Protocol):
+    """What is stored of the conversations about a row, to who goes through them without asking anything."""
+
+    def answer(self, who: int, turn: Turn) -> Outcome | None:
+        """The outcome of a call; None where it is not stored.
+
+        Args:
+            who: would be asked, by its place among the task's LLMs.
+        """
+        ...
+
+    def effect(self, wanted: StoredEffect) -> StoredEffect | None:
+        """The effect at the place of one that would be done; None where it is not stored."""
+        ...
+
+
+class Recorded(Protocol):
+    """What a run is replayed from, as far as a backend is not asked for it."""
+
+    def failure(self, turn: Turn) -> GenerationError | None:
+        """The failure that a conversation went past at a turn, or None for none."""
+        ...
+
+    def effect(self, wanted: StoredEffect) -> StoredEffect:
+        """The effect in the place of one that would be done; raises `LedgerError` where there is none."""
+        ...

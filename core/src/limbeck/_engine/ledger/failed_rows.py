@@ -42,7 +42,7 @@ class FailedRows:
         self._write(job.id, job.row, errors)
 
     def _maker_of(self, outcome: Outcome) -> str | None:
-        return self._model_name if outcome.lineage is None else outcome.lineage.model_name
+        return outcome.maker or (self._model_name if outcome.lineage is None else outcome.lineage.model_name)
 
     def write_row(self, id: str, given: Any, error: GenerationError) -> None:
         """Add a row that failed at a step without an LLM."""

@@ -201,14 +201,70 @@ class StepLedger:
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
 
+    def failed_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
+        """The stored failure of a turn, whether its conversation went past it or ended there; None for none.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.failure(row, sample, turn, key, past=False)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def failed_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The stored effect of a turn, which failed, as `failed_turn`.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.failed_effect(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
     def tell_difference(self, row: str, sample: int, turn: str) -> None:
         """Warn where a conversation that followed what is stored asks something else at a turn.
 
         Raises:
             LedgerError: the file cannot be read.
         """
+        if not self._resuming:
+            return
         try:
             self._turns.tell_difference(row, sample, turn)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def went_past(
+        self,
+        place: tuple[str, int, str | None],
+        *,
+        call: int | None = None,
+        effect: int | None = None,
+        step: str | None = None,
+    ) -> bool:
+        """Tell whether a conversation went on after a call, or an effect, of it that failed.
+
+        Args:
+            place: row, sample and turn of that. step: by default the own.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.went_past(place, call=call, effect=effect, step=step)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def effects_of(self, row: str, *, step: str | None = None) -> list[tuple[int, StoredEffect]]:
+        """Every effect of a row that was there when the run began, with its id, the latest first; as `history`.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.effects_of(row, step or self._name)
         except UNREADABLE as exc:
             raise self._ledger.unreadable(exc) from exc
 

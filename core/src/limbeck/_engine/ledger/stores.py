@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..._registry.registry import default_registry
 from ...errors import ConfigurationError, LedgerError, LimbeckError, UnknownNameError
-from ...protocols import check_ledger
+from ...protocols import check_ledger, keeps_turns
 from .ledger import Ledger, release_ledger, shared_ledger
 from .step_ledger import StepLedger
 
@@ -137,7 +137,7 @@ class ForeignStep:
     @property
     def keeps_turns(self) -> bool:
         """True if the store has what conversations need."""
-        return all(hasattr(self._step, name) for name in ("find_turn", "find_effect", "keep_effect"))
+        return keeps_turns(self._step)
 
     def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
         """Call the store's own method."""

@@ -116,10 +116,11 @@ def _terms(asking: Asking, storage: Storage, spending: Spending, ledger: StepLed
     step, folder = asking.work.name, None if storage.store is None else storage.store.folder
     owner: Any = object() if folder is None else (folder, step)
 
-    def terms_of(pricing: Pricing | None, rerun: Rerun | None = None, further: Sequence[Terms] = ()) -> Terms:
-        account = None if pricing is None else open_account(spending.budget, pricing, owner=owner, ledger=ledger)
-        return Terms(ledger, pricing, account, storage.cache, rerun, further)
-
     rerun = None if storage.rerun is None else Rerun(storage.rerun, ledger, step=step)
+
+    def terms_of(pricing: Pricing | None, further: Sequence[Terms] = ()) -> Terms:
+        account = None if pricing is None else open_account(spending.budget, pricing, owner=owner, ledger=ledger)
+        return Terms(ledger, pricing, account, storage.cache, rerun, further, asking.recorded)
+
     further = spending.further or (None,) * len(asking.further)
-    return terms_of(spending.pricing, rerun, [terms_of(pricing) for pricing in further])
+    return terms_of(spending.pricing, [terms_of(pricing) for pricing in further])

@@ -23,6 +23,7 @@ from ...errors import (
     described,
     has_message,
 )
+from ..calls.jobs import Call as Took
 from ..calls.jobs import Outcome, Turn
 from ..calls.turns import Ask, Do
 from .effects import Place, effect_key, outcome_of
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from contextvars import Context
 
-    from ...types import GenerationRequest, Row
+    from ...types import GenerationRequest, Row, StoredEffect
     from ..calls.jobs import Job
-    from .effects import Effects
     from .mending import Call, Mending
-    from .requests import Requests
 
 _MOST_OPEN = 512  # conversations; or as many as twice the requests that may be in flight
 
@@ -67,6 +66,59 @@ class Talk(Protocol):
         ...
 
 
+class Limits(Protocol):
+    """What a backend says of its requests."""
+
+    max_concurrency: int
+    in_batches: bool
+
+
+class Known(Protocol):
+    """The answers that are there already."""
+
+    def of_turn(self, turn: Turn) -> Outcome | None:
+        """The known outcome of a turn, or None where a model is to be asked; raises `RowError`, `LedgerError`."""
+        ...
+
+
+class Asked(Protocol):
+    """One of those who are asked: see `Requests`."""
+
+    @property
+    def backend(self) -> Limits: ...
+    @property
+    def known(self) -> Known: ...
+    def ask(self, job: Turn, request: GenerationRequest, samples: Sequence[int]) -> None:
+        """Have a request sent."""
+        ...
+
+    def wake(self) -> None:
+        """Have the window look for what there is to send."""
+        ...
+
+
+class Doing(Protocol):
+    """What does effects: see `Effects`."""
+
+    under_way: int
+
+    def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:
+        """An earlier run's effect in the place of one with this key."""
+        ...
+
+    def failed(self, key: bytes, place: Place) -> StoredEffect | None:
+        """An earlier run's effect there that failed, for where none is done."""
+        ...
+
+    def begin(self, effect: Do, key: bytes, place: Place, told: Callable[[Any, Any], object]) -> None:
+        """Do an effect; `told` gets its result, and the error in its place."""
+        ...
+
+    def note_end(self, place: Place) -> None:
+        """Note that a conversation went on from turns that failed, to its end at `place`."""
+        ...
+
+
 class Conversations:
     """The conversations of one stream.
 
@@ -80,10 +132,10 @@ class Conversations:
         self,
         task: str,
         talk: Talk | None,
-        requests: Sequence[Requests],
+        requests: Sequence[Asked],
         *,
         context: Context,
-        effects: Effects,
+        effects: Doing,
         mending: Mending | None,
         asks: bool,
         settle: Callable[[Job, int, Outcome], object],
@@ -111,16 +163,16 @@ class Conversations:
         under_way = sum(self.out) if self.talk is None else len(self._open)
         return under_way >= self._most and not self._in_batches
 
-    def busy_beside(self, requests: Requests) -> bool:
+    def busy_beside(self, requests: object) -> bool:
         """Tell whether more may come for `requests` of what is under way elsewhere."""
         if self.effects.under_way:
             return True
         return any(count for each, count in zip(self._requests, self.out, strict=True) if each is not requests)
 
-    def begin(self, job: Job) -> None:
+    def begin(self, job: Job, samples: Sequence[int] | None = None) -> None:
         """Begin the conversations about a row, one a sample."""
         assert self.talk is not None  # or its rows are asked about once
-        for sample in range(len(job.outcomes)):
+        for sample in range(len(job.outcomes)) if samples is None else samples:
             try:
                 generator = self.context.copy().run(self.talk.begin, job.row, job.id, sample)
             except RowError as exc:
@@ -130,9 +182,9 @@ class Conversations:
             self._open.add(conversation)
             conversation.go_on()
 
-    def mend(self, job: Job, sample: int, steps: Generator[Call, Outcome, Outcome]) -> None:
+    def mend(self, job: Job, sample: int, first: Outcome, steps: Generator[Call, Outcome, Outcome]) -> None:
         """Mend the outcome of a sample that was asked about once."""
-        _Chain(self, job.id, sample, steps, partial(self.settle, job, sample)).go_on(None)
+        _Chain(self, job, sample, first=first, steps=steps, done=partial(self.settle, job, sample)).go_on(None)
 
     def ended(self, conversation: Conversation, outcome: Outcome) -> None:
         """A conversation is over."""
@@ -141,16 +193,24 @@ class Conversations:
         self._requests[0].wake()  # there is room for another
 
     def call(
-        self, id: str, sample: int, call: Call, told: Callable[[Outcome], object], *, follows: bool = False
+        self,
+        job: Job,
+        sample: int,
+        call: Call,
+        told: Callable[[Outcome], object],
+        *,
+        lacks: Callable[[RowError], object],
+        follows: bool = False,
     ) -> None:
         """Have a request answered: by what is known, or by the model.
 
         Args:
-            follows: whether all before it in the conversation was stored.
+            lacks: called where it is not known, and no model is asked.
+            follows: whether there was something before it in the conversation, and all of it was stored.
         """
         who, label, request = call
-        turn = Turn(id, sample, label, request, told)
-        turn.follows = follows
+        turn = Turn(job.id, sample, label, request, told)
+        turn.follows, turn.used = follows, job.used
         try:
             known = self._requests[who].known.of_turn(turn)
         except RowError as exc:
@@ -160,18 +220,20 @@ class Conversations:
             self.stop(exc)
             return
         if known is not None:
+            job.calls.append(Took(who, known.usage, known.latency))
             told(known)
         elif not self.asks:
-            told(Outcome(error=RowError(f"The ledger has no answer to turn {label}, and no model is asked.")))
+            lacks(RowError(f"The ledger has no answer to turn {label}, and no model is asked."))
         else:
             self.out[who] += 1
-            turn.told = partial(self._answered, who, told)
+            turn.told = partial(self._answered, job, who, told)
             self._requests[who].ask(turn, request, [sample])
             self._requests[who].wake()
 
-    def _answered(self, who: int, told: Callable[[Outcome], object], outcome: Outcome) -> None:
+    def _answered(self, job: Job, who: int, told: Callable[[Outcome], object], outcome: Outcome) -> None:
         self.out[who] -= 1
         if not self.closed:
+            job.calls.append(Took(who, outcome.usage, outcome.latency))
             told(outcome)
             if self.talk is None:  # or the end of its conversation makes room
                 self._requests[0].wake()
@@ -195,6 +257,7 @@ class Conversation:
         "_had_errors",
         "_inside",
         "_missing",
+        "_over",
         "_place",
         "_results",
         "_several",
@@ -218,6 +281,7 @@ class Conversation:
         self._missing = 0
         self._had_errors = False
         self._beginning = False
+        self._over = False
         self._stored = True  # all that was there at once came from the ledger
         self._calls: list[tuple[int, int, Outcome]] = []  # each with its place, and that side by side
         self._effects: list[tuple[int, int, Any]] = []  # what came of them
@@ -280,7 +344,7 @@ class Conversation:
                 self._begin_part(number, turn, each)
             except (ConfigurationError, LedgerError) as exc:
                 self._talks.stop(exc)
-            if self._talks.closed:
+            if self._talks.closed or self._over:
                 return False
         self._beginning = False
         self._stored = self._stored and not self._missing
@@ -295,7 +359,7 @@ class Conversation:
         who, request = talks.talk.request(part, self.job.row)
         told = partial(self._first_answer, number, who, turn, request)
         follows = self._stored and self._place > 1  # of the first, the row itself has changed
-        talks.call(self.job.id, self.sample, (who, turn, request), told, follows=follows)
+        talks.call(self.job, self.sample, (who, turn, request), told, lacks=self._fail, follows=follows)
 
     def _first_answer(self, number: int, who: int, turn: str, request: GenerationRequest, outcome: Outcome) -> None:
         """Read an answer, and have it mended where that is to be done."""
@@ -307,24 +371,26 @@ class Conversation:
             self._answered(number, turn, outcome)
             return
         steps = talks.mending.mended(who, turn, request, outcome, read)
-        _Chain(talks, self.job.id, self.sample, steps, partial(self._answered, number, turn)).go_on(None)
+        done = partial(self._answered, number, turn)
+        _Chain(talks, self.job, self.sample, first=outcome, steps=steps, done=done).go_on(None)
 
     def _answered(self, number: int, turn: str, outcome: Outcome) -> None:
         self._calls.append((self._place, number, outcome))
         if outcome.error is not None:
-            outcome.error.turn = turn
+            outcome.error.turn = outcome.error.turn or turn
             outcome.error.attempts = outcome.attempts
         self._has(number, outcome.error or outcome.generation)
 
     def _begin_effect(self, number: int, turn: str, effect: Do) -> None:
         talks, place = self._talks, Place(self.job.id, self.sample, turn)
         key = effect_key(effect, place, talks.talk and talks.talk.owner, self._past)
-        stored = talks.effects.stored(key, place)
+        stored = talks.effects.stored(key, place, effect)
+        if stored is None and not talks.asks:
+            stored = talks.effects.failed(key, place)
         if stored is not None:
             self._done(number, turn, *outcome_of(stored.result, stored.error))
         elif not talks.asks:
-            fault = f"The ledger has no result of `{effect.name}` at turn {turn}, and nothing is done."
-            self._has(number, RowError(fault))
+            self._fail(RowError(f"The ledger has no result of `{effect.name}` at turn {turn}, and nothing is done."))
         else:
             talks.effects.begin(effect, key, place, partial(self._done, number, turn))
 
@@ -385,15 +451,19 @@ class Conversation:
     def _fail(self, exc: BaseException) -> None:
         self._close_generator()
         if isinstance(exc, GenerationError) and has_message(exc):
-            self._end(Outcome(error=exc))
-            return
-        cls = OutputError if self._calls else RowError
-        error = cls(f"`converse` of task {self._talks.task!r} raised {described(exc)}")
-        error.__cause__ = exc
+            error = exc
+        else:
+            cls = OutputError if self._calls else RowError
+            error = cls(f"`converse` of task {self._talks.task!r} raised {described(exc)}")
+            error.__cause__ = exc
+        error.turn = error.turn or (str(self._place) if self._place else None)
         self._end(Outcome(error=error))
 
     def _end(self, outcome: Outcome) -> None:
         """Give the outcome of the conversation, with what its calls took."""
+        if self._over:  # of several turns side by side, more than one is not stored
+            return
+        self._over = True
         calls = [call for _, _, call in sorted(self._calls, key=lambda call: call[:2])]
         outcome.turns = calls
         for call in calls:
@@ -435,30 +505,39 @@ class Conversation:
 class _Chain:
     """Calls that mend one answer, one after another; `done` gets the last outcome."""
 
-    __slots__ = ("_done", "_id", "_sample", "_steps", "_talks")
+    __slots__ = ("_done", "_job", "_last", "_sample", "_steps", "_talks")
 
     def __init__(
         self,
         talks: Conversations,
-        id: str,
+        job: Job,
         sample: int,
+        *,
+        first: Outcome,
         steps: Generator[Call, Outcome, Outcome],
         done: Callable[[Outcome], object],
     ) -> None:
         self._talks = talks
-        self._id = id
+        self._job = job
         self._sample = sample
+        self._last = first
         self._steps = steps
         self._done = done
 
     def go_on(self, outcome: Outcome | None) -> None:
         """Ask the next, or be done."""
+        self._last = outcome or self._last
         try:
             call = self._steps.send(outcome)  # type: ignore[arg-type]  # None begins it
         except StopIteration as end:
             self._done(end.value)
         else:
-            self._talks.call(self._id, self._sample, call, self.go_on)
+            self._talks.call(self._job, self._sample, call, self.go_on, lacks=self._end)
+
+    def _end(self, _lack: RowError) -> None:
+        """Nothing more is asked: what there is, is the outcome."""
+        self._steps.close()
+        self._done(self._last)
 
 
 def _named(value: Any) -> str:

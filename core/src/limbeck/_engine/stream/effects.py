@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -16,6 +17,7 @@ from weakref import WeakValueDictionary
 from ...errors import EffectError, LedgerError, described
 from ...types import StoredEffect
 from ..calls.keys import KEY_SIZE
+from ..ledger.step_ledger import StepLedger
 from ..threads.attempts import OutOfTimeError, ending_of
 from ..threads.pool import Threads
 
@@ -57,7 +59,9 @@ class Effects:
         stats: RunStats,
         stop: Callable[[BaseException], object],
     ) -> None:
+        self._recorded = terms.recorded
         self._ledger = cast("TurnLedgerProtocol | None", terms.ledger)
+        self._rerun = terms.rerun
         self._running = running
         self._context = context
         self._stats = stats
@@ -68,9 +72,18 @@ class Effects:
         self.under_way = 0
         self._notes: set[asyncio.Future[None]] = set()  # the loop itself holds them weakly
 
-    def stored(self, key: bytes, place: Place) -> StoredEffect | None:
+    def stored(self, key: bytes, place: Place, effect: Do) -> StoredEffect | None:
         """An earlier run's effect in the place of one with this key; raises `LedgerError`."""
-        return None if self._ledger is None else self._ledger.find_effect(*place, key)
+        if self._rerun is not None:
+            return self._rerun.effect(*place, key)
+        found = None if self._ledger is None else self._ledger.find_effect(*place, key)
+        if found is None and self._recorded is not None:
+            return self._recorded.effect(without_result(effect, key, place))
+        return found
+
+    def failed(self, key: bytes, place: Place) -> StoredEffect | None:
+        """An earlier run's effect there that failed, for where none is done; raises `LedgerError`."""
+        return self._ledger.failed_effect(*place, key) if isinstance(self._ledger, StepLedger) else None
 
     def note_end(self, place: Place) -> None:
         """Note that a conversation went on from turns that failed, to its end at `place`: no run repeats them."""
@@ -118,16 +131,8 @@ class Effects:
             result, error = await ending_of(lambda: self._called(effect), effect.timeout)
         text, fault = _json_of(effect, result) if error is None else (None, _fault_of(effect, error))
         if self._ledger is not None:
-            stored = StoredEffect(
-                row=place.row,
-                sample=place.sample,
-                turn=place.turn,
-                key=key,
-                name=effect.name,
-                arguments=arguments_text(effect),
-                result=text,
-                error=fault,
-                seconds=time.monotonic() - began,
+            stored = replace(
+                without_result(effect, key, place), result=text, error=fault, seconds=time.monotonic() - began
             )
             try:
                 await self._ledger.keep_effect(stored)
@@ -144,6 +149,11 @@ class Effects:
             return await effect.function(*effect.arguments, **effect.named)
         result = await self._threads.call(lambda _: context.run(_call, effect), None)
         return await result if inspect.isawaitable(result) else result
+
+
+def without_result(effect: Do, key: bytes, place: Place) -> StoredEffect:
+    """An effect that would be done, as it would be stored."""
+    return StoredEffect(**place._asdict(), key=key, name=effect.name, arguments=arguments_text(effect))
 
 
 def _call(effect: Do) -> Any:

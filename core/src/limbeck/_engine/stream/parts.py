@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...types import GenerationRequest, PipelineInfo, Row
     from ..answers.cache import ResponseCache
     from ..answers.rerun import Rerun
-    from ..calls.jobs import Job
+    from ..calls.jobs import Job, Recorded
     from ..calls.observers import Observers
     from ..money.budget import Account
     from ..money.prices import Pricing
@@ -60,6 +60,7 @@ class Asking:
         context: the context variables of whoever called; what authors wrote is run in copies of it.
         further: other LLMs that it may ask. talk: its conversations; None where a row is asked about once.
         mending: the ways in which its answers may be mended, or None.
+        recorded: what the run is replayed from, if it is.
     """
 
     work: Work
@@ -71,6 +72,7 @@ class Asking:
     further: Sequence[Backend] = ()
     talk: Talk | None = None
     mending: Mending | None = None
+    recorded: Recorded | None = None
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -101,7 +103,7 @@ class Terms:
         ledger: where answers are kept and looked for. pricing: of its answers.
         account: what may be spent; None for all that is asked.
         cache: answers of other runs. rerun: which rows are asked about again; None for a run of all.
-        further: of each further LLM.
+        further: of each further LLM. recorded: what the run is replayed from, if it is.
     """
 
     ledger: StepLedgerProtocol | None = None
@@ -110,3 +112,4 @@ class Terms:
     cache: ResponseCache | None = None
     rerun: Rerun | None = None
     further: Sequence[Terms] = ()
+    recorded: Recorded | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections import deque
 from contextlib import suppress
@@ -96,7 +97,13 @@ class Requests:
         self._takes_rows = own
         self._counted_as = None if alone else backend.llm.model_name
         self.known = KnownAnswers(
-            backend.keyring, rows.stats, ledger=terms.ledger, cache=terms.cache, rerun=terms.rerun
+            backend.keyring,
+            rows.stats,
+            ledger=terms.ledger,
+            cache=terms.cache,
+            rerun=terms.rerun,
+            recorded=terms.recorded,
+            asks=rows.asks,
         )
         self._accounting = Accounting(terms, rows.stats, identity=self._identity, wake=self._wake_window)
         self._wake: Callable[[], object] = lambda: None
@@ -323,7 +330,8 @@ class Requests:
     def _fail(self, unit: Unit, error: GenerationError) -> None:
         """Every sample of `unit` has failed for good."""
         self._accounting.given_up(unit)
-        error.attempts = unit.attempts
+        error = error if error.turn is None else _own(error)
+        error.attempts, error.turn = unit.attempts, unit.job.turn
         self._accounting.note_failure(unit, error, retried=False)
         job, (first, *others) = unit.job, unit.samples
         for sample in others:
@@ -372,3 +380,13 @@ class Requests:
         self._units.clear()
         self.away(None, None)
         self._accounting.close()
+
+
+def _own(error: GenerationError) -> GenerationError:
+    """A copy of an error that another turn has failed with too: a batch fails with one for all."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - it is of a class of the backend's
+        return error
+    own.__cause__ = error.__cause__
+    return own

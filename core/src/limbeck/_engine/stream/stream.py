@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import LedgerError, RowError
 from ...types import RunInfo, RunStats
 from ..calls.context import inside
-from ..calls.jobs import Identified, Job, Lineage, Outcome, Turn
+from ..calls.jobs import Call, Identified, Job, Lineage, Outcome, Turn
 from ..calls.log import log
 from ..calls.observers import Observers
 from ..calls.policy import Breaker
@@ -57,6 +57,7 @@ class Stream:
         self._work = work
         self._prepare = inside(asking.context, self._prepared)
         self._finish = inside(asking.context, work.finish)
+        self._left_to_ask = inside(asking.context, self._of_rerun)
         # Of a work that reads its answers: the samples of a row whose answer, taken from the ledger, cannot be read.
         self._unreadable: Callable[[Job], list[int]] | None = getattr(work, "unreadable", None)
         self._source = source
@@ -75,7 +76,7 @@ class Stream:
         further = zip(asking.further, terms.further or (terms,) * len(asking.further), strict=True)
         self.requests = [self._own, *(Requests(self, each, its, own=False, alone=False) for each, its in further)]
         self._talk = asking.talk
-        self._mending = None if terms.rerun is not None else asking.mending
+        self._mending = asking.mending
         for place, requests in enumerate(self.requests):
             requests.gives_way = self._mending is not None and self._mending.gives_way(place)
         self._talks = self._conversations(terms) if asking.talk is not None or self._mending is not None else None
@@ -158,16 +159,23 @@ class Stream:
         if not samples:
             self.completed(job)
             return
-        if not self._policy.ask and self._rerun is None:
+        if not self._policy.ask:
             error = RowError("The ledger has no answer for this row, and no model is asked.")
-            self._settle(job, samples, Outcome(error=error))
+            for sample in samples:
+                job.outcomes[sample] = Outcome(error=error)
+            job.missing -= len(samples)
+            self.completed(job)
             return
         for first in range(0, len(samples), self._share):
             self._own.ask(job, request, samples[first : first + self._share])
 
     def _begin(self, job: Job) -> None:
         assert self._talks is not None  # they are its way to ask
-        self._talks.begin(job)
+        samples = range(self._n) if self._rerun is None else self._left_to_ask(job)
+        if samples:
+            self._talks.begin(job, samples)
+        else:
+            self._complete(job)
 
     def _prepared(self, job: Job) -> tuple[GenerationRequest, Sequence[int]]:
         """The request for a row, and the samples that a model is to be asked for."""
@@ -177,6 +185,11 @@ class Stream:
             return request, samples
         rest = self._and_unreadable if self._mending is None else self._without_mended
         return request, rest(job, samples)
+
+    def _of_rerun(self, job: Job) -> Sequence[int]:
+        """The samples whose conversations a re-run asks anew."""
+        assert self._rerun is not None  # or all are asked
+        return self._own.known.left_as_it_is(job, self._rerun)
 
     def _without_mended(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
         """The samples to ask for, without those whose call failed and was mended by another that is stored."""
@@ -231,8 +244,13 @@ class Stream:
         read = inside(self.context, lambda outcome: mending.read(outcome, job.row))
         job.mended = True
         job.missing = len(job.outcomes)
+        job.missing -= len(job.settled)
+        if not job.missing:
+            self._complete(job)
         for sample, outcome in enumerate(list(job.outcomes)):
-            self._talks.mend(job, sample, mending.mended(0, None, job.request, outcome, read))
+            if sample not in job.settled:
+                job.calls.append(Call(0, outcome.usage, outcome.latency))
+                self._talks.mend(job, sample, outcome, mending.mended(0, None, job.request, outcome, read))
 
     def _complete(self, job: Job) -> None:
         if self.ended:
@@ -248,11 +266,13 @@ class Stream:
             self._end_if_done()
 
     def _note_lineage(self, job: Job) -> None:
-        parameters = {} if job.request is None else job.request.parameters
-        model_name = self.backend.llm.model_name
+        llm = self.backend.llm
+        of_llm = getattr(llm, "generation_kwargs", None) or {}
+        new = Lineage(llm.model_name, of_llm if job.request is None else job.request.parameters, new=True)
         for outcome in job.outcomes:
+            turns = [turn.lineage for turn in outcome.turns or ()]
             if outcome.lineage is None and not job.carried:
-                outcome.lineage = Lineage(model_name, parameters, new=True)
+                outcome.lineage = new if None in turns or not turns else turns[-1]
 
     def _count(self, job: Job) -> None:
         stats = self.stats
