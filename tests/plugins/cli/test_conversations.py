@@ -98,7 +98,7 @@ def test_they_are_explained_by_their_turns(asked: list[str]) -> None:
     assert "Found: all its 2 turns are stored." in invoke("explain", "run", "3").stdout
     changed = invoke("explain", "run", "3", "--set", "steps.twice.ending=at last").stdout
     assert "Row 3 of step 'twice', turn 2, key" in changed
-    assert "Not found: turn 2 asks something else than call" in changed
+    assert "Not found: turn 2 asks something else than is stored" in changed
     assert asked == []
 
 

@@ -52,7 +52,7 @@ def test_the_first_turn_that_asks_something_else_is_explained_with_what_differs(
     assert "final own" in found.differs[0]
     assert "last own" in found.differs[0]
     assert found.because == ['final: "final" -> "last"']
-    assert "Not found: turn 4 asks something else than call" in str(found)
+    assert "Not found: turn 4 asks something else than is stored: from call" in str(found)
 
 
 def test_parameters_of_one_of_its_llms_are_told_at_the_turn_that_asks_it(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_effect_with_other_arguments_is_explained_as_what_is_missing(tmp_path
     assert (found.found, found.turn, found.call) == (False, "3", None)
     assert found.parts["effect"] == "look_up"
     assert "something else" in found.differs[0]
-    assert "turn 3 asks something else than the effect that is stored" in str(found)
+    assert "turn 3 asks something else than is stored: from the effect there it differs in:" in str(found)
 
 
 def test_a_conversation_that_was_stopped_is_explained_at_its_next_turn(tmp_path: Path) -> None:

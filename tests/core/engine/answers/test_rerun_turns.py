@@ -262,6 +262,17 @@ def test_an_answer_that_is_stored_at_another_turn_with_the_same_question_is_take
     assert rows[1]["a"] == "own@0.5: of 2"
 
 
+def test_what_is_not_meant_is_never_bought_though_a_part_of_it_was_taken_from_another_row(tmp_path: Path) -> None:
+    task = Forgiving(name="forgiving", llm=Speaker())
+    list(task.run(questions(2), run_dir=tmp_path))
+    rows = [questions(1)[0], {"q": "new"}, questions(2)[1]]
+    list(task.run(rows, run_dir=tmp_path))
+    task.llm.asked.clear()
+    for parameters in ({}, WARM):
+        again = list(task.rerun(rows, run_dir=tmp_path, where="0", parameters=parameters))
+        assert ([row["a"] for row in again[:2]], task.llm.asked) == (["own: third", "own: third"], [])
+
+
 def test_each_sample_is_decided_by_itself(tmp_path: Path) -> None:
     task = refining(num_generations=2, looks_up=False)
     list(task.run(questions(1), run_dir=tmp_path))

@@ -54,14 +54,14 @@ class Planned(Task):
 
     @property
     def inputs(self) -> list[str]:
-        return ["plan"]
+        return ["plan", "number"]
 
     @property
     def outputs(self) -> list[str]:
         return ["a"]
 
     def converse(self, input: Row) -> Any:
-        said: list[str] = []
+        said = [f"row {input['number']}"]  # nothing is taken for a row that has moved
         for parts in input["plan"]:
             asked = [self.part(part, "/".join(said)) for part in parts]
             try:
@@ -95,7 +95,7 @@ plans = st.lists(st.lists(st.sampled_from(PARTS), min_size=1, max_size=3), max_s
 @given(plans=st.lists(plans, min_size=1, max_size=3), most=st.integers(1, 20))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_runs_that_are_resumed_re_read_replayed_or_asked_again_agree(plans: list[Any], most: int) -> None:
-    rows: list[Row] = [{"plan": plan} for plan in plans]
+    rows: list[Row] = [{"plan": plan, "number": number} for number, plan in enumerate(plans)]
     whole = next(planned().process(rows))
     with TemporaryDirectory() as folder:
         run_dir = Path(folder, "run")
@@ -124,7 +124,7 @@ def test_runs_that_are_resumed_re_read_replayed_or_asked_again_agree(plans: list
 @given(plan=plans)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_store_in_memory_gives_back_all_turns(plan: Any) -> None:
-    ledger, rows = MemoryLedger(), [{"plan": plan}, {"plan": plan}]
+    ledger, rows = MemoryLedger(), [{"plan": plan, "number": number} for number in range(2)]
     whole = list(planned().run(rows, ledger=ledger))
     silent = planned()
     DONE.clear()

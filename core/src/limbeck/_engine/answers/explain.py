@@ -100,9 +100,9 @@ class Explanation:
         return f"Found: {where} call {self.call} has the same key. Its answer is used again."
 
     def _not_found(self, where: str) -> str:
-        call = "the effect that is" if self.call is None else f"call {self.call}, which is"
+        there = "the effect there" if self.call is None else f"call {self.call}"
         if self.turn is not None and self.stored_row == self.row:
-            return f"Not found: turn {self.turn} asks something else than {call} stored. It differs in:"
+            return f"Not found: turn {self.turn} asks something else than is stored: from {there} it differs in:"
         return f"Not found. The nearest is {where} call {self.call}, from which it differs in:"
 
 

@@ -154,9 +154,9 @@ class Rerun:
 
     def _began(self, history: _History, sample: int, missing: str | None) -> bool:
         """Tell whether a conversation that is not stored to its end is one that a re-run like this one began."""
-        if place_of(missing) < self._plan.from_turn:
+        if place_of(missing) < self._plan.from_turn or not self._plan.changed:
             return False
-        return not self._plan.changed or history.latest_config(sample) == self._asked_with
+        return bool(history.latest_config(sample) == self._asked_with)
 
     def _meant(self, job: Job, sample: int, outcome: Outcome) -> bool:
         if (job.id, sample) in self._going_on:
