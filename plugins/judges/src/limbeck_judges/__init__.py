@@ -1,0 +1,36 @@
+"""Tasks of Limbeck that judge. Every name here is imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .complexity_scorer import ComplexityScorer
+    from .instruction_backtranslation import InstructionBacktranslation
+    from .prometheus_eval import PrometheusEval
+    from .quality_scorer import QualityScorer
+    from .ultrafeedback import UltraFeedback
+
+__all__ = ["ComplexityScorer", "InstructionBacktranslation", "PrometheusEval", "QualityScorer", "UltraFeedback"]
+
+_HOME = {
+    "ComplexityScorer": ".complexity_scorer",
+    "InstructionBacktranslation": ".instruction_backtranslation",
+    "PrometheusEval": ".prometheus_eval",
+    "QualityScorer": ".quality_scorer",
+    "UltraFeedback": ".ultrafeedback",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
