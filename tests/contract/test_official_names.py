@@ -19,6 +19,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "chat-generation": {},
     "text-classification": {"labels": ["spam", "ham"]},
     "structured-generation": {},
+    "ultrafeedback": {},
+    "prometheus-eval": {"mode": "absolute", "rubric": "helpfulness"},
+    "complexity-scorer": {},
+    "quality-scorer": {},
+    "instruction-backtranslation": {},
+    "pairwise-judge": {},
 }
 
 

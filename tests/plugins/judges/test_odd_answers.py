@@ -6,15 +6,17 @@ import json
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
 from limbeck import Task
 from limbeck.testing import ScriptedLLM
-from limbeck.types import Row
+from limbeck.types import Example, Row
 from limbeck_judges import (
     ComplexityScorer,
     InstructionBacktranslation,
+    PairwiseJudge,
     PrometheusEval,
     QualityScorer,
     UltraFeedback,
@@ -106,6 +108,11 @@ def mutated(answer: str, chance: random.Random) -> str:
     return answer
 
 
+def first_answer(example: Example) -> str:
+    answers: Any = example.raw_output
+    return str(answers if isinstance(answers, str) else answers[0])
+
+
 def is_rated(row: Row) -> bool:
     lists = [row[column] for column in ("types", "rationales", "ratings", "rationales-for-ratings") if column in row]
     whole = all(rating is None or (type(rating) is int and 1 <= rating <= 5) for rating in row["ratings"])
@@ -130,6 +137,11 @@ def has_a_reason(row: Row) -> bool:
     return type(row["score"]) is int and 1 <= row["score"] <= 5 and isinstance(row["reason"], str)
 
 
+def is_compared(row: Row) -> bool:
+    verdicts = [each in ("A", "B", "tie") for each in (row["winner"], *row["verdicts"])]
+    return all(verdicts) and len(row["rationales"]) == 2 and row["position_bias"] in ("first", "second", "none")
+
+
 JUDGES: dict[str, tuple[Callable[..., Task], Callable[[Row], bool]]] = {
     **{
         f"ultrafeedback {aspect} {'json' if structured else 'words'}": (
@@ -146,6 +158,8 @@ JUDGES: dict[str, tuple[Callable[..., Task], Callable[[Row], bool]]] = {
     "quality": (QualityScorer, is_scored(1, 5, 2)),
     "quality json": (partial(QualityScorer, use_default_structured_output=True), is_scored(1, 5, 2)),
     "backtranslation": (InstructionBacktranslation, has_a_reason),
+    "pairwise": (PairwiseJudge, is_compared),
+    "pairwise without ties": (partial(PairwiseJudge, ties=False), is_compared),
 }
 
 
@@ -154,7 +168,7 @@ def test_odd_answers_are_read_as_declared_or_are_typed_errors(judge: str) -> Non
     make, is_as_declared = JUDGES[judge]
     chance = random.Random(judge)
     (example,) = make(llm=ScriptedLLM(script=[])).examples()
-    task = make(llm=ScriptedLLM(script=lambda _: mutated(example.raw_output, chance)))
+    task = make(llm=ScriptedLLM(script=lambda _: mutated(first_answer(example), chance)))
     rows = next(task.process([example.row] * MUTATIONS))
 
     assert len(rows) == MUTATIONS

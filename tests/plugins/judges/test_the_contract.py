@@ -1,14 +1,16 @@
 """The suite that every task passes, over the judges and their variants."""
 
+import json
 from typing import Any
 
 import pytest
 
 from limbeck import Task
-from limbeck.testing import TaskContract, check_distribution
+from limbeck.testing import ScriptedLLM, TaskContract, check_distribution
 from limbeck_judges import (
     ComplexityScorer,
     InstructionBacktranslation,
+    PairwiseJudge,
     PrometheusEval,
     QualityScorer,
     UltraFeedback,
@@ -75,6 +77,32 @@ class TestQualityScorerAsJSON(TaskContract):
 class TestInstructionBacktranslation(TaskContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
         return InstructionBacktranslation(llm=llm, **fields)
+
+
+class ConversationContract(TaskContract):
+    """The contract of a task whose example is a list of answers, equal ones, so that their order does not count."""
+
+    def _task(self, *answers: Any, **fields: Any) -> Task:
+        texts = [text for answer in answers for text in ([answer] if isinstance(answer, str) else answer)]
+        return self.make_task(ScriptedLLM(script=texts), **fields)
+
+    def test_each_example_makes_a_chat_of_plain_json(self) -> None:
+        for example in self._task().examples():
+            llm = ScriptedLLM(script=[*example.raw_output])
+            next(self.make_task(llm).process([example.row]))
+            for request in llm.requests:
+                assert json.loads(json.dumps(request.messages)) == request.messages
+            assert len(llm.requests) == len(example.raw_output)
+
+
+class TestPairwiseJudge(ConversationContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return PairwiseJudge(llm=llm, **fields)
+
+
+class TestPairwiseJudgeWithoutTies(ConversationContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return PairwiseJudge(llm=llm, ties=False, reference=True, **fields)
 
 
 def test_all_that_the_distribution_declares_loads() -> None:

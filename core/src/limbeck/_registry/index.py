@@ -64,6 +64,7 @@ _KNOWN_NAMES = (
     ("task", "complexity-scorer", "ComplexityScorer", "limbeck-judges"),
     ("task", "quality-scorer", "QualityScorer", "limbeck-judges"),
     ("task", "instruction-backtranslation", "InstructionBacktranslation", "limbeck-judges"),
+    ("task", "pairwise-judge", "PairwiseJudge", "limbeck-judges"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),

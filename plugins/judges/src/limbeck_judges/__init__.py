@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .complexity_scorer import ComplexityScorer
     from .instruction_backtranslation import InstructionBacktranslation
+    from .pairwise_judge import PairwiseJudge
     from .prometheus_eval import PrometheusEval
     from .quality_scorer import QualityScorer
     from .ultrafeedback import UltraFeedback
 
-__all__ = ["ComplexityScorer", "InstructionBacktranslation", "PrometheusEval", "QualityScorer", "UltraFeedback"]
+__all__ = [
+    "ComplexityScorer",
+    "InstructionBacktranslation",
+    "PairwiseJudge",
+    "PrometheusEval",
+    "QualityScorer",
+    "UltraFeedback",
+]
 
 _HOME = {
     "ComplexityScorer": ".complexity_scorer",
     "InstructionBacktranslation": ".instruction_backtranslation",
+    "PairwiseJudge": ".pairwise_judge",
     "PrometheusEval": ".prometheus_eval",
     "QualityScorer": ".quality_scorer",
     "UltraFeedback": ".ultrafeedback",
