@@ -19,6 +19,7 @@ from limbeck_judges import (
     PairwiseJudge,
     PrometheusEval,
     QualityScorer,
+    RubricJudge,
     UltraFeedback,
 )
 
@@ -137,6 +138,21 @@ def has_a_reason(row: Row) -> bool:
     return type(row["score"]) is int and 1 <= row["score"] <= 5 and isinstance(row["reason"], str)
 
 
+RUBRIC: dict[str, Any] = {
+    "clarity": "Is it easy to follow?",
+    "safe": {"description": "Is it free of harm?", "values": "yes-no"},
+    "tone": {"description": "How does it speak?", "values": ["formal", "casual"]},
+}
+
+
+def follows_the_rubric(row: Row) -> bool:
+    scores = row["scores"]
+    typed = type(scores["clarity"]) is int and type(scores["safe"]) is bool and scores["tone"] in ("formal", "casual")
+    return (
+        typed and 1 <= scores["clarity"] <= 5 and 0 <= row["score"] <= 1 and row["rationales"].keys() == RUBRIC.keys()
+    )
+
+
 def is_compared(row: Row) -> bool:
     verdicts = [each in ("A", "B", "tie") for each in (row["winner"], *row["verdicts"])]
     return all(verdicts) and len(row["rationales"]) == 2 and row["position_bias"] in ("first", "second", "none")
@@ -158,6 +174,7 @@ JUDGES: dict[str, tuple[Callable[..., Task], Callable[[Row], bool]]] = {
     "quality": (QualityScorer, is_scored(1, 5, 2)),
     "quality json": (partial(QualityScorer, use_default_structured_output=True), is_scored(1, 5, 2)),
     "backtranslation": (InstructionBacktranslation, has_a_reason),
+    "rubric": (partial(RubricJudge, rubric=RUBRIC), follows_the_rubric),
     "pairwise": (PairwiseJudge, is_compared),
     "pairwise without ties": (partial(PairwiseJudge, ties=False), is_compared),
 }

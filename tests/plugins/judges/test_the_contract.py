@@ -13,8 +13,15 @@ from limbeck_judges import (
     PairwiseJudge,
     PrometheusEval,
     QualityScorer,
+    RubricJudge,
     UltraFeedback,
 )
+
+RUBRIC: Any = {
+    "clarity": "Is it easy to follow?",
+    "safe": {"description": "Is it free of harm?", "values": "yes-no"},
+    "tone": {"description": "How does it speak?", "values": ["formal", "casual"]},
+}
 
 
 class Varied(TaskContract):
@@ -77,6 +84,11 @@ class TestQualityScorerAsJSON(TaskContract):
 class TestInstructionBacktranslation(TaskContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
         return InstructionBacktranslation(llm=llm, **fields)
+
+
+class TestRubricJudge(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return RubricJudge(llm=llm, rubric=RUBRIC, reference=True, **fields)
 
 
 class ConversationContract(TaskContract):

@@ -65,6 +65,7 @@ _KNOWN_NAMES = (
     ("task", "quality-scorer", "QualityScorer", "limbeck-judges"),
     ("task", "instruction-backtranslation", "InstructionBacktranslation", "limbeck-judges"),
     ("task", "pairwise-judge", "PairwiseJudge", "limbeck-judges"),
+    ("task", "rubric-judge", "RubricJudge", "limbeck-judges"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),

@@ -7,27 +7,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .complexity_scorer import ComplexityScorer
+    from .criteria import Criterion
     from .instruction_backtranslation import InstructionBacktranslation
     from .pairwise_judge import PairwiseJudge
     from .prometheus_eval import PrometheusEval
     from .quality_scorer import QualityScorer
+    from .rubric_judge import RubricJudge
     from .ultrafeedback import UltraFeedback
 
 __all__ = [
     "ComplexityScorer",
+    "Criterion",
     "InstructionBacktranslation",
     "PairwiseJudge",
     "PrometheusEval",
     "QualityScorer",
+    "RubricJudge",
     "UltraFeedback",
 ]
 
 _HOME = {
     "ComplexityScorer": ".complexity_scorer",
+    "Criterion": ".criteria",
     "InstructionBacktranslation": ".instruction_backtranslation",
     "PairwiseJudge": ".pairwise_judge",
     "PrometheusEval": ".prometheus_eval",
     "QualityScorer": ".quality_scorer",
+    "RubricJudge": ".rubric_judge",
     "UltraFeedback": ".ultrafeedback",
 }
 
