@@ -25,6 +25,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "quality-scorer": {},
     "instruction-backtranslation": {},
     "pairwise-judge": {},
+    "panel-of-judges": {"second": "offline/second"},
     "rubric-judge": {"rubric": {"clarity": "Is it easy to follow?"}},
 }
 

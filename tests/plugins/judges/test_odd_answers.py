@@ -17,6 +17,7 @@ from limbeck_judges import (
     ComplexityScorer,
     InstructionBacktranslation,
     PairwiseJudge,
+    PanelOfJudges,
     PrometheusEval,
     QualityScorer,
     RubricJudge,
@@ -153,6 +154,16 @@ def follows_the_rubric(row: Row) -> bool:
     )
 
 
+def panel(llm: ScriptedLLM) -> Task:
+    return PanelOfJudges(llm=llm, second=llm, third=llm)
+
+
+def is_voted(row: Row) -> bool:
+    votes = [vote for vote in row["votes"] if vote is not None]
+    whole = len(row["votes"]) == len(row["rationales"]) == 3 and len(votes) >= 2
+    return whole and all(type(vote) is bool for vote in votes) and 0.5 <= row["agreement"] <= 1
+
+
 def is_compared(row: Row) -> bool:
     verdicts = [each in ("A", "B", "tie") for each in (row["winner"], *row["verdicts"])]
     return all(verdicts) and len(row["rationales"]) == 2 and row["position_bias"] in ("first", "second", "none")
@@ -175,6 +186,7 @@ JUDGES: dict[str, tuple[Callable[..., Task], Callable[[Row], bool]]] = {
     "quality json": (partial(QualityScorer, use_default_structured_output=True), is_scored(1, 5, 2)),
     "backtranslation": (InstructionBacktranslation, has_a_reason),
     "rubric": (partial(RubricJudge, rubric=RUBRIC), follows_the_rubric),
+    "panel": (panel, is_voted),
     "pairwise": (PairwiseJudge, is_compared),
     "pairwise without ties": (partial(PairwiseJudge, ties=False), is_compared),
 }

@@ -11,6 +11,7 @@ from limbeck_judges import (
     ComplexityScorer,
     InstructionBacktranslation,
     PairwiseJudge,
+    PanelOfJudges,
     PrometheusEval,
     QualityScorer,
     RubricJudge,
@@ -115,6 +116,11 @@ class TestPairwiseJudge(ConversationContract):
 class TestPairwiseJudgeWithoutTies(ConversationContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
         return PairwiseJudge(llm=llm, ties=False, reference=True, **fields)
+
+
+class TestPanelOfJudges(ConversationContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return PanelOfJudges(llm=llm, second=llm, third=llm, **fields)
 
 
 def test_all_that_the_distribution_declares_loads() -> None:

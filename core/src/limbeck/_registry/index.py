@@ -66,6 +66,7 @@ _KNOWN_NAMES = (
     ("task", "instruction-backtranslation", "InstructionBacktranslation", "limbeck-judges"),
     ("task", "pairwise-judge", "PairwiseJudge", "limbeck-judges"),
     ("task", "rubric-judge", "RubricJudge", "limbeck-judges"),
+    ("task", "panel-of-judges", "PanelOfJudges", "limbeck-judges"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .criteria import Criterion
     from .instruction_backtranslation import InstructionBacktranslation
     from .pairwise_judge import PairwiseJudge
+    from .panel_of_judges import PanelOfJudges
     from .prometheus_eval import PrometheusEval
     from .quality_scorer import QualityScorer
     from .rubric_judge import RubricJudge
@@ -20,6 +21,7 @@ __all__ = [
     "Criterion",
     "InstructionBacktranslation",
     "PairwiseJudge",
+    "PanelOfJudges",
     "PrometheusEval",
     "QualityScorer",
     "RubricJudge",
@@ -31,6 +33,7 @@ _HOME = {
     "Criterion": ".criteria",
     "InstructionBacktranslation": ".instruction_backtranslation",
     "PairwiseJudge": ".pairwise_judge",
+    "PanelOfJudges": ".panel_of_judges",
     "PrometheusEval": ".prometheus_eval",
     "QualityScorer": ".quality_scorer",
     "RubricJudge": ".rubric_judge",
