@@ -24,9 +24,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "complexity-scorer": {},
     "quality-scorer": {},
     "instruction-backtranslation": {},
-    "pairwise-judge": {},
+    "pairwise-comparison": {},
     "panel-of-judges": {"second": "offline/second"},
-    "rubric-judge": {"rubric": {"clarity": "Is it easy to follow?"}},
+    "rubric-scorer": {"rubric": {"clarity": "Is it easy to follow?"}},
 }
 
 

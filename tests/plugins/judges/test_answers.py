@@ -1,9 +1,13 @@
 """What judges write in words, and how it is read."""
 
+import contextlib
+
 import pytest
 
 from limbeck.errors import OutputError
+from limbeck_judges import InstructionBacktranslation, PrometheusEval
 from limbeck_judges.answers import answer_text, fields, number, numbered_sections, whole_number, whole_number_or_none
+from limbeck_judges.scores import worded_scores
 
 
 @pytest.mark.parametrize(
@@ -96,3 +100,21 @@ def test_fields_are_found_in_markdown_and_over_several_lines() -> None:
 def test_a_field_that_is_missing_given_twice_or_out_of_order_is_an_error(part: str) -> None:
     with pytest.raises(OutputError, match="must have Rating, Rationale, in this order"):
         fields(part, ["Rating", "Rationale"])
+
+
+@pytest.mark.parametrize(
+    "run", [" ", "\n", "*", "#", ".", "-", "Rating:", "#### Text 1\n", "[1] Score: 5\n", "```", "a ", "[RESULT] "]
+)
+def test_long_runs_of_anything_are_read_to_their_end(run: str) -> None:
+    text = run * (100_000 // len(run)) + "x"
+    for read in (
+        answer_text,
+        lambda text: numbered_sections(text, "text", 2, "Rating"),
+        lambda text: fields(text, ["Rating", "Rationale"]),
+        lambda text: worded_scores(text, 2, 1, 5),
+        lambda text: whole_number(text, "The rating", 1, 5),
+        lambda text: PrometheusEval(llm="offline", mode="absolute", rubric="honesty").format_output(text, {}),
+        lambda text: InstructionBacktranslation(llm="offline").format_output(text, {}),
+    ):
+        with contextlib.suppress(OutputError):
+            read(text)

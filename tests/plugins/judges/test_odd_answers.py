@@ -16,11 +16,11 @@ from limbeck.types import Example, Row
 from limbeck_judges import (
     ComplexityScorer,
     InstructionBacktranslation,
-    PairwiseJudge,
+    PairwiseComparison,
     PanelOfJudges,
     PrometheusEval,
     QualityScorer,
-    RubricJudge,
+    RubricScorer,
     UltraFeedback,
 )
 
@@ -185,10 +185,10 @@ JUDGES: dict[str, tuple[Callable[..., Task], Callable[[Row], bool]]] = {
     "quality": (QualityScorer, is_scored(1, 5, 2)),
     "quality json": (partial(QualityScorer, use_default_structured_output=True), is_scored(1, 5, 2)),
     "backtranslation": (InstructionBacktranslation, has_a_reason),
-    "rubric": (partial(RubricJudge, rubric=RUBRIC), follows_the_rubric),
+    "rubric": (partial(RubricScorer, rubric=RUBRIC), follows_the_rubric),
     "panel": (panel, is_voted),
-    "pairwise": (PairwiseJudge, is_compared),
-    "pairwise without ties": (partial(PairwiseJudge, ties=False), is_compared),
+    "pairwise": (PairwiseComparison, is_compared),
+    "pairwise without ties": (partial(PairwiseComparison, ties=False), is_compared),
 }
 
 

@@ -92,7 +92,7 @@ def test_judges_are_named_as_models_are() -> None:
 def test_a_run_that_goes_on_asks_no_judge_again_that_has_answered(tmp_path: Path) -> None:
     with panel(True, ContentFilteredError("Refused."), True).run([ROW] * 3, run_dir=tmp_path) as stream:
         first = list(stream)
-    again = panel(True, ContentFilteredError("Refused."), True)
+    again: Any = panel(True, ContentFilteredError("Refused."), True)
     with again.run([ROW] * 3, run_dir=tmp_path) as stream:
         assert list(stream) == first
     assert [*again.llm.requests, *again.third.requests] == []

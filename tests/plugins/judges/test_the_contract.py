@@ -10,11 +10,11 @@ from limbeck.testing import ScriptedLLM, TaskContract, check_distribution
 from limbeck_judges import (
     ComplexityScorer,
     InstructionBacktranslation,
-    PairwiseJudge,
+    PairwiseComparison,
     PanelOfJudges,
     PrometheusEval,
     QualityScorer,
-    RubricJudge,
+    RubricScorer,
     UltraFeedback,
 )
 
@@ -87,9 +87,9 @@ class TestInstructionBacktranslation(TaskContract):
         return InstructionBacktranslation(llm=llm, **fields)
 
 
-class TestRubricJudge(TaskContract):
+class TestRubricScorer(TaskContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
-        return RubricJudge(llm=llm, rubric=RUBRIC, reference=True, **fields)
+        return RubricScorer(llm=llm, rubric=RUBRIC, reference=True, **fields)
 
 
 class ConversationContract(TaskContract):
@@ -108,14 +108,14 @@ class ConversationContract(TaskContract):
             assert len(llm.requests) == len(example.raw_output)
 
 
-class TestPairwiseJudge(ConversationContract):
+class TestPairwiseComparison(ConversationContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
-        return PairwiseJudge(llm=llm, **fields)
+        return PairwiseComparison(llm=llm, **fields)
 
 
-class TestPairwiseJudgeWithoutTies(ConversationContract):
+class TestPairwiseComparisonWithoutTies(ConversationContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
-        return PairwiseJudge(llm=llm, ties=False, reference=True, **fields)
+        return PairwiseComparison(llm=llm, ties=False, reference=True, **fields)
 
 
 class TestPanelOfJudges(ConversationContract):

@@ -101,3 +101,9 @@ def test_a_row_that_cannot_be_judged_fails_before_anything_is_sent(columns: Row,
     assert told in row["distilabel_metadata"]["error_ultrafeedback"]["message"]
     assert row["distilabel_metadata"]["error_ultrafeedback"]["type"] == "RowError"
     assert llm.requests == []
+
+
+def test_structured_ratings_are_whole_numbers_however_json_writes_them() -> None:
+    texts = [{"ratings": 5.0, "rationales": "Right."}, {"ratings": None, "rationales": "Who knows."}]
+    done = judged(ROW, json.dumps({"texts": texts}), use_default_structured_output=True)
+    assert (done["ratings"], type(done["ratings"][0])) == ([5, None], int)

@@ -9,22 +9,22 @@ if TYPE_CHECKING:
     from .complexity_scorer import ComplexityScorer
     from .criteria import Criterion
     from .instruction_backtranslation import InstructionBacktranslation
-    from .pairwise_judge import PairwiseJudge
+    from .pairwise_comparison import PairwiseComparison
     from .panel_of_judges import PanelOfJudges
     from .prometheus_eval import PrometheusEval
     from .quality_scorer import QualityScorer
-    from .rubric_judge import RubricJudge
+    from .rubric_scorer import RubricScorer
     from .ultrafeedback import UltraFeedback
 
 __all__ = [
     "ComplexityScorer",
     "Criterion",
     "InstructionBacktranslation",
-    "PairwiseJudge",
+    "PairwiseComparison",
     "PanelOfJudges",
     "PrometheusEval",
     "QualityScorer",
-    "RubricJudge",
+    "RubricScorer",
     "UltraFeedback",
 ]
 
@@ -32,11 +32,11 @@ _HOME = {
     "ComplexityScorer": ".complexity_scorer",
     "Criterion": ".criteria",
     "InstructionBacktranslation": ".instruction_backtranslation",
-    "PairwiseJudge": ".pairwise_judge",
+    "PairwiseComparison": ".pairwise_comparison",
     "PanelOfJudges": ".panel_of_judges",
     "PrometheusEval": ".prometheus_eval",
     "QualityScorer": ".quality_scorer",
-    "RubricJudge": ".rubric_judge",
+    "RubricScorer": ".rubric_scorer",
     "UltraFeedback": ".ultrafeedback",
 }
 

@@ -27,7 +27,7 @@ _SCORE = re.compile(
 
 _FENCED = re.compile(r"```[a-z]*\n(.*)\n[ \t]*```", re.DOTALL)
 # What may stand between two texts: a heading, a rule, the end of a fence, a bare number.
-_BETWEEN = re.compile(r"[ \t]*(?:#.*|[-*_=`]{2,}|\*\*.*\*\*|[\[(]?[0-9]{1,3}[\]).:]*|)[ \t]*")
+_BETWEEN = re.compile(r"#.*|[-*_=`]{2,}|\*\*.*\*\*|[\[(]?[0-9]{1,3}[\]).:]{0,3}|")
 
 
 def answer_text(output: str | None) -> str:
@@ -105,7 +105,7 @@ def numbered_sections(text: str, tag: str, count: int, first_field: str) -> list
 def _trimmed(part: str) -> str:
     """A part without the lines at its end that belong to the next one, or to none."""
     lines = part.rstrip().split("\n")
-    while len(lines) > 1 and _BETWEEN.fullmatch(lines[-1]):
+    while len(lines) > 1 and _BETWEEN.fullmatch(lines[-1].strip()):
         lines.pop()
     return "\n".join(lines)
 

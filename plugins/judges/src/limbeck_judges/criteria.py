@@ -59,6 +59,11 @@ class Criterion(BaseModel):
             return f"one of {json.dumps(self.values, ensure_ascii=False)}"
         return "true for yes, false for no"
 
+    def read(self, value: Any) -> Value:
+        """A value that satisfies the schema, as its type: JSON may write 4 as 4.0."""
+        read: Value = int(value) if isinstance(self.values, tuple) else value
+        return read
+
     def share(self, value: Value) -> float | None:
         """How good a value is, from 0 to 1; None of a label."""
         if isinstance(self.values, tuple):

@@ -100,7 +100,7 @@ class PanelOfJudges(Task):
         if len(answers) - len(failures) < self._quorum:
             raise failures[0]
         judged = [None if isinstance(answer, GenerationError) else answer.parsed for answer in answers]
-        votes = [each and each["value"] for each in judged]
+        votes = [each and self._asked.read(each["value"]) for each in judged]
         return {
             **self._counted([vote for vote in votes if vote is not None]),
             "votes": votes,

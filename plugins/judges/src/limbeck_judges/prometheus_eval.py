@@ -60,7 +60,7 @@ Score 5: The reasoning is sound, coherent and thorough, also where it is hard.""
 _FORM = re.compile(r"\[[^\n]*\]\n(?:Score [1-5]: [^\n]*\n){4}Score 5: [^\n]*\s*")
 _RESULT = re.compile(r"\[RESULT\]", re.IGNORECASE)
 # The frame of the value behind the mark: `4`, `(4)`, `**A**`, `Score: 4`, `Response B`.
-_FRAME = re.compile(r"[\s*_<\[(]*(?:(?:score|response)\s*:?\s*)?([A-Za-z0-9.]+?)[\s*_>\]).]*", re.IGNORECASE)
+_FRAME = re.compile(r"[\s*_<\[(]*(?:(?:score|response)[\s:]*)?([1-5A-Z])[\s*_>\]).]*", re.IGNORECASE)
 
 
 class PrometheusEval(Task):

@@ -174,7 +174,8 @@ class UltraFeedback(Task):
         return {column: in_place([each[place] for each in rated], texts) for place, column in enumerate(self._columns)}
 
     def _structured(self, answer: str, count: int) -> list[list[Any]]:
-        return [[each[column] for column in self._columns] for each in of_each(json.loads(answer)["texts"], count)]
+        texts = of_each(json.loads(answer, parse_float=lambda number: int(float(number)))["texts"], count)
+        return [[each[column] for column in self._columns] for each in texts]
 
     def _worded(self, answer: str, count: int) -> list[list[Any]]:
         sections = numbered_sections(answer_text(answer), "text", count, self._names[0])

@@ -1,4 +1,4 @@
-"""`pairwise-judge`: both orders, ties, and the bias of the place."""
+"""`pairwise-comparison`: both orders, ties, and the bias of the place."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from limbeck.errors import ContentFilteredError
 from limbeck.testing import ScriptedLLM
 from limbeck.types import GenerationRequest, Row
-from limbeck_judges import PairwiseJudge
+from limbeck_judges import PairwiseComparison
 
 ROW: Row = {"instruction": "What's the capital of Spain?", "generations": ["Madrid.", "Lisbon."]}
 
@@ -29,7 +29,7 @@ def says(verdicts: dict[str, Any]) -> ScriptedLLM:
 
 
 def judged(llm: ScriptedLLM, row: Row = ROW, **fields: Any) -> Row:
-    (done,) = next(PairwiseJudge(llm=llm, **fields).process([row]))
+    (done,) = next(PairwiseComparison(llm=llm, **fields).process([row]))
     return done
 
 
@@ -55,20 +55,20 @@ def test_a_text_wins_where_both_orders_say_so(
 
 def test_both_answers_are_kept() -> None:
     done = judged(says({"Madrid.": "first", "Lisbon.": "second"}))
-    raw = done["distilabel_metadata"]["raw_output_pairwise-judge"]
+    raw = done["distilabel_metadata"]["raw_output_pairwise-comparison"]
     assert [json.loads(each)["verdict"] for each in raw] == ["first", "second"]
 
 
 def test_a_judge_that_may_call_no_tie_fails_where_it_does() -> None:
     done = judged(says({"Madrid.": "tie", "Lisbon.": "tie"}), ties=False)
     assert done["winner"] is None
-    assert done["distilabel_metadata"]["error_pairwise-judge"]["type"] == "SchemaError"
+    assert done["distilabel_metadata"]["error_pairwise-comparison"]["type"] == "SchemaError"
 
 
 def test_an_order_that_cannot_be_asked_fails_the_row() -> None:
     done = judged(says({"Madrid.": "first", "Lisbon.": ContentFilteredError("Refused.")}))
     assert (done["winner"], done["position_bias"]) == (None, None)
-    assert done["distilabel_metadata"]["error_pairwise-judge"]["type"] == "ContentFilteredError"
+    assert done["distilabel_metadata"]["error_pairwise-comparison"]["type"] == "ContentFilteredError"
 
 
 def test_the_criteria_and_the_reference_are_in_the_prompt() -> None:
@@ -83,7 +83,7 @@ def test_the_criteria_and_the_reference_are_in_the_prompt() -> None:
 def test_what_is_no_pair_fails_before_anything_is_sent(generations: Any) -> None:
     llm = ScriptedLLM(script=[])
     done = judged(llm, {**ROW, "generations": generations})
-    assert "error_pairwise-judge" in done["distilabel_metadata"]
+    assert "error_pairwise-comparison" in done["distilabel_metadata"]
     assert llm.requests == []
 
 

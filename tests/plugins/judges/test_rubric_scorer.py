@@ -1,4 +1,4 @@
-"""`rubric-judge`: criteria of one's own, values of their types, and one score of them."""
+"""`rubric-scorer`: criteria of one's own, values of their types, and one score of them."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from limbeck.errors import ConfigurationError
 from limbeck.testing import ScriptedLLM
 from limbeck.types import Row
-from limbeck_judges import Criterion, RubricJudge
+from limbeck_judges import Criterion, RubricScorer
 
 ROW: Row = {"instruction": "What's the capital of Spain?", "generation": "Madrid."}
 RUBRIC: dict[str, Any] = {
@@ -21,7 +21,7 @@ RUBRIC: dict[str, Any] = {
 
 def judged(values: dict[str, Any], **fields: Any) -> Row:
     answer = json.dumps({name: {"rationale": f"About {name}.", "value": value} for name, value in values.items()})
-    (done,) = next(RubricJudge(llm=ScriptedLLM(script=[answer]), **{"rubric": RUBRIC, **fields}).process([ROW]))
+    (done,) = next(RubricScorer(llm=ScriptedLLM(script=[answer]), **{"rubric": RUBRIC, **fields}).process([ROW]))
     return done
 
 
@@ -55,11 +55,11 @@ def test_labels_alone_have_no_score() -> None:
 def test_a_value_of_another_type_or_a_criterion_too_few_or_too_many_fails_the_row(values: dict[str, Any]) -> None:
     done = judged(values)
     assert (done["scores"], done["score"]) == (None, None)
-    assert done["distilabel_metadata"]["error_rubric-judge"]["type"] == "SchemaError"
+    assert done["distilabel_metadata"]["error_rubric-scorer"]["type"] == "SchemaError"
 
 
 def test_the_judge_is_told_each_criterion_its_values_and_the_reference() -> None:
-    task = RubricJudge(llm="offline", rubric={**RUBRIC, 'a "quoted" größe': "How large?"}, reference=True)
+    task = RubricScorer(llm="offline", rubric={**RUBRIC, 'a "quoted" größe': "How large?"}, reference=True)
     system, user = task.format_input({**ROW, "reference": "It is Madrid."})
     told = str(system["content"])
     assert '- "clarity": Is it easy to follow? The value is a whole number from 1 (worst) to 5 (best).' in told
@@ -86,15 +86,20 @@ def test_the_judge_is_told_each_criterion_its_values_and_the_reference() -> None
 )
 def test_a_rubric_that_cannot_be_judged_by_is_an_error(rubric: dict[str, Any], told: str) -> None:
     with pytest.raises((ConfigurationError, ValidationError), match=told):
-        RubricJudge(llm="offline", rubric=rubric)
+        RubricScorer(llm="offline", rubric=rubric)
 
 
 def test_a_rubric_is_saved_as_json_and_read_again() -> None:
-    task = RubricJudge(llm="offline", rubric=RUBRIC)
+    task = RubricScorer(llm="offline", rubric=RUBRIC)
     saved = json.loads(json.dumps(task.model_dump(mode="json", exclude_unset=True)))
-    assert RubricJudge(**saved).rubric == task.rubric
+    assert RubricScorer(**saved).rubric == task.rubric
 
 
 def test_a_criterion_may_be_an_object() -> None:
     done = judged({"safe": True}, rubric={"safe": Criterion(description="Is it free of harm?", values="yes-no")})
     assert done["scores"] == {"safe": True}
+
+
+def test_a_whole_number_that_json_writes_with_a_point_is_whole() -> None:
+    value = judged({"clarity": 3.0}, rubric={"clarity": "Is it easy to follow?"})["scores"]["clarity"]
+    assert (value, type(value)) == (3, int)

@@ -1,4 +1,4 @@
-"""`pairwise-judge`: the better of two texts, asked in both orders."""
+"""`pairwise-comparison`: the better of two texts, asked in both orders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CRITERIA = "how well each does what the instruction asks: whether it is correct
 _NAMES = ({"first": "A", "second": "B", "tie": "tie"}, {"first": "B", "second": "A", "tie": "tie"})
 
 
-class PairwiseJudge(Task):
+class PairwiseComparison(Task):
     """Say which of two texts is the better, in both orders, so that neither wins by its place.
 
     Each row is a conversation of two calls, side by side: one shows the first of `generations` first, the other the

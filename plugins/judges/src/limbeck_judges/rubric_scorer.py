@@ -1,4 +1,4 @@
-"""`rubric-judge`: a text judged by criteria of one's own, each with a value of its type."""
+"""`rubric-scorer`: a text judged by criteria of one's own, each with a value of its type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from limbeck.types import ChatType, JSONSchema, Row
 
 
-class RubricJudge(Task):
+class RubricScorer(Task):
     """Judge a text by a rubric of one's own: a number of a scale, yes or no, or a label for each criterion.
 
     Input columns: `instruction`; `generation`; with `reference=True` the column `reference`. Output columns: `scores`,
@@ -101,7 +101,7 @@ class RubricJudge(Task):
 
     def format_output(self, output: str | None, input: Row) -> Row:  # noqa: ARG002 - the answer is enough
         judged = json.loads(output or "")
-        values = {name: judged[name]["value"] for name in self.rubric}
+        values = {name: criterion.read(judged[name]["value"]) for name, criterion in self._criteria.items()}
         rationales = {name: judged[name]["rationale"] for name in self.rubric}
         return {"scores": values, "rationales": rationales, "score": self._score(values)}
 
