@@ -80,7 +80,7 @@ def test_a_task_is_called_by_its_registered_name(name: str) -> None:
     assert get_task(name)(llm="offline", **FIELDS[name]).name == name
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", sorted({*FIELDS} - {"panel-of-judges"}))  # whose other judges know no examples
 def test_the_offline_model_answers_a_tasks_own_example_with_its_output(name: str) -> None:
     task = get_task(name)(llm="offline", **FIELDS[name])
     for example in task.examples():
