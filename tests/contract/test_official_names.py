@@ -19,6 +19,14 @@ FIELDS: dict[str, dict[str, Any]] = {
     "chat-generation": {},
     "text-classification": {"labels": ["spam", "ham"]},
     "structured-generation": {},
+    "ultrafeedback": {},
+    "prometheus-eval": {"mode": "absolute", "rubric": "helpfulness"},
+    "complexity-scorer": {},
+    "quality-scorer": {},
+    "instruction-backtranslation": {},
+    "pairwise-comparison": {},
+    "panel-of-judges": {"second": "offline/second"},
+    "rubric-scorer": {"rubric": {"clarity": "Is it easy to follow?"}},
 }
 
 
@@ -72,7 +80,7 @@ def test_a_task_is_called_by_its_registered_name(name: str) -> None:
     assert get_task(name)(llm="offline", **FIELDS[name]).name == name
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", sorted({*FIELDS} - {"panel-of-judges"}))  # whose other judges know no examples
 def test_the_offline_model_answers_a_tasks_own_example_with_its_output(name: str) -> None:
     task = get_task(name)(llm="offline", **FIELDS[name])
     for example in task.examples():

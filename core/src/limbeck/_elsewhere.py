@@ -88,24 +88,30 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("FormatTextGenerationDPO", "FormatChatGenerationDPO"), "`format-for-dpo`"),
         **dict.fromkeys(("PushToHub", "LeafStep"), "`save-to-files`, and the Hub's own tools"),
     },
-    "task": dict.fromkeys(
-        (
-            *("EvolInstruct", "EvolInstructGenerator", "EvolComplexity", "EvolComplexityGenerator", "EvolQuality"),
-            *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "InstructionBacktranslation", "URIAL", "CLAIR"),
-            *("UltraFeedback", "PrometheusEval", "QualityScorer", "ComplexityScorer", "PairRM", "RewardModelScore"),
-            *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
-            *(
-                "GenerateEmbeddings",
-                "GenerateSentencePair",
-                "GenerateTextRetrievalData",
-                "GenerateTextClassificationData",
+    "task": {
+        "UltraFeedback": "`ultrafeedback` of `limbeck-judges`",
+        "PrometheusEval": "`prometheus-eval` of `limbeck-judges`",
+        "QualityScorer": "`quality-scorer` of `limbeck-judges`",
+        "ComplexityScorer": "`complexity-scorer` of `limbeck-judges`",
+        "InstructionBacktranslation": "`instruction-backtranslation` of `limbeck-judges`",
+        **dict.fromkeys(
+            (
+                *("EvolInstruct", "EvolInstructGenerator", "EvolComplexity", "EvolComplexityGenerator", "EvolQuality"),
+                *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "URIAL", "CLAIR"),
+                *("PairRM", "RewardModelScore", "MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
+                *(
+                    "GenerateEmbeddings",
+                    "GenerateSentencePair",
+                    "GenerateTextRetrievalData",
+                    "GenerateTextClassificationData",
+                ),
+                *("GenerateShortTextMatchingData", "GenerateLongTextMatchingData", "EmbeddingTaskGenerator"),
+                *("MonolingualTripletGenerator", "BitextRetrievalGenerator", "ImageGeneration", "ArgillaLabeller"),
+                *("APIGenGenerator", "APIGenSemanticChecker", "APIGenExecutionChecker"),
             ),
-            *("GenerateShortTextMatchingData", "GenerateLongTextMatchingData", "EmbeddingTaskGenerator"),
-            *("MonolingualTripletGenerator", "BitextRetrievalGenerator", "ImageGeneration", "ArgillaLabeller"),
-            *("APIGenGenerator", "APIGenSemanticChecker", "APIGenExecutionChecker"),
+            "a task of your own, with the same `format_input` and `format_output`",
         ),
-        "a task of your own, with the same `format_input` and `format_output`",
-    ),
+    },
 }
 
 

@@ -50,6 +50,7 @@ OFFICIAL = frozenset(
         "limbeck-mcp",
         "limbeck-prices",
         "limbeck-report",
+        "limbeck-judges",
     }
 )
 
@@ -60,6 +61,14 @@ _KNOWN_NAMES = (
     ("task", "chat-generation", "ChatGeneration", "limbeck-tasks"),
     ("task", "text-classification", "TextClassification", "limbeck-tasks"),
     ("task", "structured-generation", "StructuredGeneration", "limbeck-tasks"),
+    ("task", "ultrafeedback", "UltraFeedback", "limbeck-judges"),
+    ("task", "prometheus-eval", "PrometheusEval", "limbeck-judges"),
+    ("task", "complexity-scorer", "ComplexityScorer", "limbeck-judges"),
+    ("task", "quality-scorer", "QualityScorer", "limbeck-judges"),
+    ("task", "instruction-backtranslation", "InstructionBacktranslation", "limbeck-judges"),
+    ("task", "pairwise-comparison", "PairwiseComparison", "limbeck-judges"),
+    ("task", "rubric-scorer", "RubricScorer", "limbeck-judges"),
+    ("task", "panel-of-judges", "PanelOfJudges", "limbeck-judges"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),
