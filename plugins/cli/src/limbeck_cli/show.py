@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from limbeck.plugins import Kind
-    from limbeck.types import Example
+    from limbeck.types import ChatType, Example
 
 
 def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
@@ -117,16 +117,22 @@ def _show_example(task: Any) -> None:
         return
     _heading("Example row")
     _show_json(example.row)
+    if task.converse is None:
+        _show_prompt(task.format_input(example.row))
+    for answer in [example.raw_output] if isinstance(example.raw_output, str) else example.raw_output:
+        _heading("A model's answer")
+        echo("\n".join(f"  {line}" for line in answer.splitlines()))
+    _heading("Output columns")
+    _show_json(example.output)
+
+
+def _show_prompt(messages: ChatType) -> None:
     _heading("Prompt")
-    for message in task.format_input(example.row):
+    for message in messages:
         content = message.get("content")
         echo(f"  {message.get('role')}:", fg="cyan")
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
         echo("\n".join(f"    {line}" for line in text.splitlines()))
-    _heading("A model's answer")
-    echo("\n".join(f"  {line}" for line in example.raw_output.splitlines()))
-    _heading("Output columns")
-    _show_json(example.output)
 
 
 def _show_json(value: Any) -> None:
