@@ -19,6 +19,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     "chat-generation": {},
     "text-classification": {"labels": ["spam", "ham"]},
     "structured-generation": {},
+    "evol-instruct": {"num_evolutions": 2},
+    "evol-instruct-generator": {"num_instructions": 1},
+    "evol-complexity": {"num_evolutions": 2},
+    "evol-complexity-generator": {"num_instructions": 1},
+    "evol-quality": {"num_evolutions": 2},
 }
 
 

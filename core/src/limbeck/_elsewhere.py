@@ -90,7 +90,6 @@ _INSTEAD: dict[str, dict[str, str]] = {
     },
     "task": dict.fromkeys(
         (
-            *("EvolInstruct", "EvolInstructGenerator", "EvolComplexity", "EvolComplexityGenerator", "EvolQuality"),
             *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "InstructionBacktranslation", "URIAL", "CLAIR"),
             *("UltraFeedback", "PrometheusEval", "QualityScorer", "ComplexityScorer", "PairRM", "RewardModelScore"),
             *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),

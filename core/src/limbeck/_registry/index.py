@@ -48,6 +48,7 @@ OFFICIAL = frozenset(
         "limbeck-data",
         "limbeck-prices",
         "limbeck-report",
+        "limbeck-instruct",
     }
 )
 
@@ -58,6 +59,11 @@ _KNOWN_NAMES = (
     ("task", "chat-generation", "ChatGeneration", "limbeck-tasks"),
     ("task", "text-classification", "TextClassification", "limbeck-tasks"),
     ("task", "structured-generation", "StructuredGeneration", "limbeck-tasks"),
+    ("task", "evol-instruct", "EvolInstruct", "limbeck-instruct"),
+    ("task", "evol-instruct-generator", "EvolInstructGenerator", "limbeck-instruct"),
+    ("task", "evol-complexity", "EvolComplexity", "limbeck-instruct"),
+    ("task", "evol-complexity-generator", "EvolComplexityGenerator", "limbeck-instruct"),
+    ("task", "evol-quality", "EvolQuality", "limbeck-instruct"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),

@@ -1,0 +1,36 @@
+"""Tasks that write instruction data. Every name here is imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .evol_complexity import EvolComplexity
+    from .evol_complexity_generator import EvolComplexityGenerator
+    from .evol_instruct import EvolInstruct
+    from .evol_instruct_generator import EvolInstructGenerator
+    from .evol_quality import EvolQuality
+
+__all__ = ["EvolComplexity", "EvolComplexityGenerator", "EvolInstruct", "EvolInstructGenerator", "EvolQuality"]
+
+_HOME = {
+    "EvolComplexity": ".evol_complexity",
+    "EvolComplexityGenerator": ".evol_complexity_generator",
+    "EvolInstruct": ".evol_instruct",
+    "EvolInstructGenerator": ".evol_instruct_generator",
+    "EvolQuality": ".evol_quality",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,64 @@
+"""The parts of an evolution: its prompts, and the instructions that are found in answers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from limbeck.errors import ConfigurationError, OutputError
+
+from .texts import whole_text
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping, Sequence
+
+    from limbeck.types import Generation
+
+_PLACE = re.compile(r"<([A-Z]+)>")
+# What models write before an instruction: "New instruction:", or "#Rewritten Prompt#:" as WizardLM's prompts ask for.
+_LABEL = re.compile(
+    r"(?:\A|\n)[ \t#*]*(?:the )?(?:new|rewritten|created|evolved|given) (?:prompt|instruction|question|response)"
+    r"[ \t#*]*:[ \t*]*",
+    re.IGNORECASE,
+)
+
+
+def check_templates(templates: Mapping[str, str], places: Sequence[str], *, owner: str) -> None:
+    """See that there are templates, and that each has the places for a row's texts.
+
+    Raises:
+        ConfigurationError: there are none, or one lacks a place.
+    """
+    if not templates:
+        raise ConfigurationError(f"`mutation_templates` of {owner!r} are empty. Give one at least.")
+    for name, template in templates.items():
+        for place in places:
+            if f"<{place}>" not in template:
+                raise ConfigurationError(
+                    f"The template {name!r} in `mutation_templates` of {owner!r} has no `<{place}>`. "
+                    "Put it where the text of the row belongs."
+                )
+
+
+def filled(template: str, **texts: str) -> str:
+    """A template with its places filled, all at once: a `<RESPONSE>` inside of an instruction stays as it is."""
+    return _PLACE.sub(lambda place: texts.get(place[1], place[0]), template)
+
+
+def drawn(templates: Mapping[str, str], rng: random.Random) -> str:
+    """One of the templates, at random."""
+    return rng.choice([*templates.values()])
+
+
+def rewritten(generation: Generation) -> str:
+    """The text that an answer consists of, without a label before it.
+
+    Raises:
+        OutputError: there is none, or it was cut off.
+    """
+    text = whole_text(generation)
+    *_, last = [0, *(label.end() for label in _LABEL.finditer(text))]
+    if not text[last:].strip():
+        raise OutputError("The answer is a label with nothing behind it.", raw=generation.text)
+    return text[last:].strip()
