@@ -24,6 +24,10 @@ FIELDS: dict[str, dict[str, Any]] = {
     "evol-complexity": {"num_evolutions": 2},
     "evol-complexity-generator": {"num_instructions": 1},
     "evol-quality": {"num_evolutions": 2},
+    "self-instruct": {},
+    "genstruct": {},
+    "clair": {},
+    "urial": {},
 }
 
 

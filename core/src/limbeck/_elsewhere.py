@@ -90,7 +90,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
     },
     "task": dict.fromkeys(
         (
-            *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "InstructionBacktranslation", "URIAL", "CLAIR"),
+            *("Magpie", "MagpieGenerator", "InstructionBacktranslation"),
             *("UltraFeedback", "PrometheusEval", "QualityScorer", "ComplexityScorer", "PairRM", "RewardModelScore"),
             *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
             *(

@@ -10,7 +10,8 @@ from limbeck.errors import ConfigurationError
 from limbeck.testing import ScriptedLLM
 from limbeck.types import Generation
 from limbeck_instruct import EvolComplexity, EvolComplexityGenerator, EvolInstruct, EvolInstructGenerator, EvolQuality
-from limbeck_instruct.evolving import filled, rewritten
+from limbeck_instruct.evolving import rewritten
+from limbeck_instruct.places import filled
 
 if TYPE_CHECKING:
     from limbeck import Task
@@ -22,7 +23,7 @@ def prompts_of(llm: ScriptedLLM) -> list[str]:
     return [str(request.messages[-1]["content"]) for request in llm.requests]
 
 
-def row_of(task: Task, **row: Any) -> dict[str, Any]:
+def row_of(task: Task, /, **row: Any) -> dict[str, Any]:
     (done,) = next(task.process([row]))
     return done
 

@@ -8,7 +8,17 @@ import pytest
 
 import limbeck_instruct
 from limbeck.testing import TaskContract, check_distribution
-from limbeck_instruct import EvolComplexity, EvolComplexityGenerator, EvolInstruct, EvolInstructGenerator, EvolQuality
+from limbeck_instruct import (
+    CLAIR,
+    URIAL,
+    EvolComplexity,
+    EvolComplexityGenerator,
+    EvolInstruct,
+    EvolInstructGenerator,
+    EvolQuality,
+    Genstruct,
+    SelfInstruct,
+)
 
 if TYPE_CHECKING:
     from limbeck import Task
@@ -50,6 +60,26 @@ class TestEvolComplexityGenerator(TaskContract):
         return EvolComplexityGenerator(
             llm=llm, num_instructions=2, generate_answers=True, min_length=1, max_length=9, **fields
         )
+
+
+class TestSelfInstruct(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return SelfInstruct(llm=llm, **fields)
+
+
+class TestGenstruct(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return Genstruct(llm=llm, **fields)
+
+
+class TestCLAIR(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return CLAIR(llm=llm, **fields)
+
+
+class TestURIAL(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return URIAL(llm=llm, **fields)
 
 
 def test_all_that_the_distribution_declares_loads() -> None:

@@ -6,20 +6,38 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .clair import CLAIR
     from .evol_complexity import EvolComplexity
     from .evol_complexity_generator import EvolComplexityGenerator
     from .evol_instruct import EvolInstruct
     from .evol_instruct_generator import EvolInstructGenerator
     from .evol_quality import EvolQuality
+    from .genstruct import Genstruct
+    from .self_instruct import SelfInstruct
+    from .urial import URIAL
 
-__all__ = ["EvolComplexity", "EvolComplexityGenerator", "EvolInstruct", "EvolInstructGenerator", "EvolQuality"]
+__all__ = [
+    "CLAIR",
+    "URIAL",
+    "EvolComplexity",
+    "EvolComplexityGenerator",
+    "EvolInstruct",
+    "EvolInstructGenerator",
+    "EvolQuality",
+    "Genstruct",
+    "SelfInstruct",
+]
 
 _HOME = {
+    "CLAIR": ".clair",
     "EvolComplexity": ".evol_complexity",
     "EvolComplexityGenerator": ".evol_complexity_generator",
     "EvolInstruct": ".evol_instruct",
     "EvolInstructGenerator": ".evol_instruct_generator",
     "EvolQuality": ".evol_quality",
+    "Genstruct": ".genstruct",
+    "SelfInstruct": ".self_instruct",
+    "URIAL": ".urial",
 }
 
 

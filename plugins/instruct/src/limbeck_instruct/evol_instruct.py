@@ -9,9 +9,10 @@ from pydantic import Field, PositiveInt
 from limbeck import Task, ask
 from limbeck.types import Example
 
-from .evolving import check_templates, drawn, filled, rewritten
+from .evolving import check_templates, drawn, rewritten
 from .mutations import INSTRUCTION_MUTATIONS
-from .texts import text_column, without_thinking
+from .places import filled
+from .texts import answer_text, text_column
 
 if TYPE_CHECKING:
     import random
@@ -78,7 +79,7 @@ Daxin Jiang},
         values = [kept]
         if self.generate_answers:
             answers = yield [ask(instruction) for instruction in kept]
-            values.append([without_thinking(answer.text) for answer in answers])
+            values.append([answer_text(answer) for answer in answers])
         return self._row(values)
 
     def _kept(self, instructions: list[str]) -> list[str]:

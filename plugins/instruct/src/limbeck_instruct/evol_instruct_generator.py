@@ -10,10 +10,11 @@ from limbeck import GeneratorTask, ask
 from limbeck.errors import ConfigurationError, OutputError
 from limbeck.types import Example
 
-from .evolving import check_templates, filled, rewritten
+from .evolving import check_templates, rewritten
 from .mutations import FRESH_START, GENERATION_MUTATIONS
 from .nouns import NOUNS
-from .texts import without_thinking
+from .places import filled
+from .texts import answer_text
 
 if TYPE_CHECKING:
     import random
@@ -82,7 +83,7 @@ Daxin Jiang},
         if not self.generate_answers:
             return {"instruction": instruction}
         answer = yield ask(instruction)
-        return {"instruction": instruction, "answer": without_thinking(answer.text)}
+        return {"instruction": instruction, "answer": answer_text(answer)}
 
     def _instruction(self, rng: random.Random) -> Generator[Any, Any, str]:
         instruction: str | None = None

@@ -9,8 +9,9 @@ from pydantic import Field, PositiveInt
 from limbeck import Task, ask
 from limbeck.types import Example
 
-from .evolving import check_templates, drawn, filled, rewritten
+from .evolving import check_templates, drawn, rewritten
 from .mutations import QUALITY_MUTATIONS
+from .places import filled
 from .texts import text_column
 
 if TYPE_CHECKING:

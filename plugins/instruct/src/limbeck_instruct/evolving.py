@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from limbeck.errors import ConfigurationError, OutputError
 
+from .places import check_places
 from .texts import whole_text
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from limbeck.types import Generation
 
-_PLACE = re.compile(r"<([A-Z]+)>")
 # What models write before an instruction: "New instruction:", or "#Rewritten Prompt#:" as WizardLM's prompts ask for.
 _LABEL = re.compile(
     r"(?:\A|\n)[ \t#*]*(?:the )?(?:new|rewritten|created|evolved|given) (?:prompt|instruction|question|response)"
@@ -33,17 +33,7 @@ def check_templates(templates: Mapping[str, str], places: Sequence[str], *, owne
     if not templates:
         raise ConfigurationError(f"`mutation_templates` of {owner!r} are empty. Give one at least.")
     for name, template in templates.items():
-        for place in places:
-            if f"<{place}>" not in template:
-                raise ConfigurationError(
-                    f"The template {name!r} in `mutation_templates` of {owner!r} has no `<{place}>`. "
-                    "Put it where the text of the row belongs."
-                )
-
-
-def filled(template: str, **texts: str) -> str:
-    """A template with its places filled, all at once: a `<RESPONSE>` inside of an instruction stays as it is."""
-    return _PLACE.sub(lambda place: texts.get(place[1], place[0]), template)
+        check_places(template, places, what=f"The template {name!r} in `mutation_templates` of {owner!r}")
 
 
 def drawn(templates: Mapping[str, str], rng: random.Random) -> str:

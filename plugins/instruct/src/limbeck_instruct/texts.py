@@ -32,15 +32,24 @@ def without_thinking(text: str | None) -> str:
     return _THINKING.sub("", text or "", count=1).strip()
 
 
+def answer_text(generation: Generation) -> str:
+    """The text of an answer, which is not empty.
+
+    Raises:
+        OutputError: it is.
+    """
+    text = without_thinking(generation.text)
+    if not text:
+        raise OutputError("The answer is empty.", raw=generation.text)
+    return text
+
+
 def whole_text(generation: Generation) -> str:
     """The text of an answer that is to be worked on: not empty, and not cut off.
 
     Raises:
         OutputError: it is.
     """
-    text = without_thinking(generation.text)
     if generation.finish_reason == "length":
         raise OutputError("The answer was cut off at the model's limit. Raise its `max_tokens`.", raw=generation.text)
-    if not text:
-        raise OutputError("The answer is empty.", raw=generation.text)
-    return text
+    return answer_text(generation)
