@@ -28,6 +28,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "genstruct": {},
     "clair": {},
     "urial": {},
+    "persona-generator": {"attributes": {"job": ["baker", "pilot"]}},
+    "conversation-simulation": {},
 }
 
 

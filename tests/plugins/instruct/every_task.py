@@ -27,6 +27,8 @@ EVERY: dict[str, Callable[[Any], Task]] = {
     "genstruct": lambda llm: pack.Genstruct(llm=llm),
     "clair": lambda llm: pack.CLAIR(llm=llm),
     "urial": lambda llm: pack.URIAL(llm=llm),
+    "persona-generator": lambda llm: pack.PersonaGenerator(llm=llm, attributes={"job": ["baker", "pilot"]}),
+    "conversation-simulation": lambda llm: pack.ConversationSimulation(llm=llm, n_turns=2),
 }
 
 

@@ -11,12 +11,14 @@ from limbeck.testing import TaskContract, check_distribution
 from limbeck_instruct import (
     CLAIR,
     URIAL,
+    ConversationSimulation,
     EvolComplexity,
     EvolComplexityGenerator,
     EvolInstruct,
     EvolInstructGenerator,
     EvolQuality,
     Genstruct,
+    PersonaGenerator,
     SelfInstruct,
 )
 
@@ -80,6 +82,16 @@ class TestCLAIR(TaskContract):
 class TestURIAL(TaskContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
         return URIAL(llm=llm, **fields)
+
+
+class TestPersonaGenerator(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return PersonaGenerator(llm=llm, attributes={"job": {"baker": 2, "pilot": 1}, "age": [30, 60]}, **fields)
+
+
+class TestConversationSimulation(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return ConversationSimulation(llm=llm, **fields)
 
 
 def test_all_that_the_distribution_declares_loads() -> None:

@@ -68,6 +68,8 @@ _KNOWN_NAMES = (
     ("task", "genstruct", "Genstruct", "limbeck-instruct"),
     ("task", "clair", "CLAIR", "limbeck-instruct"),
     ("task", "urial", "URIAL", "limbeck-instruct"),
+    ("task", "persona-generator", "PersonaGenerator", "limbeck-instruct"),
+    ("task", "conversation-simulation", "ConversationSimulation", "limbeck-instruct"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),
@@ -93,6 +95,7 @@ _KNOWN_NAMES = (
     ("step", "save-to-parquet", "SaveToParquet", "limbeck-data"),
     ("step", "shuffle", "Shuffle", "limbeck-data"),
     ("step", "sort", "Sort", "limbeck-data"),
+    ("step", "attribute-grid", "AttributeGrid", "limbeck-instruct"),
     ("command", "report", "report", "limbeck-report"),
 )
 

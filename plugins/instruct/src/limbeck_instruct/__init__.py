@@ -6,36 +6,45 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .attribute_grid import AttributeGrid
     from .clair import CLAIR
+    from .conversation_simulation import ConversationSimulation
     from .evol_complexity import EvolComplexity
     from .evol_complexity_generator import EvolComplexityGenerator
     from .evol_instruct import EvolInstruct
     from .evol_instruct_generator import EvolInstructGenerator
     from .evol_quality import EvolQuality
     from .genstruct import Genstruct
+    from .persona_generator import PersonaGenerator
     from .self_instruct import SelfInstruct
     from .urial import URIAL
 
 __all__ = [
     "CLAIR",
     "URIAL",
+    "AttributeGrid",
+    "ConversationSimulation",
     "EvolComplexity",
     "EvolComplexityGenerator",
     "EvolInstruct",
     "EvolInstructGenerator",
     "EvolQuality",
     "Genstruct",
+    "PersonaGenerator",
     "SelfInstruct",
 ]
 
 _HOME = {
+    "AttributeGrid": ".attribute_grid",
     "CLAIR": ".clair",
+    "ConversationSimulation": ".conversation_simulation",
     "EvolComplexity": ".evol_complexity",
     "EvolComplexityGenerator": ".evol_complexity_generator",
     "EvolInstruct": ".evol_instruct",
     "EvolInstructGenerator": ".evol_instruct_generator",
     "EvolQuality": ".evol_quality",
     "Genstruct": ".genstruct",
+    "PersonaGenerator": ".persona_generator",
     "SelfInstruct": ".self_instruct",
     "URIAL": ".urial",
 }
