@@ -30,6 +30,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "urial": {},
     "persona-generator": {"attributes": {"job": ["baker", "pilot"]}},
     "conversation-simulation": {},
+    "math-shepherd-generator": {},
+    "math-shepherd-completer": {},
 }
 
 

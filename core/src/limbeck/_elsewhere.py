@@ -92,7 +92,6 @@ _INSTEAD: dict[str, dict[str, str]] = {
         (
             *("Magpie", "MagpieGenerator", "InstructionBacktranslation"),
             *("UltraFeedback", "PrometheusEval", "QualityScorer", "ComplexityScorer", "PairRM", "RewardModelScore"),
-            *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
             *(
                 "GenerateEmbeddings",
                 "GenerateSentencePair",

@@ -27,6 +27,9 @@ EVERY: dict[str, Callable[[Any], Task]] = {
     "genstruct": lambda llm: pack.Genstruct(llm=llm),
     "clair": lambda llm: pack.CLAIR(llm=llm),
     "urial": lambda llm: pack.URIAL(llm=llm),
+    "math-shepherd-generator, golden": lambda llm: pack.MathShepherdGenerator(llm=llm),
+    "math-shepherd-generator": lambda llm: pack.MathShepherdGenerator(llm=llm, M=3),
+    "math-shepherd-completer": lambda llm: pack.MathShepherdCompleter(llm=llm, N=2),
     "persona-generator": lambda llm: pack.PersonaGenerator(llm=llm, attributes={"job": ["baker", "pilot"]}),
     "conversation-simulation": lambda llm: pack.ConversationSimulation(llm=llm, n_turns=2),
 }

@@ -18,6 +18,8 @@ from limbeck_instruct import (
     EvolInstructGenerator,
     EvolQuality,
     Genstruct,
+    MathShepherdCompleter,
+    MathShepherdGenerator,
     PersonaGenerator,
     SelfInstruct,
 )
@@ -92,6 +94,21 @@ class TestPersonaGenerator(TaskContract):
 class TestConversationSimulation(TaskContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
         return ConversationSimulation(llm=llm, **fields)
+
+
+class TestMathShepherdGenerator(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return MathShepherdGenerator(llm=llm, **fields)
+
+
+class TestMathShepherdGeneratorOfSeveralSolutions(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return MathShepherdGenerator(llm=llm, M=2, **fields)
+
+
+class TestMathShepherdCompleter(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return MathShepherdCompleter(llm=llm, tags=["good", "bad"], **fields)
 
 
 def test_all_that_the_distribution_declares_loads() -> None:

@@ -70,6 +70,8 @@ _KNOWN_NAMES = (
     ("task", "urial", "URIAL", "limbeck-instruct"),
     ("task", "persona-generator", "PersonaGenerator", "limbeck-instruct"),
     ("task", "conversation-simulation", "ConversationSimulation", "limbeck-instruct"),
+    ("task", "math-shepherd-generator", "MathShepherdGenerator", "limbeck-instruct"),
+    ("task", "math-shepherd-completer", "MathShepherdCompleter", "limbeck-instruct"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),
@@ -96,6 +98,7 @@ _KNOWN_NAMES = (
     ("step", "shuffle", "Shuffle", "limbeck-data"),
     ("step", "sort", "Sort", "limbeck-data"),
     ("step", "attribute-grid", "AttributeGrid", "limbeck-instruct"),
+    ("step", "format-prm", "FormatPRM", "limbeck-instruct"),
     ("command", "report", "report", "limbeck-report"),
 )
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from .evol_instruct import EvolInstruct
     from .evol_instruct_generator import EvolInstructGenerator
     from .evol_quality import EvolQuality
+    from .format_prm import FormatPRM
     from .genstruct import Genstruct
+    from .math_shepherd_completer import MathShepherdCompleter
+    from .math_shepherd_generator import MathShepherdGenerator
     from .persona_generator import PersonaGenerator
     from .self_instruct import SelfInstruct
     from .urial import URIAL
@@ -29,7 +32,10 @@ __all__ = [
     "EvolInstruct",
     "EvolInstructGenerator",
     "EvolQuality",
+    "FormatPRM",
     "Genstruct",
+    "MathShepherdCompleter",
+    "MathShepherdGenerator",
     "PersonaGenerator",
     "SelfInstruct",
 ]
@@ -43,7 +49,10 @@ _HOME = {
     "EvolInstruct": ".evol_instruct",
     "EvolInstructGenerator": ".evol_instruct_generator",
     "EvolQuality": ".evol_quality",
+    "FormatPRM": ".format_prm",
     "Genstruct": ".genstruct",
+    "MathShepherdCompleter": ".math_shepherd_completer",
+    "MathShepherdGenerator": ".math_shepherd_generator",
     "PersonaGenerator": ".persona_generator",
     "SelfInstruct": ".self_instruct",
     "URIAL": ".urial",
