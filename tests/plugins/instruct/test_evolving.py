@@ -105,7 +105,7 @@ def test_a_label_before_the_instruction_is_left_out(answer: str) -> None:
 
 
 def test_an_instruction_that_speaks_of_labels_stays_whole() -> None:
-    text = "Write a new prompt: one that is short. Say what a rewritten instruction is."
+    text = "Write a new prompt: one that is short.\nNew question: is it short?\nGiven prompt: no."
     assert rewritten(Generation(text=text)) == text
 
 
@@ -181,7 +181,9 @@ def test_nouns_differ_from_row_to_row_and_are_the_same_in_every_run() -> None:
     assert len(set(begun())) == 9
 
 
-@pytest.mark.parametrize("fields", [{"min_length": 9, "max_length": 5}, {"mutation_templates": {"A": "<PROMPT>"}}])
+@pytest.mark.parametrize(
+    "fields", [{"min_length": 9, "max_length": 5}, {"mutation_templates": {"A": "<PROMPT>"}}, {"num_rows": 2}]
+)
 def test_a_generator_that_cannot_begin_or_end_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         generator(**fields)

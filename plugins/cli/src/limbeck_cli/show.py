@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from limbeck.plugins import Kind
     from limbeck.types import ChatType, Example
 
+_WIDEST_DEFAULT = 60  # characters
+
 
 def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
     """Write all there is to know of `name` to stdout.
@@ -88,6 +90,11 @@ def _show_columns(step: Any) -> None:
         show_table(["it", "column", "is"], rows)
 
 
+def _short(default: str) -> str:
+    """A default as it fits into a table: a prompt is shown by its beginning."""
+    return default if len(default) <= _WIDEST_DEFAULT else f"{default[: _WIDEST_DEFAULT - 1]}…"
+
+
 def _show_fields(cls: type) -> None:
     from limbeck.recipes import describe_fields
 
@@ -95,7 +102,8 @@ def _show_fields(cls: type) -> None:
     if fields:
         _heading("Fields")
         table = [
-            [each.name, each.type, "(required)" if each.required else each.default, each.meaning] for each in fields
+            [each.name, each.type, "(required)" if each.required else _short(each.default), each.meaning]
+            for each in fields
         ]
         show_table(["field", "type", "default", "meaning"], table)
 

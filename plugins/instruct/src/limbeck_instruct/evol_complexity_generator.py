@@ -8,6 +8,7 @@ from pydantic import Field
 
 from .evol_instruct_generator import EvolInstructGenerator
 from .mutations import GENERATION_COMPLEXITY_MUTATIONS
+from .papers import DEITA
 
 
 class EvolComplexityGenerator(EvolInstructGenerator):
@@ -18,13 +19,6 @@ class EvolComplexityGenerator(EvolInstructGenerator):
     Source: Liu et al., Deita (https://arxiv.org/abs/2312.15685).
     """
 
-    citation: ClassVar[str] = """\
-@misc{liu2024deita,
-    title={What Makes Good Data for Alignment? A Comprehensive Study of Automatic Data Selection in Instruction Tuning},
-    author={Wei Liu and Weihao Zeng and Keqing He and Yong Jiang and Junxian He},
-    year={2024},
-    eprint={2312.15685},
-    archivePrefix={arXiv},
-}"""
+    citation: ClassVar[str] = DEITA
 
     mutation_templates: dict[str, str] = Field(default_factory=lambda: dict(GENERATION_COMPLEXITY_MUTATIONS))

@@ -11,6 +11,7 @@ from limbeck.types import Example
 
 from .evolving import check_templates, drawn, rewritten
 from .mutations import INSTRUCTION_MUTATIONS
+from .papers import WIZARDLM
 from .places import filled
 from .texts import answer_text, text_column
 
@@ -39,15 +40,7 @@ class EvolInstruct(Task):
         seed: of the draw of mutations.
     """
 
-    citation: ClassVar[str] = """\
-@misc{xu2023wizardlm,
-    title={WizardLM: Empowering Large Language Models to Follow Complex Instructions},
-    author={Can Xu and Qingfeng Sun and Kai Zheng and Xiubo Geng and Pu Zhao and Jiazhan Feng and Chongyang Tao and \
-Daxin Jiang},
-    year={2023},
-    eprint={2304.12244},
-    archivePrefix={arXiv},
-}"""
+    citation: ClassVar[str] = WIZARDLM
 
     num_evolutions: PositiveInt
     store_evolutions: bool = False

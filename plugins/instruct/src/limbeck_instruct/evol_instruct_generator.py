@@ -13,6 +13,7 @@ from limbeck.types import Example
 from .evolving import check_templates, rewritten
 from .mutations import FRESH_START, GENERATION_MUTATIONS
 from .nouns import NOUNS
+from .papers import WIZARDLM
 from .places import filled
 from .texts import answer_text
 
@@ -41,15 +42,7 @@ class EvolInstructGenerator(GeneratorTask):
         seed: of the draw of nouns and mutations.
     """
 
-    citation: ClassVar[str] = """\
-@misc{xu2023wizardlm,
-    title={WizardLM: Empowering Large Language Models to Follow Complex Instructions},
-    author={Can Xu and Qingfeng Sun and Kai Zheng and Xiubo Geng and Pu Zhao and Jiazhan Feng and Chongyang Tao and \
-Daxin Jiang},
-    year={2023},
-    eprint={2304.12244},
-    archivePrefix={arXiv},
-}"""
+    citation: ClassVar[str] = WIZARDLM
 
     num_instructions: PositiveInt
     generate_answers: bool = False
@@ -64,6 +57,8 @@ Daxin Jiang},
         check_templates(self.mutation_templates, ["PROMPT"], owner=self.name)
         if FRESH_START not in self.mutation_templates:
             raise ConfigurationError(f"`mutation_templates` of {self.name!r} have no {FRESH_START!r}, which begins.")
+        if "num_rows" in self.model_fields_set:
+            raise ConfigurationError(f"The rows of {self.name!r} are counted by `num_instructions`, not by `num_rows`.")
         if self.min_length > self.max_length:
             raise ConfigurationError(
                 f"`min_length` of {self.name!r} is {self.min_length}, above its `max_length` of {self.max_length}."

@@ -11,6 +11,7 @@ from limbeck.types import Example
 
 from .evolving import check_templates, drawn, rewritten
 from .mutations import QUALITY_MUTATIONS
+from .papers import DEITA
 from .places import filled
 from .texts import text_column
 
@@ -37,14 +38,7 @@ class EvolQuality(Task):
         seed: of the draw of mutations.
     """
 
-    citation: ClassVar[str] = """\
-@misc{liu2024deita,
-    title={What Makes Good Data for Alignment? A Comprehensive Study of Automatic Data Selection in Instruction Tuning},
-    author={Wei Liu and Weihao Zeng and Keqing He and Yong Jiang and Junxian He},
-    year={2024},
-    eprint={2312.15685},
-    archivePrefix={arXiv},
-}"""
+    citation: ClassVar[str] = DEITA
 
     num_evolutions: PositiveInt
     store_evolutions: bool = False

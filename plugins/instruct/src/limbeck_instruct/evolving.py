@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
     from limbeck.types import Generation
 
-# What models write before an instruction: "New instruction:", or "#Rewritten Prompt#:" as WizardLM's prompts ask for.
-_LABEL = re.compile(
-    r"(?:\A|\n)[ \t#*]*(?:the )?(?:new|rewritten|created|evolved|given) (?:prompt|instruction|question|response)"
-    r"[ \t#*]*:[ \t*]*",
-    re.IGNORECASE,
-)
+# What models write before an instruction: "New instruction:" at the beginning of their answer, or a label in the form
+# of WizardLM's prompts, "#Rewritten Prompt#:", also behind a repeated "#Given Prompt#:".
+_NAME = r"(?:the )?(?:new|rewritten|created|evolved) (?:prompt|instruction|question|response)"
+_LABEL = re.compile(rf"\A[ \t#*]*{_NAME}[ \t#*]*:[ \t*]*|#[ \t]*{_NAME}[ \t]*#[ \t]*:", re.IGNORECASE)
 
 
 def check_templates(templates: Mapping[str, str], places: Sequence[str], *, owner: str) -> None:

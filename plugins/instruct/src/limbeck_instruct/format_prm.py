@@ -8,6 +8,7 @@ from pydantic import Field
 
 from limbeck import Step
 
+from .papers import MATH_SHEPHERD
 from .texts import text_column
 
 if TYPE_CHECKING:
@@ -32,15 +33,7 @@ class FormatPRM(Step):
         tags: behind a good step, and behind a bad one.
     """
 
-    citation: ClassVar[str] = """\
-@misc{wang2024mathshepherd,
-    title={Math-Shepherd: Verify and Reinforce LLMs Step-by-step without Human Annotations},
-    author={Peiyi Wang and Lei Li and Zhihong Shao and R. X. Xu and Damai Dai and Yifei Li and Deli Chen and Y. Wu and \
-Zhifang Sui},
-    year={2024},
-    eprint={2312.08935},
-    archivePrefix={arXiv},
-}"""
+    citation: ClassVar[str] = MATH_SHEPHERD
 
     format: Literal["math-shepherd", "trl"] = "math-shepherd"
     step_token: str = "ки"  # noqa: S105 - of the paper's data set, no secret

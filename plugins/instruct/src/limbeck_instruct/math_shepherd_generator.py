@@ -10,6 +10,7 @@ from limbeck import Task, ask
 from limbeck.types import Example
 
 from .math_steps import ANSWER, RULES, readable, steps_in, system_prompt_of
+from .papers import MATH_SHEPHERD
 from .texts import text_column
 
 if TYPE_CHECKING:
@@ -52,15 +53,7 @@ class MathShepherdGenerator(Task):
         M: solutions for each problem; None for one, the golden one.
     """
 
-    citation: ClassVar[str] = """\
-@misc{wang2024mathshepherd,
-    title={Math-Shepherd: Verify and Reinforce LLMs Step-by-step without Human Annotations},
-    author={Peiyi Wang and Lei Li and Zhihong Shao and R. X. Xu and Damai Dai and Yifei Li and Deli Chen and Y. Wu and \
-Zhifang Sui},
-    year={2024},
-    eprint={2312.08935},
-    archivePrefix={arXiv},
-}"""
+    citation: ClassVar[str] = MATH_SHEPHERD
 
     system_prompt: str | None = SYSTEM_PROMPT
     extra_rules: str | None = RULES
