@@ -86,6 +86,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("MinHashDedup", "EmbeddingDedup"), "`deduplicate`, of equal rows"),
         **dict.fromkeys(("FormatTextGenerationSFT", "FormatChatGenerationSFT"), "`format-for-sft`"),
         **dict.fromkeys(("FormatTextGenerationDPO", "FormatChatGenerationDPO"), "`format-for-dpo`"),
+        "FormatPRM": "the step `format-prm`",
         **dict.fromkeys(("PushToHub", "LeafStep"), "`save-to-files`, and the Hub's own tools"),
     },
     "task": dict.fromkeys(

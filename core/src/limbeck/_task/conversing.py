@@ -7,16 +7,16 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .._engine.calls.turns import Ask
 from ..errors import ConfigurationError, GenerationError, OutputError, PluginContractError, RowError, described
 from ..structured import json_schema_of, parsed
-from ..types import Generation, GenerationRequest
+from ..types import GenerationRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from .._engine.calls.jobs import Outcome
-    from ..types import ChatType, Example, Row
+    from .._engine.calls.turns import Ask
+    from ..types import Row
     from .task import Task
 
 _ARGUMENTS = ("input", "rng")
@@ -53,7 +53,12 @@ class TaskTalk:
         Raises:
             RowError: the row lacks a required column, or `converse` is no generator.
         """
-        given = _arguments(self._task, self._takes, self._input(row), id, sample)
+        given: dict[str, Any] = {}
+        input = self._input(row)
+        if "input" in self._takes:
+            given["input"] = input
+        if "rng" in self._takes:
+            given["rng"] = random.Random(f"{getattr(self._task, 'seed', 0)}/{id}/{sample}")  # noqa: S311 - chance, not a secret
         name = self._task.name
         try:
             begun = self._task.converse(**given)
@@ -163,42 +168,6 @@ def arguments_of_converse(cls: type) -> frozenset[str]:
             [f"`converse` takes `input` and `rng`, or less; not {', '.join(map(repr, others))}"],
         )
     return frozenset(names)
-
-
-def example_turns(task: Task, example: Example) -> Iterator[tuple[ChatType, str]]:
-    """The calls that a task makes for its own example, each with its answer; of a conversation, up to an effect."""
-    answers = iter([example.raw_output] if isinstance(example.raw_output, str) else example.raw_output)
-    if task.converse is None:
-        yield task.format_input(example.row), next(answers)
-        return
-    arguments = _arguments(task, arguments_of_converse(type(task)), dict(example.row), "0", 0)
-    conversation = task.converse(**arguments)
-    sent: Any = None
-    try:
-        while True:
-            yielded = conversation.send(sent)
-            turn = yielded if isinstance(yielded, list | tuple) else [yielded]
-            if not all(isinstance(asked, Ask) for asked in turn):
-                return
-            answered = [(asked, next(answers)) for asked in turn]
-            yield from ((asked.messages, text) for asked, text in answered)
-            results = [_answered(asked, text) for asked, text in answered]
-            sent = results[0] if turn is not yielded else results
-    except StopIteration:  # it has returned, or there are no further answers
-        return
-    finally:
-        conversation.close()
-
-
-def _answered(asked: Ask, text: str) -> Generation:
-    value = None if asked.schema is None else parsed(text, asked.schema)
-    return Generation(text=text, finish_reason="stop", parsed=value)
-
-
-def _arguments(task: Task, takes: Collection[str], input: Row, id: str, sample: int) -> dict[str, Any]:
-    """The arguments of `converse`, of those that it takes."""
-    chance = random.Random(f"{getattr(task, 'seed', 0)}/{id}/{sample}")  # noqa: S311 - chance, not a secret
-    return {name: value for name, value in (("input", input), ("rng", chance)) if name in takes}
 
 
 def _default_parameters_for() -> Any:

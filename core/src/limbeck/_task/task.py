@@ -163,7 +163,7 @@ class Task(Step):
     def _load(self) -> None:
         from .._engine.online.backend import backend_of
         from ..backends import check_capabilities
-        from .conversing import example_turns
+        from .examples import example_turns
 
         check_capabilities(self.llm, self.needs, needed_by=f"Task {self.name!r}")
         for llm in self._llms():

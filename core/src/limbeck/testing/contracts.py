@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from .._engine.threads.portal import portal
 from .._step import required_columns
-from .._task.conversing import example_turns
+from .._task.examples import answers_of, example_turns
 from ..errors import BadRequestError, ContentFilteredError, LedgerError, MissingColumnError, TransientError
 from ..protocols import check_batch_api, check_ledger, check_llm, class_faults
 from ..types import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .._task.task import Task
     from ..errors import GenerationError
     from ..protocols import LedgerProtocol, StepLedgerProtocol
-    from ..types import Example, StoredAnswer
+    from ..types import StoredAnswer
 
 
 class TaskContract:
@@ -74,7 +74,7 @@ class TaskContract:
 
     def test_each_example_gives_its_output_as_one_row(self) -> None:
         for example in self._task().examples():
-            (row,) = next(self._task(*_answers_of(example)).process([deepcopy(example.row)]))
+            (row,) = next(self._task(*answers_of(example)).process([deepcopy(example.row)]))
             assert {name: row[name] for name in example.output} == example.output
             assert {name: row[name] for name in example.row} == example.row
 
@@ -86,7 +86,7 @@ class TaskContract:
 
     def test_a_group_holds_lists_in_sample_order(self) -> None:
         for example in self._task().examples():
-            answers = _answers_of(example)
+            answers = answers_of(example)
             samples = 3 if len(answers) == 1 else 1  # side by side, the turns of several would come in any order
             task = self._task(*answers * samples, num_generations=samples, group_generations=True)
             (row,) = next(task.process([example.row]))
@@ -417,10 +417,6 @@ def _keep(step: StepLedgerProtocol, *answers: PaidAnswer) -> None:
             await step.keep(answer)
 
     asyncio.run(keep())
-
-
-def _answers_of(example: Example) -> list[str]:
-    return [example.raw_output] if isinstance(example.raw_output, str) else [*example.raw_output]
 
 
 def _texts(found: Sequence[StoredAnswer | None]) -> list[str | None]:
