@@ -27,6 +27,19 @@ FIELDS: dict[str, dict[str, Any]] = {
     "pairwise-comparison": {},
     "panel-of-judges": {"second": "offline/second"},
     "rubric-scorer": {"rubric": {"clarity": "Is it easy to follow?"}},
+    "evol-instruct": {"num_evolutions": 2},
+    "evol-instruct-generator": {"num_instructions": 1},
+    "evol-complexity": {"num_evolutions": 2},
+    "evol-complexity-generator": {"num_instructions": 1},
+    "evol-quality": {"num_evolutions": 2},
+    "self-instruct": {},
+    "genstruct": {},
+    "clair": {},
+    "urial": {},
+    "persona-generator": {"attributes": {"job": ["baker", "pilot"]}},
+    "conversation-simulation": {},
+    "math-shepherd-generator": {},
+    "math-shepherd-completer": {},
 }
 
 

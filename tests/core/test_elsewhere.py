@@ -91,9 +91,10 @@ def test_a_misspelt_field_is_still_told_what_is_close() -> None:
 @pytest.mark.parametrize(
     ("get", "name", "told"),
     [
-        (get_task, "EvolInstruct", "distilabel has `EvolInstruct`; here: a task of your own"),
-        (get_task, "evol-instruct", "distilabel has `EvolInstruct`"),
+        (get_task, "ArgillaLabeller", "distilabel has `ArgillaLabeller`; here: a task of your own"),
+        (get_task, "argilla-labeller", "distilabel has `ArgillaLabeller`"),
         (get_task, "ultra_feedback", "distilabel has `UltraFeedback`"),
+        (get_task, "FormatPRM", "distilabel has `FormatPRM`; here: the step `format-prm`."),
         (get_step, "GroupColumns", "here: rows of several branches are joined by `join(group=[…])`"),
         (get_step, "format-text-generation-sft", "here: `format-for-sft`."),
         (get_llm, "vLLM", "`OpenAILLM(model=…, base_url=…)`"),

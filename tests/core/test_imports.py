@@ -129,6 +129,19 @@ def test_a_hit_on_an_official_task_loads_its_module_and_what_pydantic_loads(name
 
 
 @pytest.mark.workspace
+def test_a_hit_on_a_conversation_loads_its_module_and_no_other_task() -> None:
+    modules = modules_after("from limbeck import get_task\nget_task('evol-instruct')")
+    beyond_pydantic = modules - modules_after(PYDANTIC_ALONE)
+
+    assert loaded(beyond_pydantic, ["asyncio", "limbeck._llm", *HEAVY]) == []
+    assert {each for each in modules if each.startswith("limbeck_")} == {
+        "limbeck_instruct",
+        *(f"limbeck_instruct.{name}" for name in ("evol_instruct", "evolving", "mutations")),
+        *(f"limbeck_instruct.{name}" for name in ("papers", "places", "texts")),
+    }
+
+
+@pytest.mark.workspace
 @pytest.mark.parametrize("name", ["openai", "azure-openai", "anthropic", "huggingface", "transformers"])
 def test_a_hit_on_an_official_llm_loads_no_sdk(name: str) -> None:
     modules = modules_after(f"from limbeck import get_llm\nget_llm({name!r})")

@@ -26,7 +26,7 @@ def with_llm(pipeline: Pipeline, llm: Any, *names: str) -> Pipeline:
     return pipeline
 
 
-@pytest.mark.parametrize("name", ["label-reviews.yaml", "rag-questions.yaml"])
+@pytest.mark.parametrize("name", ["label-reviews.yaml", "rag-questions.yaml", "evol-instruct.yaml"])
 def test_an_example_runs_as_it_stands(folder: Path, name: str) -> None:
     result = Pipeline.from_yaml(folder / "examples" / name).run()
     assert result.report.finished

@@ -86,6 +86,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("MinHashDedup", "EmbeddingDedup"), "`deduplicate`, of equal rows"),
         **dict.fromkeys(("FormatTextGenerationSFT", "FormatChatGenerationSFT"), "`format-for-sft`"),
         **dict.fromkeys(("FormatTextGenerationDPO", "FormatChatGenerationDPO"), "`format-for-dpo`"),
+        "FormatPRM": "the step `format-prm`",
         **dict.fromkeys(("PushToHub", "LeafStep"), "`save-to-files`, and the Hub's own tools"),
     },
     "task": {
@@ -96,9 +97,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "InstructionBacktranslation": "`instruction-backtranslation` of `limbeck-judges`",
         **dict.fromkeys(
             (
-                *("EvolInstruct", "EvolInstructGenerator", "EvolComplexity", "EvolComplexityGenerator", "EvolQuality"),
-                *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "URIAL", "CLAIR"),
-                *("PairRM", "RewardModelScore", "MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
+                *("Magpie", "MagpieGenerator", "PairRM", "RewardModelScore"),
                 *(
                     "GenerateEmbeddings",
                     "GenerateSentencePair",

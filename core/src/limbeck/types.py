@@ -335,12 +335,12 @@ class Example:
     """A worked example of a task: for the docs, the contract suite and the offline model.
 
     Attributes:
-        row: an input row. raw_output: what a model might answer.
-        output: what `format_output` makes of it.
+        row: an input row. raw_output: what a model might answer; of a conversation, a list of its answers.
+        output: the columns that come of it.
     """
 
     row: Row
-    raw_output: str
+    raw_output: str | Sequence[str]
     output: Row
 
 

@@ -24,6 +24,28 @@ class PlainLLM:
         raise NotImplementedError
 """
 
+CONVERSATION = """
+from limbeck import Task, ask
+from limbeck.types import Example
+
+class Talk(Task):
+    "Asks twice."
+
+    manner: str = "Slowly. " * 50
+
+    @property
+    def outputs(self):
+        return ["answer"]
+
+    def converse(self):
+        first = yield ask("one")
+        second = yield ask(first.text)
+        return {"answer": second.text}
+
+    def examples(self):
+        return [Example({}, ["first", "second"], {"answer": "second"})]
+"""
+
 
 def line_of(text: str, start: str) -> str:
     (line,) = [line for line in text.splitlines() if line.split() and line.split()[0] == start]
@@ -153,3 +175,17 @@ def test_the_docs_of_a_field_may_share_a_line_and_the_most_specific_class_has_th
         "fourth": "both.",
         "fifth": "with a type: and a colon.",
     }
+
+
+def test_a_conversation_is_shown_with_the_answers_of_its_example_and_long_defaults_by_their_beginning(
+    tmp_path: Path,
+) -> None:
+    modules = {"acme_talk": CONVERSATION}
+    points = {"limbeck.tasks": {"talk": "acme_talk:Talk"}}
+    with fake_distribution(tmp_path, "acme-talk", entry_points=points, modules=modules):
+        shown = invoke("show", "task", "talk").stdout
+    assert shown.count("A model's answer") == 2
+    assert "  second\n" in shown
+    assert line_of(shown, "manner").startswith('manner str "Slowly. Slowly.')
+    assert "…" in line_of(shown, "manner")
+    assert max(map(len, shown.splitlines())) < 250

@@ -188,6 +188,7 @@ class Task(Step):
     def _load(self) -> None:
         from .._engine.online.backend import backend_of
         from ..backends import check_capabilities
+        from .examples import example_turns
 
         check_capabilities(self.llm, self.needs, needed_by=f"Task {self.name!r}")
         for held in [*self._llms(), *self._tool_sets()]:
@@ -195,8 +196,8 @@ class Task(Step):
             if load is not None:
                 load()
         prime = getattr(self.llm, "prime", None)
-        if prime is not None and self.converse is None:
-            prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
+        if prime is not None:
+            prime([turn for example in self.examples() for turn in example_turns(self, example)])
         self._backends = _Loaded(map(backend_of, self._llms()))
 
     def _llms(self) -> list[Any]:

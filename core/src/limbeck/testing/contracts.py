@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from .._engine.threads.portal import portal
 from .._step import required_columns
+from .._task.examples import answers_of, example_turns
 from ..errors import BadRequestError, ContentFilteredError, LedgerError, MissingColumnError, TransientError
 from ..protocols import check_batch_api, check_ledger, check_llm, class_faults, keeps_turns
 from ..types import (
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class TaskContract:
-    """The promises of a task; a subclass defines `make_task`."""
+    """The promises of a task, be it of one call a row or a conversation; a subclass defines `make_task`."""
 
     def make_task(self, llm: Any, **fields: Any) -> Task:
         """The task under test, with this LLM and these further fields (`num_generations`, …)."""
@@ -65,14 +66,16 @@ class TaskContract:
     def test_each_example_makes_a_chat_of_plain_json(self) -> None:
         task = self._task()
         for example in task.examples():
-            messages = task.format_input(example.row)
-            assert messages
-            assert all("role" in message for message in messages)
-            assert json.loads(json.dumps(messages)) == messages
+            chats = [messages for messages, _ in example_turns(task, example)]
+            assert chats
+            for messages in chats:
+                assert messages
+                assert all("role" in message for message in messages)
+                assert json.loads(json.dumps(messages)) == messages
 
     def test_each_example_gives_its_output_as_one_row(self) -> None:
         for example in self._task().examples():
-            (row,) = next(self._task(example.raw_output).process([deepcopy(example.row)]))
+            (row,) = next(self._task(*answers_of(example)).process([deepcopy(example.row)]))
             assert {name: row[name] for name in example.output} == example.output
             assert {name: row[name] for name in example.row} == example.row
 
@@ -84,10 +87,12 @@ class TaskContract:
 
     def test_a_group_holds_lists_in_sample_order(self) -> None:
         for example in self._task().examples():
-            task = self._task(*[example.raw_output] * 3, num_generations=3, group_generations=True)
+            answers = answers_of(example)
+            samples = 3 if len(answers) == 1 else 1  # side by side, the turns of several would come in any order
+            task = self._task(*answers * samples, num_generations=samples, group_generations=True)
             (row,) = next(task.process([example.row]))
             assert {name: row[name] for name in example.output} == {
-                name: [value] * 3 for name, value in example.output.items()
+                name: [value] * samples for name, value in example.output.items()
             }
 
     def test_a_row_without_its_columns_is_an_error_before_any_call(self) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from limbeck.plugins import Kind
-    from limbeck.types import Example
+    from limbeck.types import ChatType, Example
+
+_WIDEST_DEFAULT = 60  # characters
 
 
 def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
@@ -103,6 +105,11 @@ def _show_columns(step: Any) -> None:
         show_table(["it", "column", "is"], rows)
 
 
+def _short(default: str) -> str:
+    """A default as it fits into a table: a prompt is shown by its beginning."""
+    return default if len(default) <= _WIDEST_DEFAULT else f"{default[: _WIDEST_DEFAULT - 1]}…"
+
+
 def _show_fields(cls: type) -> None:
     from limbeck.recipes import describe_fields
 
@@ -110,7 +117,8 @@ def _show_fields(cls: type) -> None:
     if fields:
         _heading("Fields")
         table = [
-            [each.name, each.type, "(required)" if each.required else each.default, each.meaning] for each in fields
+            [each.name, each.type, "(required)" if each.required else _short(each.default), each.meaning]
+            for each in fields
         ]
         show_table(["field", "type", "default", "meaning"], table)
 
@@ -132,16 +140,22 @@ def _show_example(task: Any) -> None:
         return
     _heading("Example row")
     _show_json(example.row)
+    if task.converse is None:
+        _show_prompt(task.format_input(example.row))
+    for answer in [example.raw_output] if isinstance(example.raw_output, str) else example.raw_output:
+        _heading("A model's answer")
+        echo("\n".join(f"  {line}" for line in answer.splitlines()))
+    _heading("Output columns")
+    _show_json(example.output)
+
+
+def _show_prompt(messages: ChatType) -> None:
     _heading("Prompt")
-    for message in task.format_input(example.row):
+    for message in messages:
         content = message.get("content")
         echo(f"  {message.get('role')}:", fg="cyan")
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
         echo("\n".join(f"    {line}" for line in text.splitlines()))
-    _heading("A model's answer")
-    echo("\n".join(f"  {line}" for line in example.raw_output.splitlines()))
-    _heading("Output columns")
-    _show_json(example.output)
 
 
 def _show_json(value: Any) -> None:
