@@ -289,7 +289,7 @@ def test_the_configuration_survives_with_a_model_as_its_json_schema(
 def test_a_schema_with_examples_gives_the_task_its_example() -> None:
     task = StructuredGeneration(llm="offline", output_schema={**SCHEMA, "examples": [{"n": 1}, {"n": 2}]})
     (example,) = task.examples()
-    assert (json.loads(example.raw_output), example.output) == ({"n": 1}, {"generation": {"n": 1}})
+    assert (json.loads(str(example.raw_output)), example.output) == ({"n": 1}, {"generation": {"n": 1}})
     assert StructuredGeneration(llm="offline", output_schema=SCHEMA).examples() == []
 
 
