@@ -1,4 +1,4 @@
-"""A conversation's own example: its answers in order, for the stand-in and the contract."""
+"""A conversation's own example: its answers in order, for the stand-in and the contract. Covers `_task.examples`."""
 
 from __future__ import annotations
 
