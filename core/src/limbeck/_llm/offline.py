@@ -31,7 +31,9 @@ class OfflineLLM(LLM):
     """
 
     stand_in: ClassVar[bool] = True
-    capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, native_json_schema=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        native_n=True, native_json_schema=True, completions=True, prefill=True
+    )
 
     model: str = "stand-in"
 
@@ -46,9 +48,9 @@ class OfflineLLM(LLM):
         self._known.update((_digest(messages), answer) for messages, answer in examples)
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
-        digest = _digest(request.messages)
+        digest = _digest(request.asked)
         texts = [self._answer(request, digest, sample) for sample in range(request.num_generations)]
-        asked = sum(_words(message.get("content")) for message in request.messages)
+        asked = sum(_words(message.get("content")) for message in request.asked)
         return GenerationResponse(
             generations=[Generation(text=text, finish_reason="stop") for text in texts],
             usage=Usage(input_tokens=asked, output_tokens=sum(map(_words, texts))),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..errors import GenerationError
-    from ..types import GenerationRequest, GenerationResponse, PipelineInfo, Row, RunInfo, RunReport, RunStats, Usage
+    from ..types import PipelineInfo, Request, Response, Row, RunInfo, RunReport, RunStats, Usage
     from .index import Entry
     from .registry import Registry
 
@@ -35,7 +35,10 @@ class HookSpecs:
 
     @hookspec
     def limbeck_register(self, registry: Registrar) -> None:
-        """Register names that are known only at run time, through `registry.task(name, cls)`, `.llm` and `.step`."""
+        """Register names that are known only at run time, through `registry.task(name, cls)` and the like.
+
+        Its methods are `task`, `step`, `llm`, `embedder`, `scorer` and `image_generator`.
+        """
 
     @hookspec
     def limbeck_pipeline_started(self, pipeline: PipelineInfo) -> None:
@@ -57,18 +60,16 @@ class HookSpecs:
         """A run ended; `stats` are its counters, `error` what stopped it or None."""
 
     @hookspec
-    def limbeck_request_started(self, run: RunInfo, request: GenerationRequest) -> None:
-        """A request is about to be sent; called for every attempt."""
+    def limbeck_request_started(self, run: RunInfo, request: Request) -> None:
+        """A request is about to be sent; called for every attempt of every row, also where rows share one."""
 
     @hookspec
-    def limbeck_request_finished(
-        self, run: RunInfo, request: GenerationRequest, response: GenerationResponse, latency: float
-    ) -> None:
+    def limbeck_request_finished(self, run: RunInfo, request: Request, response: Response, latency: float) -> None:
         """A request was answered, after `latency` seconds."""
 
     @hookspec
     def limbeck_request_failed(
-        self, run: RunInfo, request: GenerationRequest, error: GenerationError, attempt: int, will_retry: bool
+        self, run: RunInfo, request: Request, error: GenerationError, attempt: int, will_retry: bool
     ) -> None:
         """An attempt failed with a typed `error`."""
 
@@ -103,6 +104,18 @@ class Registrar:
     def llm(self, name: str, cls: type) -> None:
         """Register an LLM class."""
         self._registry.register_dynamic("llm", name, cls, **self._owner)
+
+    def embedder(self, name: str, cls: type) -> None:
+        """Register an embedder class."""
+        self._registry.register_dynamic("embedder", name, cls, **self._owner)
+
+    def scorer(self, name: str, cls: type) -> None:
+        """Register a scorer class."""
+        self._registry.register_dynamic("scorer", name, cls, **self._owner)
+
+    def image_generator(self, name: str, cls: type) -> None:
+        """Register an image generator class."""
+        self._registry.register_dynamic("image_generator", name, cls, **self._owner)
 
     def step(self, name: str, cls: type) -> None:
         """Register a step class."""

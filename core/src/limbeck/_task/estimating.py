@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .._engine.money.prices import PriceSource
     from .._engine.stream.parts import Work
     from ..types import Row, Usage
-    from .task import Task
+    from .task import ModelTask
 
 
 _MEASURED = "measured"
@@ -79,7 +79,7 @@ class MeteredWork:
 
 
 def estimate(
-    task: Task,
+    task: ModelTask,
     rows: Iterable[Row],
     n: int,
     *,

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .._engine.answers.explain import Explanation
-    from ..types import Row
-    from .task import Task
+    from ..types import Request, Row
+    from .task import ModelTask
 
 
-def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
+def explain(task: ModelTask, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
     """Explain a row's answer; see `Task.explain`."""
+    request: Request
     if row is None:
         request = _request_as_stored(task, run_dir, id)
     else:
@@ -36,7 +37,7 @@ def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Exp
     )
 
 
-def _request_as_stored(task: Task, run_dir: str | Path, id: str) -> GenerationRequest:
+def _request_as_stored(task: ModelTask, run_dir: str | Path, id: str) -> GenerationRequest:
     """The prompt of the time, asked as the task would ask now."""
     return GenerationRequest(
         messages=stored_messages(run_dir, step=task.name, row=id),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._engine.answers.condition import Condition
 from .._engine.answers.rerun import RerunPlan
 from .._engine.calls.keys import Keyring, identity_of
-from .._llm.llm import resolve_llm
+from .._llm.resolving import resolve_model
 from ..errors import ConfigurationError
 from .work import TaskWork
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._engine.answers.condition import Where
-    from .task import Task
+    from .task import ModelTask
 
 
-def plan_of(task: Task, *, where: Where, llm: Any, parameters: Mapping[str, Any]) -> tuple[Task, RerunPlan]:
+def plan_of(task: ModelTask, *, where: Where, llm: Any, parameters: Mapping[str, Any]) -> tuple[ModelTask, RerunPlan]:
     """The task that asks, and what it asks.
 
     Args:
@@ -29,7 +29,7 @@ def plan_of(task: Task, *, where: Where, llm: Any, parameters: Mapping[str, Any]
         ConfigurationError: the condition cannot be read, or a parameter is not the LLM's.
     """
     condition = Condition(where)
-    asked = task.llm if llm is None else resolve_llm(llm)
+    asked = task.llm if llm is None else resolve_model(task.model_kind, llm)
     if parameters:
         asked = with_parameters(asked, parameters)
     plan = RerunPlan(
@@ -40,7 +40,7 @@ def plan_of(task: Task, *, where: Where, llm: Any, parameters: Mapping[str, Any]
         changed=_asks_otherwise(task.llm, asked),
         config=task.model_dump(mode="json", fallback=str),
     )
-    return task.model_copy(update={"llm": asked}), plan
+    return task.model_copy(update={task.model_kind: asked}), plan
 
 
 def with_parameters(llm: Any, parameters: Mapping[str, Any]) -> Any:

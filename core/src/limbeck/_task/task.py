@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, Priva
 from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
+from ..types import ModelKind
 from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .._engine.run import AsyncRowStream, RowStream, TaskRun
     from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
-    from ..types import ChatType, Example, Row
+    from ..types import ChatType, Example, GenerationRequest, Row
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -48,26 +49,24 @@ def _config(value: Any) -> Any:
     return config_of(value)
 
 
-class Task(Step):
-    """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
+class ModelTask(Step):
+    """A step that holds a model, and asks it about every row; `Task` holds an LLM, others a model of another kind.
 
-    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples`
-    and `output_schema` are optional.
+    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples` is optional.
 
     Attributes:
-        llm: an object with the methods of a backend, `"provider/model"`, or the mapping
-            `{"provider": …, **fields}`.
+        model_kind: (of the class) the kind of its model, and the name of the field that holds it.
         num_generations: answers for each row.
         group_generations: one row with lists instead of one row an answer.
         on_error: "keep" a failed generation as nulls with its error, "drop" it, or "raise".
-        add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
+        add_raw_output: keep the model's answer in the metadata. add_raw_input: what was asked too.
         add_statistics: tokens, latency and finish reason too, with reasoning, tool calls and
             logprobs where the model gave them.
     """
 
     _kind_of_class: ClassVar[str] = "task"
+    model_kind: ClassVar[ModelKind] = "llm"
 
-    llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
     num_generations: PositiveInt = 1
     group_generations: bool = False
     add_raw_output: bool = True
@@ -79,6 +78,10 @@ class Task(Step):
     if TYPE_CHECKING:
         output_schema: ClassVar[Any]
 
+        @property
+        def llm(self) -> Any:
+            """The model, whatever its kind."""
+
     def _kind(self) -> Any:
         return "task"
 
@@ -89,12 +92,12 @@ class Task(Step):
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
     @abstractmethod
-    def format_input(self, input: Row) -> ChatType:
-        """The chat that asks the model about `input`, whose columns have the task's own names."""
+    def format_input(self, input: Row) -> Any:
+        """What the model is asked about `input`, whose columns have the task's own names."""
 
     @abstractmethod
-    def format_output(self, output: str | None, input: Row) -> Row:
-        """The output columns, from the model's text (None or "" where it gave none)."""
+    def format_output(self, output: Any, input: Row) -> Row:
+        """The output columns, from the model's answer."""
 
     def examples(self) -> Sequence[Example]:
         """Worked examples: for the docs, the contract suite and the offline model."""
@@ -127,7 +130,7 @@ class Task(Step):
         prime = getattr(self.llm, "prime", None)
         if prime is not None:
             prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
-        self._backend = backend_of(self.llm)
+        self._backend = backend_of(self.llm, self.model_kind)
 
     def _is_loaded(self) -> bool:
         """Tell whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
@@ -208,14 +211,14 @@ class Task(Step):
         """
         from .._engine.run import RowStream
 
-        return RowStream(self._run_of(Task.run, rows, options))
+        return RowStream(self._run_of(ModelTask.run, rows, options))
 
     @spelt_out(RunOptions, DEFAULTS)
     def arun(self, rows: Iterable[Row] | AsyncIterable[Row], **options: Unpack[RunOptions]) -> AsyncRowStream:
         """Run in an event loop; see `run`. Iterate over the result with `async for`."""
         from .._engine.run import AsyncRowStream
 
-        return AsyncRowStream(self._run_of(Task.arun, rows, options))
+        return AsyncRowStream(self._run_of(ModelTask.arun, rows, options))
 
     def reparse(
         self, rows: Iterable[Row], *, run_dir: str | Path | None = None, ledger: LedgerProtocol | None = None
@@ -402,13 +405,13 @@ class Task(Step):
         _ = registry.hooks  # hook plugins are imported here, not on the engine's thread
         replayed = replaying()
         if replayed is not None:
-            backend = replayed.backend(self.llm)
+            backend = replayed.backend(self.llm, self.model_kind)
         elif load:
             self.load()
             backend = self._backend
         else:  # nothing will be asked: no SDK and no key are needed
-            backend = self._backend if self._is_loaded() else backend_of(self.llm)
-        return Asking(TaskWork(self, Task.schema_for), backend, registry)
+            backend = self._backend if self._is_loaded() else backend_of(self.llm, self.model_kind)
+        return Asking(TaskWork(self, ModelTask.schema_for), backend, registry)
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
         """Look at rows as `_columns_seen` does, whose prompts must be written down too; the last of them is new."""
@@ -456,8 +459,35 @@ def _plain_rows(rows: Any) -> list[Any]:
     return [taken_row(row) for row in _several(rows)]
 
 
+class Task(ModelTask):
+    """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
+
+    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples`
+    and `output_schema` are optional.
+
+    Attributes:
+        llm: an object with the methods of a backend, `"provider/model"`, or the mapping
+            `{"provider": …, **fields}`.
+        add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
+    """
+
+    llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
+
+    @abstractmethod
+    def format_input(self, input: Row) -> ChatType | GenerationRequest:
+        """The chat that asks the model about `input`, whose columns have the task's own names.
+
+        A `GenerationRequest(prompt=…)` in its place is a raw prompt; parameters in it go before those of the LLM.
+        """
+
+    @abstractmethod
+    def format_output(self, output: str | None, input: Row) -> Row:
+        """The output columns, from the model's text (None or "" where it gave none)."""
+
+
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not
 # for a field without an annotation), make it a property, or declare it as a field.
+ModelTask.__class_vars__.add("output_schema")
 Task.__class_vars__.add("output_schema")
 
 

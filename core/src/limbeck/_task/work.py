@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._engine.rows.copies import plain_row, row_fault
@@ -18,20 +19,22 @@ from ..errors import (
     has_message,
 )
 from ..structured import conform, json_schema_of
-from ..types import GenerationRequest
+from ..types import Image
+from .forms import FORMS
 from .grouping import MODEL_NAME, Sample, Shape
 
 if TYPE_CHECKING:
     from .._engine.calls.jobs import Job, Outcome
-    from ..types import Generation, Row
-    from .task import Task
+    from ..types import Generation, Request, Row
+    from .task import ModelTask
 
 
 class TaskWork:
     """One run's view of a task: everything that is the same for all rows is computed once here."""
 
-    def __init__(self, task: Task, default_schema_for: Any) -> None:
+    def __init__(self, task: ModelTask, default_schema_for: Any) -> None:
         self._task = task
+        self._form = FORMS[task.model_kind]
         self.name = task.name
         self.num_generations = task.num_generations
         json_schema_of(getattr(task, "output_schema", None))  # a schema that is none is the author's, not the rows'
@@ -62,24 +65,22 @@ class TaskWork:
 
     # A row to a request
 
-    def prepare(self, row: Row) -> GenerationRequest:
+    def prepare(self, row: Row) -> Request:
         """The request for `row`.
 
         Raises:
-            RowError: the row lacks a required column, or the task cannot make a chat of it.
+            RowError: the row lacks a required column, or the task cannot make a request of it.
         """
         input = self._input(row)
         method = "format_input"
         try:
-            messages: Any = self._task.format_input(input)  # whatever an author returns
+            asked: Any = self._task.format_input(input)  # whatever an author returns
             method = "schema_for"
             schema = json_schema_of(self._task.schema_for(input)) if self._structured else None
         except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
             raise RowError(f"`{method}` of task {self.name!r} raised {described(exc)}") from exc
-        if not isinstance(messages, list) or not messages:
-            what = "an empty list" if messages == [] else type(messages).__name__
-            raise RowError(f"`format_input` of task {self.name!r} returned {what}, not a list of messages.")
-        return GenerationRequest(messages=messages, parameters=self._parameters, output_schema=schema)
+        request: Any = self._form.requested(asked, self._parameters, self.name)
+        return request if schema is None else replace(request, output_schema=schema)  # type: ignore[no-any-return]
 
     def _input(self, row: Any) -> Row:
         """The row with the task's own names for its columns: a plain copy, which the task's methods may change."""
@@ -142,17 +143,19 @@ class TaskWork:
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
         input = self._input(row)
-        text = generation.text
+        answer = self._form.answer(generation)
         method = "schema_for"
         try:
             schema = self._task.schema_for(input) if self._structured else None
             if schema is not None:
-                text = conform(text, schema)
+                answer = conform(answer, schema)
             method = "format_output"
-            columns = self._task.format_output(text, input)
+            columns = self._task.format_output(answer, input)
         except GenerationError as exc:
             if not has_message(exc):
-                raise OutputError(f"`{method}` of task {self.name!r} raised {described(exc)}", raw=text) from exc
+                raise OutputError(
+                    f"`{method}` of task {self.name!r} raised {described(exc)}", raw=generation.text
+                ) from exc
             exc.raw = generation.text
             raise
         except BaseException as exc:  # as in `prepare`
@@ -186,9 +189,9 @@ class TaskWork:
         metadata: Row = {}
         generation = outcome.generation
         if self._raw_output is not None:
-            metadata[self._raw_output] = _raw_text(outcome.error) if generation is None else generation.text
+            metadata[self._raw_output] = _raw_text(outcome.error) if generation is None else self._raw(generation)
         if self._raw_input is not None:
-            metadata[self._raw_input] = None if job.request is None else job.request.messages
+            metadata[self._raw_input] = None if job.request is None else job.request.asked
         if self._statistics is not None:
             metadata[self._statistics] = _statistics(outcome)
         lineage = outcome.lineage
@@ -205,6 +208,10 @@ class TaskWork:
                 "attempts": outcome.attempts,
             }
         return metadata
+
+    def _raw(self, generation: Generation) -> Any:
+        answer = generation.text if generation.value is None else self._form.answer(generation)
+        return None if isinstance(answer, Image) else answer
 
     def _warn_of_overwriting(self, row: Row) -> None:
         overwritten = self._shape.overwritten(row)

@@ -52,8 +52,12 @@ class TaskContract:
         """The task under test, with this LLM and these further fields (`num_generations`, …)."""
         raise AssertionError("A TaskContract must define `make_task(self, llm, **fields)`.")
 
-    def _task(self, *answers: str, **fields: Any) -> Task:
-        return self.make_task(ScriptedLLM(script=list(answers)), **fields)
+    def _model(self, answers: Sequence[Any]) -> Any:
+        """A model that gives these answers."""
+        return ScriptedLLM(script=list(answers))
+
+    def _task(self, *answers: Any, **fields: Any) -> Any:
+        return self.make_task(self._model(answers), **fields)
 
     def test_the_class_has_what_a_task_must_have(self) -> None:
         assert class_faults("task", type(self._task())) == []
@@ -119,6 +123,7 @@ class LLMContract:
         (result,) = portal().wait(backend_of(llm).ask([request], left_out.append))
         if isinstance(result, Exception):
             raise result
+        assert isinstance(result, GenerationResponse)
         assert not left_out, f"Its answer holds what cannot be read: {'; '.join(left_out)}."
         return result
 
@@ -138,7 +143,7 @@ class LLMContract:
         llm = self.make_llm()
         identity = getattr(llm, "identity", None)
         assert identity is None or json.loads(json.dumps(identity)) == identity
-        for secret in _secrets(llm):
+        for secret in secrets_of(llm):
             assert secret not in json.dumps(identity)
             assert secret not in repr(llm)
 
@@ -418,6 +423,6 @@ def _texts(found: Sequence[StoredAnswer | None]) -> list[str | None]:
     return [None if answer is None else answer.generation.text for answer in found]
 
 
-def _secrets(llm: Any) -> list[str]:
+def secrets_of(llm: Any) -> list[str]:
     values = [getattr(llm, name) for name in getattr(type(llm), "model_fields", ())]
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
 from .._llm.llm import LLM
-from ..types import Generation, GenerationRequest, GenerationResponse, Usage
+from ..types import Capabilities, Generation, GenerationRequest, GenerationResponse, Usage
 
 Answer: TypeAlias = str | Generation | GenerationResponse | BaseException | None
 """What a script may say: a text, a whole generation or response, or an error to raise."""
@@ -25,6 +25,8 @@ class EchoLLM(LLM):
         model: what it calls itself. latency: seconds each answer takes.
     """
 
+    capabilities: ClassVar[Capabilities] = Capabilities(completions=True, prefill=True)
+
     model: str = "echo"
     latency: float = Field(default=0.0, ge=0)
 
@@ -35,7 +37,7 @@ class EchoLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         if self.latency:
             await asyncio.sleep(self.latency)
-        return respond(_text_of(request.messages[-1].get("content")))
+        return respond(_text_of(request.asked[-1].get("content")))
 
 
 def _text_of(content: str | list[dict[str, Any]] | None) -> str | None:
@@ -55,6 +57,8 @@ class ScriptedLLM(LLM):
         latencies: seconds for the first, second … request; then none.
         model: what it calls itself.
     """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(completions=True, prefill=True)
 
     script: Any = Field(exclude=True)
     latencies: list[float] = Field(default_factory=list)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from ...errors import LedgerError
+from ...types import ModelKind
 from ..calls.changes import changes
 from ..calls.keys import VERSION, Keyring
+from ..ledger.blobs import Blobs
 from ..ledger.file import reader_of
 from ..ledger.makers import Maker, stored_makers
 from ..ledger.stored_calls import DamagedCallError, answer_columns, fetch_all, stored_answer
@@ -17,9 +20,8 @@ from ..ledger.stored_failures import StoredFailure, latest_failure
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from ...types import ChatType, GenerationRequest
+    from ...types import ChatType, Request
 
 # A response's request is stored with its first sample.
 _CALLS = """
@@ -93,7 +95,7 @@ def stored_messages(run_dir: str | Path, *, step: str, row: str) -> ChatType:
 
 
 def explain(
-    run_dir: str | Path, *, step: str, row: str, request: GenerationRequest, keyring: Keyring, config: dict[str, Any]
+    run_dir: str | Path, *, step: str, row: str, request: Request, keyring: Keyring, config: dict[str, Any]
 ) -> Explanation:
     """Compare a row's request with what a run directory holds; read only, so a run may go on in it meanwhile.
 
@@ -110,11 +112,11 @@ def explain(
         "identity": now.identity,
         "parameters": now.parameters,
         "output_schema": now.schema,
-        "messages": request.messages,
+        "messages": request.asked,
     }
     with reader_of(run_dir) as reader:
         found, call = _nearest(reader, step, row, key)
-        damage = _damage(reader, call[0]) if found else None
+        damage = _damage(reader, call[0], Blobs(Path(run_dir))) if found else None
         found = found and damage is None
         makers = stored_makers(reader, step)
         failure = latest_failure(reader, makers, step=step, row=row)
@@ -145,17 +147,17 @@ def _nearest(reader: sqlite3.Connection, step: str, row: str, key: bytes) -> tup
     return False, None
 
 
-def _damage(reader: sqlite3.Connection, call: int) -> DamagedCallError | None:
+def _damage(reader: sqlite3.Connection, call: int, blobs: Blobs) -> DamagedCallError | None:
     """The damage of a stored answer that has the key, or None."""
     query = f"SELECT {answer_columns(reader)} FROM calls WHERE id = ?"
     try:
-        stored_answer(fetch_all(reader, query, (call,))[0])
+        stored_answer(fetch_all(reader, query, (call,))[0], blobs)
     except DamagedCallError as exc:
         return exc
     return None
 
 
-def _differences(before: Maker | None, now: Maker, call: Any, request: GenerationRequest) -> Iterator[str]:
+def _differences(before: Maker | None, now: Maker, call: Any, request: Request) -> Iterator[str]:
     _, _, key, _, error, body = call
     if error is not None:
         yield f"that call failed ({error}), and failures are not used again"
@@ -164,11 +166,11 @@ def _differences(before: Maker | None, now: Maker, call: Any, request: Generatio
         yield from changes(before.parameters, now.parameters, "parameters")
         if before.schema != now.schema:
             yield from changes(before.schema, now.schema, "output_schema") or ["output_schema"]
-        if before.key(request.messages) == key:
+        if before.key(request.asked) == key:
             return
     stored = None if body is None else json.loads(body)["messages"]
     if stored is not None:
-        yield from _message_differences(stored, request.messages)
+        yield from _message_differences(stored, request.asked)
     elif error is None or before is not None:
         yield "messages (the prompts themselves are not stored with this call)"
 
@@ -189,7 +191,7 @@ def _message_differences(before: list[Any], now: list[Any]) -> Iterator[str]:
 
 def _without_llm(config: dict[str, Any]) -> dict[str, Any]:
     """The LLM's own fields are told as its identity; what is left of them concerns transport."""
-    return {name: value for name, value in config.items() if name != "llm"}
+    return {name: value for name, value in config.items() if name not in get_args(ModelKind)}
 
 
 def _flat(value: Any, place: str = "") -> Iterator[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, RunStats, StoredAnswer
+    from ...types import Request, RunStats, StoredAnswer
     from ..calls.jobs import Job
     from ..calls.keys import Keyring
     from .cache import ResponseCache
@@ -41,7 +41,7 @@ class KnownAnswers:
         self._cache = cache
         self._rerun = rerun
 
-    def fill_in(self, job: Job, request: GenerationRequest) -> Sequence[int]:
+    def fill_in(self, job: Job, request: Request) -> Sequence[int]:
         """The samples of a row that a model is to be asked for; the others are filled in.
 
         Raises:
@@ -56,7 +56,7 @@ class KnownAnswers:
         rest = self._from_ledger(job)
         return self._from_cache(job, request, rest, self._cache) if self._cache is not None and rest else rest
 
-    def _left_as_it_is(self, job: Job, request: GenerationRequest, rerun: Rerun) -> Sequence[int]:
+    def _left_as_it_is(self, job: Job, request: Request, rerun: Rerun) -> Sequence[int]:
         outcomes = rerun.outcomes(job, request)
         rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
         job.outcomes = [outcome or Outcome() for outcome in outcomes]
@@ -76,7 +76,7 @@ class KnownAnswers:
                 self._use(job, sample, answer)
         return rest
 
-    def _from_cache(self, job: Job, request: GenerationRequest, samples: list[int], cache: ResponseCache) -> list[int]:
+    def _from_cache(self, job: Job, request: Request, samples: list[int], cache: ResponseCache) -> list[int]:
         """Take what the cache has, with a copy into the ledger; the samples that it has not."""
         rest = list(samples)
         for answer, origin in cache.take(job.key, len(samples)):
@@ -92,7 +92,7 @@ class KnownAnswers:
         self._stats.reused += 1
 
 
-def _copied(job: Job, sample: int, request: GenerationRequest, answer: StoredAnswer, origin: str) -> PaidAnswer:
+def _copied(job: Job, sample: int, request: Request, answer: StoredAnswer, origin: str) -> PaidAnswer:
     """An answer out of the cache as it is kept here: it was paid for elsewhere, so it has neither tokens nor cost."""
     return PaidAnswer(
         row=job.id,

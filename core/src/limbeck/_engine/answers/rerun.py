@@ -18,7 +18,7 @@ from ..ledger.step_ledger import StepLedger
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ...types import Generation, GenerationRequest, Row
+    from ...types import Generation, Request, Row
     from ..calls.jobs import Job
     from ..calls.keys import Keyring
     from ..ledger.makers import Maker
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Reader(Protocol):
     """A task as it was, which makes the request of a row and reads the columns of an answer."""
 
-    def prepare(self, row: Row) -> GenerationRequest:
+    def prepare(self, row: Row) -> Request:
         """The request; raises `RowError`."""
         ...
 
@@ -87,7 +87,7 @@ class Rerun:
         for follower in plan.followers:
             plan.condition.expect(follower.columns)
 
-    def outcomes(self, job: Job, request: GenerationRequest) -> list[Outcome | None]:
+    def outcomes(self, job: Job, request: Request) -> list[Outcome | None]:
         """The outcome that each sample of a row keeps, or None where it is to be asked for.
 
         Raises:
@@ -134,7 +134,7 @@ class Rerun:
 
     def _read(self, follower: Follower, id: str, row: Row) -> Row:
         try:
-            messages = follower.reader.prepare(row).messages
+            messages = follower.reader.prepare(row).asked
             makers = self._ledger.makers(step=follower.step)
             for record in self._ledger.history(id, step=follower.step):
                 maker = makers.get(record.maker)
@@ -148,11 +148,11 @@ class Rerun:
 class _History:
     """The ledger's calls of a row with these messages, the latest first."""
 
-    def __init__(self, ledger: StepLedger, job: Job, request: GenerationRequest, before: bytes) -> None:
+    def __init__(self, ledger: StepLedger, job: Job, request: Request, before: bytes) -> None:
         self._ledger = ledger
         self._records = ledger.history(job.id)
         self._makers = ledger.makers()
-        self._messages = request.messages
+        self._messages = request.asked
         self._keys: dict[int | None, bytes] = {None: before}  # of failures that do not say what made them
 
     def current(self, sample: int) -> Outcome:

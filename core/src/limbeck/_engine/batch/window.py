@@ -364,10 +364,11 @@ class _Line:
                 checked = (
                     result if isinstance(result, Exception) else self._stream.backend.judged(result, self._stream.tell)
                 )
-                if isinstance(checked, GenerationResponse):
-                    results.answers[custom_id] = checked
-                else:
+                if isinstance(checked, Exception):
                     results.errors[custom_id] = self._calls.typed(checked)
+                else:
+                    assert isinstance(checked, GenerationResponse)  # only LLMs have batches
+                    results.answers[custom_id] = checked
 
     async def _commit(self, batch: Batch, results: _Results) -> None:
         """Have answers on disk. A row that comes meanwhile still finds its entry waiting."""

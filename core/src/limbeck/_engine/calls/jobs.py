@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ...errors import GenerationError
-    from ...types import Generation, GenerationRequest, GenerationResponse, Row, Usage
+    from ...types import Generation, Request, Response, Row, Usage
     from .parties import Requester
 
 
@@ -64,7 +64,7 @@ class Job:
         self.id = id
         self.row = row
         self.key = b""
-        self.request: GenerationRequest | None = None
+        self.request: Request | None = None
         self.outcomes: list[Outcome] = [Outcome()] * num_generations
         self.missing = num_generations
         self.carried = False  # a re-run takes it as it is
@@ -87,9 +87,10 @@ class Unit:
         "sent_at",
         "share",
         "stream",
+        "together",
     )
 
-    def __init__(self, stream: Requester, job: Job, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def __init__(self, stream: Requester, job: Job, request: Request, samples: Sequence[int]) -> None:
         self.stream = stream
         self.job = job
         self.request = request
@@ -101,5 +102,6 @@ class Unit:
         self.sent_at = 0.0
         self.deadline: float | None = None  # on the loop's clock; None while it has only been in a provider batch
         self.share = 1.0  # of the price online
-        self.priced: GenerationResponse | GenerationError | None = None  # what `cost` is of
+        self.together: int | None = None  # how many may share its next request, once it was refused with others
+        self.priced: Response | GenerationError | None = None  # what `cost` is of
         self.cost: float | None = None

@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError, LedgerError, LimbeckWarning
 from ..calls.changes import changes, config_text
 from ..threads.handoff import call_on, settle
+from .blobs import Blobs
 from .file import CLAIMS, FAILED_FILE, FILE, UNREADABLE, connect, lock_folder, make_folder, mark_of, open_file, remedy
 from .kept import check_contents, check_files, closed, count_calls, read_kept, write_kept
 from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ...types import Durability, StoredRequests
 
@@ -52,6 +53,7 @@ class Ledger:
     ) -> None:
         self.folder = Path(folder)
         self.stores_requests = requests == "full"
+        self.blobs = Blobs(self.folder, durability=durability)
         self._steps: set[str] = set()
         self._naming = threading.Lock()  # of steps: runs may begin in several threads
         self._failure: LedgerError | None = None
@@ -139,8 +141,15 @@ class Ledger:
 
     # Writing
 
-    def submit(self, statement: str, records: list[tuple[Any, ...]] | None = None, done: Any = None) -> None:
+    def submit(
+        self,
+        statement: str,
+        records: list[tuple[Any, ...]] | Callable[[], list[tuple[Any, ...]]] | None = None,
+        done: Any = None,
+    ) -> None:
         """Hand a statement to the writer; `done` (a future, or an event) is told when it is committed.
+
+        Records that take long to make, since files are written with them, are given as what makes them.
 
         Raises:
             LedgerError: an earlier one could not be written.
@@ -177,7 +186,7 @@ class Ledger:
                 if records is None:
                     self._writer.execute(statement)
                 else:
-                    self._writer.executemany(statement, records)
+                    self._writer.executemany(statement, records() if callable(records) else records)
             self._writer.execute("COMMIT")
         except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it instead of waiting
             self._failure = LedgerError(

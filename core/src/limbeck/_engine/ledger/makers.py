@@ -14,7 +14,7 @@ from .stored_calls import fetch_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ...types import ChatType, GenerationRequest
+    from ...types import ChatType, Request
 
 _INSERT = "INSERT OR REPLACE INTO makers (id, step, identity, parameters, schema, config) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT id, identity, parameters, schema, config FROM makers"
@@ -74,7 +74,7 @@ class Makers:
             if _is_intact(id, step, made):  # another is written anew
                 self._ids[made] = id
 
-    def id_of(self, request: GenerationRequest) -> int:
+    def id_of(self, request: Request) -> int:
         """The id of the maker of the answers to `request`; kept while parameters and schema stay the same objects."""
         last = self._last
         if last is not None and last[0] is request.parameters and last[1] is request.output_schema:

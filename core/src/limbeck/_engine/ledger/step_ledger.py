@@ -7,6 +7,7 @@ import sqlite3
 import time
 import warnings
 from contextlib import closing
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from .stored_calls import (
     answer_records,
     failure_records,
     fetch_all,
+    holds_files,
     request_text,
     stored_answer,
 )
@@ -35,7 +37,7 @@ from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPR
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from ...types import FailedCall, GenerationRequest, PaidAnswer, RunStats, StoredAnswer
+    from ...types import FailedCall, PaidAnswer, Request, RunStats, StoredAnswer
     from .ledger import Ledger
 
 
@@ -112,7 +114,7 @@ class StepLedger:
     def _intact(self, record: tuple[Any, ...]) -> StoredAnswer | None:
         """The answer in a record of `ANSWER_COLUMNS`; None where it is damaged, which is told."""
         try:
-            return stored_answer(record)
+            return stored_answer(record, self._ledger.blobs)
         except DamagedCallError as exc:
             self._tell_damage(exc)
             return None
@@ -171,8 +173,11 @@ class StepLedger:
         self._note_start()
         body, maker = self._asked(answer.request)
         done = _Commit(loop=asyncio.get_running_loop())
-        records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
-        self._ledger.submit(INSERT_CALL, records, done)
+        ledger = self._ledger
+        records = partial(
+            answer_records, self._name, answer, body=body, maker=maker, at=time.time(), blobs=ledger.blobs
+        )
+        ledger.submit(INSERT_CALL, records if holds_files(answer.response) else records(), done)
         return done
 
     def keep_failure(self, failure: FailedCall) -> None:
@@ -181,7 +186,7 @@ class StepLedger:
         body, maker = self._asked(failure.request)
         self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
 
-    def _asked(self, request: GenerationRequest | None) -> tuple[str | None, int | None]:
+    def _asked(self, request: Request | None) -> tuple[str | None, int | None]:
         """A request's text, where prompts are stored, and what its answers are made by."""
         if request is None:
             return None, None
@@ -227,7 +232,7 @@ class StepLedger:
             LedgerError: it is damaged.
         """
         try:
-            return stored_answer(call.answer)
+            return stored_answer(call.answer, self._ledger.blobs)
         except sqlite3.Error as exc:
             raise self._ledger.unreadable(exc) from exc
 

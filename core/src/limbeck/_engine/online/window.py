@@ -24,25 +24,35 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ...errors import BackendError, GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
-from ...types import GenerationResponse
+from ...errors import (
+    BackendError,
+    BadRequestError,
+    GenerationError,
+    LedgerError,
+    RateLimitError,
+    TransientError,
+    UnavailableError,
+)
+from ...types import Response
 from ..calls.log import log
 from ..ledger.batch_records import refusal_of_online
 from ..limits.allowances import quota_of
 from ..limits.controller import Controller
 from ..limits.cycle import Cycle
 from ..limits.outage import Outage
+from .gathering import Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from contextvars import Context
 
-    from ...types import GenerationRequest
+    from ...types import Request
     from ..calls.jobs import Unit
     from ..calls.parties import Requester, Result
     from ..threads.portal import Portal
     from .backend import Backend
 
+_SMALLEST_FIRST_SECONDS = 1000.0
 _PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the request itself is given up
 
 
@@ -89,6 +99,8 @@ class Window:
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering = Gathering()
+        self._last_failure: tuple[GenerationError, float] | None = None
 
     # Admission
 
@@ -165,8 +177,8 @@ class Window:
             self._outage.probe = unit
         self.controller.sent(now)
         self._cycle.sent(now, self.wake)
-        size = unit.stream.backend.batch_size
-        while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
+        size = unit.together or unit.stream.backend.batch_size
+        while len(units) < size and (unit := self._companion(units[0], now)) is not None:
             units.append(unit)
         for unit in units:
             unit.sent_at = now  # the controller's word for it: a task begins a little later
@@ -180,6 +192,10 @@ class Window:
         for _ in range(len(self._streams)):
             self._turn = (self._turn + 1) % len(self._streams)
             stream = self._streams[self._turn]
+            ready = self._gathering.ready_at(stream, now)
+            if ready > now:
+                self._wake_at(ready)
+                continue
             unit = stream.next_unit()
             if unit is not None:
                 return unit
@@ -187,6 +203,17 @@ class Window:
                 self._streams = [other for other in self._streams if not other.ended]
                 return self._next_unit(now)
         return None
+
+    def _companion(self, first: Unit, now: float) -> Unit | None:
+        """A unit to send together with `first`: one that is due again, as small a part as it, else a new one."""
+        stream = first.stream
+        if self._later:
+            due, _, unit = self._later[0]
+            if due <= now and unit.stream is stream and unit.together == first.together and not stream.ended:
+                heapq.heappop(self._later)
+                stream.waits(unit, for_it=False)
+                return unit if stream.reserve(unit) else None
+        return stream.next_unit() if first.together is None else None
 
     def _due(self, now: float) -> Unit | None:
         while self._later:
@@ -271,8 +298,15 @@ class Window:
             return
         finally:
             stream.running.discard(task)
+        if _refused_together(hand):
+            self._divide(hand)
+            return
+        answered = self._measure(hand)
         for unit, result in zip(hand.units, hand.results or (), strict=False):
             self._ended(unit, result, hand.latency)
+        self._last_failure = None
+        if answered and len(self._workers) < self.controller.limit:
+            self.wake()
 
     async def _ask(self, hand: _Hand, stream: Requester) -> None:
         units, now = hand.units, self._loop.time()
@@ -321,8 +355,43 @@ class Window:
 
     # Taking in the result
 
+    def _measure(self, hand: _Hand) -> bool:
+        """Tell the controller of the answers to what was sent together, one request to the server; False for none."""
+        answers = [
+            (unit, result)
+            for unit, result in zip(hand.units, hand.results or (), strict=False)
+            if isinstance(result, Response)
+        ]
+        if not answers:
+            return False
+        unit, response = answers[0]
+        self._heard(unit)
+        used = [usage.input_tokens + usage.output_tokens for _, each in answers if (usage := each.usage) is not None]
+        self.controller.answered(
+            self._loop.time(),
+            latency=hand.latency,
+            sent_at=unit.sent_at,
+            in_flight=len(self._workers),
+            tokens=sum(used) if used else None,
+            quota=quota_of(response.quota, longest=unit.stream.backend.deadline),
+        )
+        return True
+
+    def _divide(self, hand: _Hand) -> None:
+        """Send in halves what was refused together, so that what is at fault is alone in the end.
+
+        The smallest are sent first: rows that fail for good are heard of early, should it be the fault of all.
+        """
+        now, half = self._loop.time(), (len(hand.units) + 1) // 2
+        self._heard(hand.units[0])
+        for unit, error in zip(hand.units, hand.results or (), strict=True):
+            assert isinstance(error, GenerationError)  # it was refused
+            unit.together = half
+            if unit.stream.failed(unit, error, now, spared=True) is not None:
+                self._send_later(unit, -_SMALLEST_FIRST_SECONDS / half)
+
     def _ended(self, unit: Unit, result: Result, latency: float) -> None:
-        if isinstance(result, GenerationResponse):
+        if isinstance(result, Response):
             self._answered(unit, result, latency)
         elif isinstance(result, LedgerError):
             unit.stream.withdrawn(unit)
@@ -330,22 +399,10 @@ class Window:
         else:
             self._failed(unit, result)
 
-    def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
-        stream, usage = unit.stream, response.usage
-        self._heard(unit)
-        self.controller.answered(
-            self._loop.time(),
-            latency=latency,
-            sent_at=unit.sent_at,
-            in_flight=len(self._workers),
-            tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
-            quota=quota_of(response.quota, longest=stream.backend.deadline),
-        )
-        again = stream.answered(unit, response, latency)
+    def _answered(self, unit: Unit, response: Response, latency: float) -> None:
+        again = unit.stream.answered(unit, response, latency)
         if again is not None:
             self._send_later(again, 0.0)
-        if len(self._workers) < self.controller.limit:
-            self.wake()
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         now = self._loop.time()
@@ -355,6 +412,9 @@ class Window:
         elif isinstance(error, TransientError):
             self.controller.faulted()
         if delay is not None:
+            if self._last_failure is not None and self._last_failure[0] is error:
+                delay = self._last_failure[1]  # what was sent together is sent together again
+            self._last_failure = (error, delay)
             log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
             self._send_later(unit, delay)
 
@@ -426,7 +486,7 @@ async def _commit(hand: _Hand, stream: Requester) -> None:
             commits = [
                 stream.keep(unit, result, hand.latency)
                 for unit, result in zip(hand.units, hand.results, strict=True)
-                if isinstance(result, GenerationResponse)
+                if isinstance(result, Response)
             ]
             hand.commit = _together([commit for commit in commits if commit is not None])
         await hand.commit
@@ -440,6 +500,14 @@ def _together(commits: list[Awaitable[None]]) -> asyncio.Future[Any]:
     return asyncio.gather(*commits)
 
 
+def _refused_together(hand: _Hand) -> bool:
+    """Tell whether several requests were refused with one word, which says of none that it is at fault."""
+    if hand.results is None or len(hand.units) < 2 or not isinstance(hand.results[0], BadRequestError):
+        return False
+    first = hand.results[0]
+    return all(result is first for result in hand.results)
+
+
 def _withdraw(units: list[Unit]) -> None:
     for unit in units:
         unit.stream.withdrawn(unit)
@@ -450,10 +518,12 @@ def _stop(units: list[Unit], error: BaseException) -> None:
         unit.stream.stop(error)
 
 
-def for_samples(unit: Unit) -> GenerationRequest:
+def for_samples(unit: Unit) -> Request:
     """The request of `unit`, for as many generations as it has samples."""
     wanted = len(unit.samples)
-    return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
+    if unit.request.num_generations == wanted:
+        return unit.request
+    return replace(unit.request, num_generations=wanted)  # type: ignore[arg-type]  # only of what has several
 
 
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
-    from ...types import GenerationRequest, GenerationResponse
+    from ...types import Request, Response
     from ..calls.parties import Claimed
     from ..calls.policy import Policy
     from .parts import Asking, Receiver, Source, Terms
@@ -124,6 +124,16 @@ class Stream:
             self.stop(exc)
         return False
 
+    def gather(self, size: int) -> bool:
+        """Admit rows until `size` requests wait to be sent together; False where more may come very soon."""
+        while len(self._units) < size and not (self._exhausted or self.ended or self._release.outruns_taker):
+            row = self._take_row()
+            if row is EMPTY:
+                return not self._units
+            if row is not END:
+                self._admit(row)
+        return True
+
     @property
     def exhausted(self) -> bool:
         """True if no further row will come."""
@@ -176,7 +186,7 @@ class Stream:
         for first in range(0, len(samples), self._share):
             self._units.append(Unit(self, job, request, samples[first : first + self._share]))
 
-    def _prepared(self, job: Job) -> tuple[GenerationRequest, Sequence[int]]:
+    def _prepared(self, job: Job) -> tuple[Request, Sequence[int]]:
         """The request for a row, and the samples that a model is to be asked for."""
         job.request = request = self._work.prepare(job.row)
         return request, self._and_unreadable(job, self._known.fill_in(job, request))
@@ -222,7 +232,7 @@ class Stream:
         """The server does not answer since then, and is tried again then (Unix time); None: it does again."""
         self.stats.away_since, self.stats.next_try = since, next_try
 
-    def keep(self, unit: Unit, response: GenerationResponse, latency: float) -> Awaitable[None] | None:
+    def keep(self, unit: Unit, response: Response, latency: float) -> Awaitable[None] | None:
         """Have an answer on disk, and wait for it; None where there is no ledger."""
         if self.ledger is None:
             return None
@@ -253,7 +263,7 @@ class Stream:
             # Not `warn`, which tells a text once a process.
             warnings.warn_explicit(message, LimbeckWarning, __file__, 1)
 
-    def answered(self, unit: Unit, response: GenerationResponse, latency: float) -> Unit | None:
+    def answered(self, unit: Unit, response: Response, latency: float) -> Unit | None:
         """Give the samples of `unit` their generations; returns a unit that asks for those still missing."""
         self.stats.in_flight -= 1
         if self._observers.request_finished is not None:
@@ -270,7 +280,7 @@ class Stream:
             return None
         return self._ask_again(unit, response)
 
-    def _ask_again(self, unit: Unit, response: GenerationResponse) -> Unit | None:
+    def _ask_again(self, unit: Unit, response: Response) -> Unit | None:
         got = len(response.generations)
         again = Unit(self, unit.job, unit.request, unit.samples[got:])
         again.attempts, again.deadline = unit.attempts, unit.deadline
@@ -332,7 +342,7 @@ class Stream:
     # Entries of provider batches, whose rows may not have come
 
     def keep_entry(
-        self, entry: Claimed, response: GenerationResponse, latency: float, *, batch: str, share: float
+        self, entry: Claimed, response: Response, latency: float, *, batch: str, share: float
     ) -> Awaitable[None]:
         """As `keep`; of all the samples that the entry was for."""
         assert self.ledger is not None  # or there would be no batches

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..._engine.money.prices import PriceTable
     from ..._engine.stream.parts import Work
     from ..._registry.registry import Registry
-    from ..._task.task import Task
+    from ..._task.task import ModelTask
     from ...types import Row
 
 
@@ -23,7 +23,7 @@ class Meter:
     def __init__(self, sizes: list[float]) -> None:
         self.rows = [Measured(size) for size in sizes]
 
-    def on(self, work: Work, task: Task, registry: Registry, prices: PriceTable | None) -> MeteredWork:
+    def on(self, work: Work, task: ModelTask, registry: Registry, prices: PriceTable | None) -> MeteredWork:
         """A task's work, measured."""
         pricing = Pricing(task.llm, table=prices, registry=registry)
 
