@@ -8,6 +8,7 @@
 - `guard`: bounds what a client of `httpx` or `httpx2` reads, and keeps its requests on their host.
 - `completion_in`, `decoded`, `events_in` and their like: a body of JSON or of server-sent events, whichever came.
 - `messages_in`, `text_in`, `reasoning_in`, `chat_usage`, `tokens_in`: the parts of an answer, whatever shape they have.
+- `media_type_of`: the type of an image, by its bytes.
 - `Refusal`, `read_refusal`, `is_error_body`, `fault_of`: what a status and an error body say, of credit too.
 - `import_sdk`, `typed_cause`: an SDK at its first use, and the typed error under one of its own.
 
@@ -21,6 +22,7 @@ from ._addresses import ServerAddress
 from ._bodies import completion_in, completion_of_events, decoded, events_in, is_event_stream
 from ._clients import ClientPerLoop
 from ._guard import guard, typed_cause
+from ._images import media_type_of
 from ._legible import legible, legible_usage, tokens_in
 from ._parts import chat_usage, messages_in, reasoning_in, text_in
 from ._refusals import Refusal, fault_of, is_error_body, read_refusal
@@ -48,6 +50,7 @@ __all__ = [
     "is_secret_name",
     "legible",
     "legible_usage",
+    "media_type_of",
     "messages_in",
     "quota_of",
     "read_refusal",
