@@ -133,6 +133,10 @@ class Requester(Protocol):
         """Have an answer on disk, and wait for it; None where there is no ledger."""
         ...
 
+    def keep_all(self, answers: Sequence[tuple[Unit, Response]], latency: float) -> Awaitable[None] | None:
+        """As `keep`, for what was sent together; None where the ledger takes them one by one."""
+        ...
+
     def keep_entry(
         self, entry: Claimed, response: Response, latency: float, *, batch: str, share: float
     ) -> Awaitable[None]:

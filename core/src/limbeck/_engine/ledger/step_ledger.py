@@ -35,7 +35,7 @@ from .stored_calls import (
 from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPRICED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from ...types import FailedCall, PaidAnswer, Request, RunStats, StoredAnswer
     from .ledger import Ledger
@@ -170,28 +170,35 @@ class StepLedger:
 
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
+        return self.keep_all([answer])
+
+    def keep_all(self, answers: Sequence[PaidAnswer]) -> asyncio.Future[None]:
+        """As `keep`, for answers that came together."""
         self._note_start()
-        body, maker = self._asked(answer.request)
         done = _Commit(loop=asyncio.get_running_loop())
-        ledger = self._ledger
-        records = partial(
-            answer_records, self._name, answer, body=body, maker=maker, at=time.time(), blobs=ledger.blobs
-        )
-        ledger.submit(INSERT_CALL, records if holds_files(answer.response) else records(), done)
+        at, blobs = time.time(), self._ledger.blobs
+        makers = [
+            partial(answer_records, self._name, answer, **self._asked(answer.request), at=at, blobs=blobs)
+            for answer in answers
+        ]
+        if any(holds_files(answer.response) for answer in answers):  # which the writer's thread writes
+            self._ledger.submit(INSERT_CALL, lambda: [record for make in makers for record in make()], done)
+        else:
+            self._ledger.submit(INSERT_CALL, [record for make in makers for record in make()], done)
         return done
 
     def keep_failure(self, failure: FailedCall) -> None:
         """Hand a call that brought no answer to the writer; nobody waits for it."""
         self._note_start()
-        body, maker = self._asked(failure.request)
-        self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
+        asked = self._asked(failure.request)
+        self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, **asked, at=time.time()))
 
-    def _asked(self, request: Request | None) -> tuple[str | None, int | None]:
-        """A request's text, where prompts are stored, and what its answers are made by."""
+    def _asked(self, request: Request | None) -> dict[str, Any]:
+        """A request's text, where prompts are stored (`body`), and what its answers are made by (`maker`)."""
         if request is None:
-            return None, None
+            return {"body": None, "maker": None}
         body = request_text(request) if self._ledger.stores_requests else None
-        return body, None if self._makers is None else self._makers.id_of(request)
+        return {"body": body, "maker": None if self._makers is None else self._makers.id_of(request)}
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from ...errors import LedgerError
-from ...types import Generation, Image, StoredAnswer, Usage
+from ...types import Generation, GenerationResponse, Image, ImageResponse, StoredAnswer, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -268,7 +268,9 @@ def _stored_detail(detail: str, blobs: Blobs | None) -> dict[str, Any]:
 
 def holds_files(response: Response) -> bool:
     """Tell whether an answer of a response is kept as a file."""
-    return any(type(generation.value) is Image for generation in response.generations)
+    if isinstance(response, GenerationResponse):  # an answer of any kind out of a cache, too
+        return any(type(generation.value) is Image for generation in response.generations)
+    return isinstance(response, ImageResponse)
 
 
 def _detail(generation: Generation, blobs: Blobs | None) -> str | None:

@@ -483,11 +483,13 @@ async def _commit(hand: _Hand, stream: Requester) -> None:
     assert hand.results is not None  # it was asked
     try:
         if hand.commit is None:
-            commits = [
-                stream.keep(unit, result, hand.latency)
+            answers = [
+                (unit, result)
                 for unit, result in zip(hand.units, hand.results, strict=True)
                 if isinstance(result, Response)
             ]
+            together = stream.keep_all(answers, hand.latency) if len(answers) > 1 else None
+            commits = [together] if together else [stream.keep(*answer, hand.latency) for answer in answers]
             hand.commit = _together([commit for commit in commits if commit is not None])
         await hand.commit
     except LedgerError as exc:

@@ -234,19 +234,26 @@ class Stream:
 
     def keep(self, unit: Unit, response: Response, latency: float) -> Awaitable[None] | None:
         """Have an answer on disk, and wait for it; None where there is no ledger."""
-        if self.ledger is None:
+        return None if self.ledger is None else self.ledger.keep(self._paid(unit, response, latency))
+
+    def keep_all(self, answers: Sequence[tuple[Unit, Response]], latency: float) -> Awaitable[None] | None:
+        """As `keep`, for what was sent together; None where the ledger takes them one by one."""
+        keep_all = getattr(self.ledger, "keep_all", None)
+        if keep_all is None:
             return None
-        return self.ledger.keep(
-            PaidAnswer(
-                row=unit.job.id,
-                samples=unit.samples,
-                key=unit.job.key,
-                request=unit.request,
-                response=response,
-                latency=latency,
-                attempts=unit.attempts,
-                cost=self._accounting.cost_of(unit, response),
-            )
+        kept: Awaitable[None] = keep_all([self._paid(unit, response, latency) for unit, response in answers])
+        return kept
+
+    def _paid(self, unit: Unit, response: Response, latency: float) -> PaidAnswer:
+        return PaidAnswer(
+            row=unit.job.id,
+            samples=unit.samples,
+            key=unit.job.key,
+            request=unit.request,
+            response=response,
+            latency=latency,
+            attempts=unit.attempts,
+            cost=self._accounting.cost_of(unit, response),
         )
 
     def tell(self, word: str) -> None:
