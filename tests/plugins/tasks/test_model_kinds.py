@@ -19,7 +19,7 @@ from limbeck.testing import (
     ScriptedLLM,
     ScriptedScorer,
 )
-from limbeck.types import Image
+from limbeck.types import Capabilities, Image
 from limbeck_tasks import ChatGeneration, GenerateEmbeddings, GenerateImages, Rank, Score
 
 if TYPE_CHECKING:
@@ -188,3 +188,12 @@ def test_a_conversation_may_end_with_the_beginning_of_the_answer_where_the_llm_g
     messages = [{"role": "user", "content": "Spain?"}, {"role": "assistant", "content": "Its capital is"}]
     (row,) = next(ChatGeneration(llm=ScriptedLLM(script=[" Madrid."])).process([{"messages": messages}]))
     assert row["generation"] == " Madrid."
+
+
+def test_a_conversation_that_ends_with_the_assistant_is_refused_where_the_llm_begins_answers_itself() -> None:
+    class ChatOnly(ScriptedLLM):
+        capabilities = Capabilities()
+
+    messages = [{"role": "user", "content": "Spain?"}, {"role": "assistant", "content": "Its capital is"}]
+    (row,) = next(ChatGeneration(llm=ChatOnly(script=[])).process([{"messages": messages}]))
+    assert "must be from the user or a tool, not 'assistant'" in failure(row, "chat-generation")["message"]
