@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -75,7 +76,7 @@ def _prompt(asked: Any, parameters: Parameters) -> Request | None:
 
 def _value(generation: Generation) -> Any:
     value = generation.value
-    return list(value) if isinstance(value, Sequence) else value
+    return value.tolist() if type(value) is array else value
 
 
 FORMS: dict[ModelKind, Form] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from array import array
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -143,9 +142,8 @@ def _vector(embedding: Any) -> Any:
     if not isinstance(embedding, str):
         return embedding
     try:
-        packed = base64.b64decode(embedding, validate=True)
         vector = array("f")
-        vector.frombytes(packed)
+        vector.frombytes(binascii.a2b_base64(embedding, strict_mode=True))
     except (binascii.Error, ValueError):
         return None
     if _BIG_ENDIAN:

@@ -83,9 +83,7 @@ def float32(vector: Any) -> array[float]:
     Raises:
         TypeError, ValueError: it is none, is empty, or holds what is not finite.
     """
-    if isinstance(vector, str | bytes | bytearray):
-        raise TypeError(f"it is {type(vector).__name__}")
-    floats: array[float] = vector if isinstance(vector, array) and vector.typecode == "f" else _floats(vector)
+    floats: array[float] = vector if type(vector) is array and vector.typecode == "f" else _floats(vector)
     if not len(floats):
         raise ValueError("it is empty")
     if not math.isfinite(sum(floats)):
@@ -94,6 +92,8 @@ def float32(vector: Any) -> array[float]:
 
 
 def _floats(vector: Any) -> array[float]:
+    if isinstance(vector, str | bytes | bytearray):
+        raise TypeError(f"it is {type(vector).__name__}")
     tolist = getattr(vector, "tolist", None)  # of numpy and torch
     return array("f", vector if tolist is None else tolist())
 
@@ -143,6 +143,8 @@ def shares(usage: Usage | None, sizes: Sequence[int]) -> list[Usage | None]:
     for size in sizes:
         bounds.append(bounds[-1] + (size if total else 1))
     whole = bounds[-1]
+    if usage.output_tokens == usage.cached_tokens == usage.reasoning_tokens == 0:  # the usual case, in a hurry
+        return [Usage(input_tokens=read) for read in _differences(usage.input_tokens, bounds, whole)]
     columns = [
         _differences(tokens, bounds, whole)
         for tokens in (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
