@@ -45,7 +45,7 @@ class OfflineLLM(LLM):
 
     def prime(self, examples: Iterable[tuple[ChatType, str]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update((_digest(messages), answer) for messages, answer in examples)
+        self._known.update((_digest(getattr(asked, "asked", asked)), answer) for asked, answer in examples)
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         digest = _digest(request.asked)

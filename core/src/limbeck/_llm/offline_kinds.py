@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PositiveInt, PrivateAttr
 
-from ..types import Capabilities, EmbeddingResponse, Image, ImageResponse, ScoreResponse, Usage
+from ..types import Capabilities, EmbeddingResponse, Image, ImageResponse, ScoreRequest, ScoreResponse, Usage
 from .kinds import Embedder, ImageGenerator, Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..types import EmbeddingRequest, ImageRequest, ScoreRequest
+    from ..types import EmbeddingRequest, ImageRequest
 
 _WORD = re.compile(r"\w+")
 
@@ -41,9 +41,9 @@ class OfflineEmbedder(Embedder):
     def model_name(self) -> str:
         return f"offline/{self.model}"
 
-    def prime(self, examples: Iterable[tuple[str, Any]]) -> None:
+    def prime(self, examples: Iterable[tuple[str | EmbeddingRequest, Any]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update(examples)
+        self._known.update((asked if isinstance(asked, str) else asked.texts[0], answer) for asked, answer in examples)
 
     async def aembed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         return EmbeddingResponse(
@@ -89,7 +89,9 @@ class OfflineScorer(Scorer):
 
     def prime(self, examples: Iterable[tuple[Any, Any]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update(((query, tuple(candidates)), scores) for (query, candidates), scores in examples)
+        for asked, scores in examples:
+            query, candidates = (asked.query, asked.candidates) if isinstance(asked, ScoreRequest) else asked
+            self._known[query, tuple(candidates)] = scores
 
     async def ascore(self, request: ScoreRequest) -> ScoreResponse:
         known = self._known.get((request.query, tuple(request.candidates)))
@@ -123,9 +125,9 @@ class OfflineImageGenerator(ImageGenerator):
     def model_name(self) -> str:
         return f"offline/{self.model}"
 
-    def prime(self, examples: Iterable[tuple[str, Image]]) -> None:
+    def prime(self, examples: Iterable[tuple[str | ImageRequest, Image]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update(examples)
+        self._known.update((asked if isinstance(asked, str) else asked.prompt, image) for asked, image in examples)
 
     async def adraw(self, request: ImageRequest) -> ImageResponse:
         images = [

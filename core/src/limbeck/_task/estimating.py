@@ -101,13 +101,14 @@ def estimate(
     metered = replace(run.asking, work=MeteredWork(work, partial(_what_it_took, pricing)))
     with RowStream(replace(run, asking=metered, rows=sampled)) as stream:
         sample = [row[_MEASURED] for row in stream]
-    requests = population.rows * (1 if backend.native_n else work.num_generations)
+    together = backend.batch_size  # rows that share a request wait for it once
+    requests = population.rows * (1 if backend.native_n else work.num_generations) / together
 
     def seconds_at(waited: float, tokens: float) -> float:
         """The seconds with as many requests in flight as are allowed, and the allowance used up."""
         paced = requests / backend.rpm * 60 if backend.rpm else 0.0
         metered = tokens / backend.tpm * 60 if backend.tpm else 0.0
-        longest: float = max(waited / backend.max_concurrency, paced, metered)
+        longest: float = max(waited / together / backend.max_concurrency, paced, metered)
         return longest
 
     return projected(sample, population, seconds_at=seconds_at, confidence=confidence)

@@ -22,6 +22,10 @@ Tell: TypeAlias = "Callable[[str], object]"
 """Takes a word for what was left out of an answer."""
 
 
+class Shared(list[Any]):
+    """The results of requests that were sent together, where one word from the server is that of all."""
+
+
 class UnitSender(Protocol):
     """An endpoint's window, to a provider batch that left requests unanswered."""
 

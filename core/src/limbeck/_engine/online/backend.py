@@ -26,6 +26,7 @@ from ...protocols import check_batch_api, check_model
 from ...types import Capabilities, Generation, GenerationResponse
 from ..calls.keys import Keyring, identity_of
 from ..calls.kinds import KINDS
+from ..calls.parties import Shared
 from ..limits.allowances import batched, setting, wait_of
 from ..limits.retry import Retry
 from ..threads.pool import Threads
@@ -334,9 +335,9 @@ class KindBackend(Backend):
 
 
 def _for_each(error: GenerationError | LedgerError, count: int) -> list[Result]:
-    """The error of several requests for each of them."""
-    others = count - 1
-    return [error, *[_without_usage(error)] * others] if others else [error]
+    """The error of several requests for each of them; what was paid for it is counted once."""
+    others = [_without_usage(error)] * (count - 1) if count > 1 else []
+    return Shared([error, *others])
 
 
 _backends: weakref.WeakValueDictionary[tuple[int, str], Backend] = weakref.WeakValueDictionary()

@@ -35,6 +35,7 @@ from ...errors import (
 )
 from ...types import Response
 from ..calls.log import log
+from ..calls.parties import Shared
 from ..ledger.batch_records import refusal_of_online
 from ..limits.allowances import quota_of
 from ..limits.controller import Controller
@@ -504,10 +505,8 @@ def _together(commits: list[Awaitable[None]]) -> asyncio.Future[Any]:
 
 def _refused_together(hand: _Hand) -> bool:
     """Tell whether several requests were refused with one word, which says of none that it is at fault."""
-    if hand.results is None or len(hand.units) < 2 or not isinstance(hand.results[0], BadRequestError):
-        return False
-    first = hand.results[0]
-    return all(result is first for result in hand.results)
+    shared = isinstance(hand.results, Shared) and len(hand.units) > 1
+    return shared and hand.results is not None and isinstance(hand.results[0], BadRequestError)
 
 
 def _withdraw(units: list[Unit]) -> None:
