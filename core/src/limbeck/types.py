@@ -6,6 +6,7 @@ of a run. What is exchanged is constructed by keyword.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict
@@ -55,6 +56,8 @@ __all__ = [
     "StoredAnswer",
     "StoredRequests",
     "Usage",
+    "value_from_json",
+    "value_to_json",
 ]
 
 Row: TypeAlias = dict[str, Any]
@@ -273,6 +276,35 @@ class Image:
 
     content: bytes = field(repr=False)
     media_type: str = "image/png"
+
+
+def value_to_json(value: Any) -> dict[str, Any] | None:
+    """The `value` of a `Generation` as plain JSON, for stores that keep that; None for none."""
+    import base64
+    from array import array
+
+    if value is None:
+        return None
+    if isinstance(value, Image):
+        return {"image": base64.b64encode(value.content).decode(), "media_type": value.media_type}
+    if isinstance(value, array):
+        return {"vector": base64.b64encode(array("f", value).tobytes()).decode(), "byteorder": sys.byteorder}
+    return {"scores": list(value)}
+
+
+def value_from_json(stored: dict[str, Any] | None) -> Any:
+    """The counterpart of `value_to_json`."""
+    import base64
+    from array import array
+
+    if stored is None or "scores" in stored:
+        return None if stored is None else stored["scores"]
+    if "image" in stored:
+        return Image(content=base64.b64decode(stored["image"]), media_type=stored["media_type"])
+    vector = array("f", base64.b64decode(stored["vector"]))
+    if stored["byteorder"] != sys.byteorder:
+        vector.byteswap()
+    return vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

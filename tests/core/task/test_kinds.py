@@ -1,4 +1,4 @@
-"""Tasks of embedders, scorers and image generators (`_task.kinds`, `_task.forms`), with all that the engine does."""
+"""Tasks of embedders, scorers and image generators (`_task.kinds`, `_task.kind_forms`): all that the engine does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limbeck import LLM, EmbeddingTask, ImageTask, Pipeline, ScoringTask, Task
+from limbeck import LLM, EmbeddingTask, ImageTask, Pipeline, ScoringTask, Task, register_embedder
 from limbeck.errors import BudgetError, ConfigurationError, LimbeckWarning, OutputError, PluginContractError
 from limbeck.steps import LoadDataFromDicts
 from limbeck.testing import (
@@ -21,6 +21,7 @@ from limbeck.testing import (
     ScriptedImageGenerator,
     ScriptedLLM,
     ScriptedScorer,
+    registry,
     replay,
 )
 from limbeck.types import (
@@ -335,6 +336,15 @@ def test_a_budget_of_tokens_stops_a_run(tmp_path: Path) -> None:
     with pytest.raises(BudgetError):
         list(stream)
     assert 0 < stream.stats.usage.input_tokens <= 300
+
+
+def test_an_embedder_has_the_price_of_its_registered_name() -> None:
+    with registry():
+        register_embedder("acme", HashEmbedder)
+        task = Embed(embedder="acme/hash-1")
+        stream = task.run([{"text": "a b"}, {"text": "c d"}], prices={"acme/hash-1": {"input": 500_000, "output": 0}})
+        list(stream)
+    assert stream.stats.cost == 2.0
 
 
 def test_an_estimate_knows_the_tokens_of_an_embedder() -> None:

@@ -20,8 +20,8 @@ from ..errors import (
 )
 from ..structured import conform, json_schema_of
 from ..types import Image
-from .forms import FORMS
 from .grouping import MODEL_NAME, Sample, Shape
+from .kind_forms import FORMS
 
 if TYPE_CHECKING:
     from .._engine.calls.jobs import Job, Outcome

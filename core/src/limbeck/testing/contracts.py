@@ -14,6 +14,7 @@ import json
 import pickle
 import time
 import uuid
+from array import array
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from ..types import (
     Generation,
     GenerationRequest,
     GenerationResponse,
+    Image,
     PaidAnswer,
     Usage,
 )
@@ -334,6 +336,16 @@ class LedgerContract:
         assert _texts(part.find("2", b"key", 1)) == [None]
         part.close()
         ledger.close()
+
+    def test_answers_that_are_no_text_are_kept(self) -> None:
+        values = [array("f", [0.5, -1.25]), [0.1, 2.0], Image(content=b"\x89PNG", media_type="image/png")]
+        for row, value in enumerate(values):
+            response = GenerationResponse(generations=[Generation(text=None, value=value)])
+            self._kept(_answer(str(row), samples=[0], key=b"key %d" % row, response=response))
+        for row, value in enumerate(values):
+            (found,) = self._found(str(row), b"key %d" % row, 1)
+            assert found is not None
+            assert found.generation.value == value
 
     def test_all_that_stands_beside_an_answer_is_kept(self) -> None:
         generation = Generation(

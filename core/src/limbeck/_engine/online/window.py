@@ -101,7 +101,8 @@ class Window:
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
         self._gathering = Gathering()
-        self._last_failure: tuple[GenerationError, float] | None = None
+        self._failing_together = False  # what is told now is one word for several units
+        self._next_together: float | None = None  # when they are sent again
 
     # Admission
 
@@ -303,9 +304,10 @@ class Window:
             self._divide(hand)
             return
         answered = self._measure(hand)
+        self._failing_together = isinstance(hand.results, Shared)
         for unit, result in zip(hand.units, hand.results or (), strict=False):
             self._ended(unit, result, hand.latency)
-        self._last_failure = None
+        self._failing_together, self._next_together = False, None
         if answered and len(self._workers) < self.controller.limit:
             self.wake()
 
@@ -413,11 +415,8 @@ class Window:
         elif isinstance(error, TransientError):
             self.controller.faulted()
         if delay is not None:
-            if self._last_failure is not None and self._last_failure[0] is error:
-                delay = self._last_failure[1]  # what was sent together is sent together again
-            self._last_failure = (error, delay)
             log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
-            self._send_later(unit, delay)
+            self._send_at(unit, self._together_at(now + delay))
 
     def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
         """Tell whether `error` says nothing of the request, since nobody is there to take it."""
@@ -471,9 +470,18 @@ class Window:
             "%s refused a request for rate; its pace is %s a second", unit.stream.info.model_name, self.controller.pace
         )
 
+    def _together_at(self, when: float) -> float:
+        """The time at which a unit is sent again: that of the first of those that have failed with it."""
+        if not self._failing_together:
+            return when
+        self._next_together = when if self._next_together is None else self._next_together
+        return self._next_together
+
     def _send_later(self, unit: Unit, delay: float) -> None:
+        self._send_at(unit, self._loop.time() + delay)
+
+    def _send_at(self, unit: Unit, when: float) -> None:
         if not unit.stream.ended:
-            when = self._loop.time() + delay
             unit.stream.waits(unit, for_it=True)
             heapq.heappush(self._later, (when, next(self._sequence), unit))
             self._wake_at(when)
@@ -490,7 +498,7 @@ async def _commit(hand: _Hand, stream: Requester) -> None:
                 if isinstance(result, Response)
             ]
             together = stream.keep_all(answers, hand.latency) if len(answers) > 1 else None
-            commits = [together] if together else [stream.keep(*answer, hand.latency) for answer in answers]
+            commits = [together] if together is not None else [stream.keep(*answer, hand.latency) for answer in answers]
             hand.commit = _together([commit for commit in commits if commit is not None])
         await hand.commit
     except LedgerError as exc:
