@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from limbeck._engine.calls.jobs import Job
     from limbeck._engine.threads.portal import Portal
-    from limbeck.types import Row
+    from limbeck.types import Request, Row
 
     from .virtual_time import VirtualHome
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _TURNS = 8  # of the loop, after which a cancelled request is over
 
 
-def prompt_of(request: GenerationRequest) -> str:
+def prompt_of(request: Request) -> str:
     """The text of the one message."""
-    return str(request.messages[0].get("content"))
+    return str(request.asked[0].get("content"))
 
 
 def answer(*texts: str) -> GenerationResponse:
