@@ -197,3 +197,13 @@ def test_a_conversation_that_ends_with_the_assistant_is_refused_where_the_llm_be
     messages = [{"role": "user", "content": "Spain?"}, {"role": "assistant", "content": "Its capital is"}]
     (row,) = next(ChatGeneration(llm=ChatOnly(script=[])).process([{"messages": messages}]))
     assert "must be from the user or a tool, not 'assistant'" in failure(row, "chat-generation")["message"]
+
+
+def test_the_schema_of_files_knows_the_models_of_each_kind() -> None:
+    from limbeck.recipes import file_schema
+
+    definitions = file_schema()["$defs"]
+    assert definitions["task.generate-embeddings"]["properties"]["embedder"]["$ref"] == "#/$defs/embedder"
+    assert "llm" not in definitions["task.generate-embeddings"]["properties"]
+    assert "dimensions" in definitions["embedder.offline"]["properties"]
+    assert {"scorer", "image_generator", "llm"} <= definitions.keys()
