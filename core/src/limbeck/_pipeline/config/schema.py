@@ -181,8 +181,9 @@ def _definition(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def _of_class(kind: Kind, cls: type, schema: dict[str, Any]) -> dict[str, Any]:
+    docs = field_docs(cls, fields_of(cls))
     properties: dict[str, Any] = {
-        name: _described(cls, name, _or_reference(each)) for name, each in schema.get("properties", {}).items()
+        name: _described(docs.get(name), _or_reference(each)) for name, each in schema.get("properties", {}).items()
     }
     if kind in MODEL_KINDS:
         beside: dict[str, Any] = {"provider": True}
@@ -202,8 +203,7 @@ def _of_class(kind: Kind, cls: type, schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _described(cls: type, name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    text = field_docs(cls, fields_of(cls)).get(name)
+def _described(text: str | None, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": text, **schema} if text else schema
 
 
