@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .embeddings import embeddings
 from .ledger import ledger
 from .loopback import pin_to_client_core
-from .overhead import memory, overhead
+from .overhead import conversations, memory, overhead
 from .pipelines import overlap, pipeline
 from .race import say
 from .races import RACES
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .contenders import Contender
     from .report import Section
 
-_NAMES = [*RACES, "overhead", "memory", "ledger", "embeddings", "pipeline", "resume"]
+_NAMES = [*RACES, "overhead", "conversations", "memory", "ledger", "embeddings", "pipeline", "resume"]
 _RACE_ROWS = 2_000
 _OVERHEAD_ROWS = 20_000
 _EMBEDDED_ROWS = 100_000
@@ -54,7 +54,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("benchmark", choices=[*_NAMES, "all"])
-    parser.add_argument("--rows", type=int, help=f"default: {_RACE_ROWS}; for overhead {_OVERHEAD_ROWS}")
+    parser.add_argument(
+        "--rows", type=int, help=f"default: {_RACE_ROWS}; for overhead and conversations {_OVERHEAD_ROWS}"
+    )
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="rounds (default: 5)")
     parser.add_argument("--window", type=int, default=256, help="requests in flight (default: 256)")
     parser.add_argument("--peers", action="store_true", help="other frameworks too, each installed once in a venv")
@@ -69,6 +71,8 @@ def _measure(name: str, options: argparse.Namespace, peers: Sequence[Contender])
     sizes = [options.rows] if options.rows else [*_SIZES.get(name, ()), *([_LARGE_ROWS] if options.large else [])]
     if name == "overhead":
         yield overhead(rows=options.rows or _OVERHEAD_ROWS, rounds=rounds)
+    elif name == "conversations":
+        yield conversations(rows=options.rows or _OVERHEAD_ROWS, rounds=rounds)
     elif name == "memory":
         yield memory(sizes=sizes, rounds=rounds)
     elif name == "ledger":

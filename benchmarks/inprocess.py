@@ -4,9 +4,10 @@
 
 The ways: `list` and `stream` are a window of 256 asyncio workers written by hand, which keeps the rows or
 hands each on; `process` and `run` are Limbeck's `task.process` and `task.run`, and `ledger` is `task.run`
-with a run directory. The model gives way to the event loop once, as every call does that leaves the process.
-CPU is that of all threads, from the first row to the last, without imports; a ledger is opened and closed
-meanwhile.
+with a run directory; `one-call`, `one-turn` and `four-turns` are `task.process` of a task that asks about a
+row in one call, in a conversation of one turn, and in one of four. The model gives way to the event loop
+once, as every call does that leaves the process. CPU is that of all threads, from the first row to the last,
+without imports; a ledger is opened and closed meanwhile.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ def by_hand_as_a_stream(count: int) -> int:
 # Limbeck
 
 
-def _task() -> Any:
-    from limbeck import LLM, get_task
+def _instant_llm() -> Any:
+    from limbeck import LLM
     from limbeck.types import Generation, GenerationRequest, GenerationResponse
 
     response = GenerationResponse(generations=[Generation(text=ANSWER, finish_reason="stop")])
@@ -88,9 +89,41 @@ def _task() -> Any:
             await asyncio.sleep(0)
             return response
 
-    task = get_task("text-generation")(llm=InstantLLM(max_concurrency=WINDOW))
+    return InstantLLM(max_concurrency=WINDOW)
+
+
+def _ready(task: Any) -> Any:
     next(task.process([{"instruction": "Imports what it needs."}]))
     return task
+
+
+def _task() -> Any:
+    from limbeck import get_task
+
+    return _ready(get_task("text-generation")(llm=_instant_llm()))
+
+
+def _one_call() -> Any:
+    from limbeck import task
+
+    @task(inputs=["instruction"], outputs=["generation"])
+    def answer(row: dict[str, Any]) -> Any:
+        return [{"role": "user", "content": row["instruction"]}]
+
+    return _ready(answer(llm=_instant_llm()))
+
+
+def _conversation(turns: int) -> Any:
+    from limbeck import ask, task
+
+    @task(inputs=["instruction"], outputs=["generation"])
+    def answer(row: dict[str, Any]) -> Any:
+        text = row["instruction"]
+        for _ in range(turns):
+            text = (yield ask([{"role": "user", "content": text}])).text
+        return {"generation": text}
+
+    return _ready(answer(llm=_instant_llm()))
 
 
 def limbeck_process(count: int, task: Any) -> int:
@@ -112,6 +145,14 @@ WAYS: dict[str, Callable[..., int]] = {
     "process": limbeck_process,
     "run": limbeck_run,
     "ledger": limbeck_ledger,
+    "one-call": limbeck_process,
+    "one-turn": limbeck_process,
+    "four-turns": limbeck_process,
+}
+TASKS: dict[str, Callable[[], Any]] = {
+    "one-call": _one_call,
+    "one-turn": lambda: _conversation(1),
+    "four-turns": lambda: _conversation(4),
 }
 
 
@@ -134,7 +175,7 @@ def _prepared(way: str, run_dir: Path) -> list[Any]:
     """What a way needs beside the number of rows, with all that it imports imported."""
     if way in ("list", "stream"):
         return []
-    task = _task()
+    task = TASKS.get(way, _task)()
     if way != "ledger":
         return [task]
     limbeck_ledger(1, task, run_dir.with_name("before"))

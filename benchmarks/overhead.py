@@ -25,7 +25,12 @@ NAMES = {
     "stream": "a window by hand, streaming",
     "run": "Limbeck's `task.run`",
     "ledger": "Limbeck's `task.run`, with a ledger",
+    "one-call": "one call a row (`format_input`)",
+    "one-turn": "a conversation of one turn (`converse`)",
+    "four-turns": "a conversation of four turns",
 }
+# Each beside the one that it is a multiple of.
+_TURNS = {"one-call": "one-call", "one-turn": "one-call", "four-turns": "one-turn"}
 _WITHOUT_A_LEDGER = ("list", "process", "stream", "run")
 
 
@@ -49,6 +54,25 @@ def _line(way: str, runs: dict[str, list[Figures]], micro: dict[str, list[float]
     ratios = [own / its for own, its in zip(micro[way], micro[other], strict=True)]
     peak, more = _median_peak(runs[way]), _median_peak(runs[way]) - _median_peak(runs[other])
     return [NAMES[way], spread(micro[way], ".1f"), spread(ratios, ".1f"), f"{peak:.0f}", f"{more:+.0f}"]
+
+
+def conversations(*, rows: int, rounds: int) -> Section:
+    """CPU a row of conversations, as a multiple of one call, and of one turn."""
+    runs = measured(list(_TURNS), rows=rows, rounds=rounds)
+    micro = {way: micro_a_row(each, rows) for way, each in runs.items()}
+    lines = []
+    for way, other in _TURNS.items():
+        ratios = [own / its for own, its in zip(micro[way], micro[other], strict=True)]
+        lines.append([NAMES[way], spread(micro[way], ".1f"), NAMES[other], spread(ratios, ".2f")])
+    return Section(
+        name="conversations",
+        title="CPU a row of a conversation, with a model that answers at once",
+        conditions=f"{rows} rows, each way in a process of its own, imports left out; {rounds_in_words(rounds)}.",
+        header=["", "CPU µs a row", "beside", "×"],
+        rows=lines,
+        unit="CPU µs a row",
+        bars={NAMES[way]: values for way, values in micro.items()},
+    )
 
 
 def memory(*, sizes: Sequence[int], rounds: int) -> Section:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # What a task cannot be made without.
 FIELDS: dict[str, dict[str, Any]] = {
     "text-generation": {},
+    "text-generation-with-image": {},
     "chat-generation": {},
     "text-classification": {"labels": ["spam", "ham"]},
     "structured-generation": {},
@@ -43,6 +44,10 @@ class NamedTask(TaskContract):
 
 class TestTextGeneration(NamedTask):
     name = "text-generation"
+
+
+class TestTextGenerationWithImage(NamedTask):
+    name = "text-generation-with-image"
 
 
 class TestChatGeneration(NamedTask):

@@ -114,6 +114,66 @@ def test_thinking_is_not_searched(schema: Any, said: str) -> None:
     assert json.loads(conform(said, schema)) == {"a": 1}
 
 
+TEXT = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>", "use </think>", "[THINK] and [/THINK]", "◁think▷", "<think>x</think>", "x"]
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "```json\n{}\n```",
+        "~~~\n{}\n~~~\nThat is it.",
+        "```{}```",
+        "So:\n```json {} ```",
+        "`{}`",
+        "<think>Or?</think>\n```\n{}\n```",
+    ],
+)
+def test_a_bare_text_that_names_a_mark_of_thinking_is_the_answer(form: str, text: str) -> None:
+    assert json.loads(conform(form.format(json.dumps(text, ensure_ascii=False)), TEXT)) == text
+
+
+@EITHER
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Use "<think>" for it: {"a": 1}',
+        "The mark '[THINK]' is Mistral's. {\"a\": 1}",
+        'The mark “◁think▷” begins it, (“◁/think▷” ends it). {"a": 1}',
+        'I would write "the <think> tag first". {"a": 1}',
+        'Code such as `x = <think>` or ``<think>`` is {"a": 1}',
+        '```python\nx = "<think>" + y\n```\nSo it is {"a": 1}',
+        '~~~\n<think>\n~~~\n{"a": 1}',
+        '<think>They want "</think>", or {"a": 0}?</think>{"a": 1}',
+        '<think>They want `</think>`, or {"a": 0}?</think>{"a": 1}',
+        '{"a": 1}. No "</think>" is needed.',
+    ],
+)
+def test_a_mark_of_thinking_in_quotes_or_code_is_spoken_of(schema: Any, said: str) -> None:
+    assert json.loads(conform(said, schema)) == {"a": 1}
+
+
+@EITHER
+@pytest.mark.parametrize(
+    "said",
+    [
+        '<think>It is "x"</think>"y" {"a": 1}',
+        '"Yes," <think>or "no"? {"a": 0}</think>{"a": 1}',
+        'So "hello <think>or {"a": 0}</think>{"a": 1}',
+        'It\'s <think>\'s {"a": 0}</think>{"a": 1}',
+        '<think>```json\n{"a": 0}\n</think>\n```json\n{"a": 1}\n```',
+        '```xml\n<think>\n{"a": 0}\n</think>\n{"a": 1}\n```',
+        '<think>Say `x {"a": 0} </think> then` {"a": 1}',
+        '{"a": 0} "or not" </think> "so" {"a": 1}',
+    ],
+)
+def test_a_mark_between_quotes_or_fences_of_other_things_is_one_of_thinking(schema: Any, said: str) -> None:
+    assert json.loads(conform(said, schema)) == {"a": 1}
+
+
 @EITHER
 @pytest.mark.parametrize(
     "said",
@@ -168,7 +228,16 @@ def test_of_several_that_fit_not_the_longest_is_told() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ['{"a {' * 20_000, "[1 " * 50_000, '{"a": ["' * 10_000, "[[x " * 20_000, "<think>" * 50_000, "```\n" * 30_000],
+    [
+        *('{"a {' * 20_000, "[1 " * 50_000, '{"a": ["' * 10_000, "[[x " * 20_000, "<think>" * 50_000, "```\n" * 30_000),
+        *(
+            '"<think> ' * 30_000,
+            "`" * 200_000,
+            "` <think>" * 30_000,
+            "```\n<think>\n```\n</think>" * 9_000,
+            " “" * 90_000,
+        ),
+    ],
     ids=lambda said: said[:8],
 )
 def test_a_model_caught_in_a_loop_holds_nobody_up(said: str) -> None:
@@ -190,7 +259,7 @@ FITS = {
 NOISE = st.sampled_from(
     [
         *("As [1] says,", "for x in {1, 2},", "[/INST]", r"\frac{1}{2}", "[a](http://b)", "{name}", "```\ncode\n```"),
-        *("- [x] done", '{"answer": "no"}', "[[1], {}]", "{'answer': 0}", '"quoted"', "{", "}", "]", "\n", "…", "5'"),
+        *("- [x] done", '{"answer": "no"}', "[[1], {}]", "{'answer': 0}", '("quoted")', "{", "}", "]", "\n", "…", "5'"),
     ]
 )
 PROSE = st.lists(NOISE, max_size=6).map(" ".join)

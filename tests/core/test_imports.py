@@ -59,6 +59,7 @@ def test_every_public_module_can_be_the_first_import() -> None:
         "limbeck.steps",
         "limbeck.plugins",
         "limbeck.recipes",
+        "limbeck.tools",
     ):
         assert loaded(modules_after(f"import {name}"), ["asyncio", "pydantic", *HEAVY]) == [], name
 
@@ -83,6 +84,13 @@ def test_listing_names_loads_no_pydantic_and_no_engine() -> None:
     assert loaded(modules, ["asyncio", "pydantic", ENGINE, *HEAVY]) == []
 
 
+def test_a_tool_is_made_without_pydantic_until_its_schema_is_needed() -> None:
+    program = "from limbeck import tool\n@tool\ndef look_up(word: str) -> str:\n    return word\n"
+
+    assert loaded(modules_after(program), ["asyncio", "pydantic", ENGINE, *HEAVY]) == []
+    assert loaded(modules_after(f"{program}look_up.parameters"), ["pydantic"]) == ["pydantic"]
+
+
 def test_a_hit_loads_no_pydantic_where_the_plugin_needs_none(tmp_path: Path) -> None:
     points = "[limbeck.tasks]\njudge = acme:Judge\n[limbeck.llms]\ngateway = acme:Gateway\n"
     write_pack(tmp_path, "acme", points, acme=TASK.format(name="Judge") + LLM.format(name="Gateway"))
@@ -104,7 +112,13 @@ def test_a_hit_parses_no_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.workspace
-@pytest.mark.parametrize("name", ["text-generation", "chat-generation", "text-classification", "structured-generation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("text-generation", "text-generation-with-image", "chat-generation"),
+        *("text-classification", "structured-generation"),
+    ],
+)
 def test_a_hit_on_an_official_task_loads_its_module_and_what_pydantic_loads(name: str) -> None:
     modules = modules_after(f"from limbeck import get_task\nget_task({name!r})")
     beyond_pydantic = modules - modules_after(PYDANTIC_ALONE)

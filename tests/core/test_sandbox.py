@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -90,6 +91,37 @@ def test_self_is_undefined_without_such_a_column_and_whatever_a_template_makes_o
     assert sandbox().from_string(source).render({"xs": [1, 2], "self": "S"}) == "12"
 
 
+def rendered(source: str, **row: Any) -> str:
+    return sandbox().from_string(source).render(row)
+
+
+@pytest.mark.parametrize("call", ["self.title()", "self['title']()", "self.title() | upper | lower"])
+def test_a_block_of_the_template_is_called_by_self(call: str) -> None:
+    source = "{% block title %}of {{ x }}{% endblock %}, {{ CALL }}".replace("CALL", call)
+    assert rendered(source, x="a") == "of a, of a"
+    assert columns_in(sandbox().parse(source)) == ("x",)
+
+
+def test_a_block_may_call_another_and_self_is_a_column_beside_it() -> None:
+    source = "{% block a %}{{ self }}{% endblock %}{% block b %}{{ self.a() }}{{ self.b }}{% endblock %}"
+    assert rendered(source, self={"b": 1}) == "{'b': 1}{'b': 1}1"
+    assert columns_in(sandbox().parse(source)) == ("self",)
+
+
+def test_self_without_a_block_of_that_name_is_a_column_beside_blocks() -> None:
+    source = "{% block a %}1{% endblock %}{{ self.a() }}{{ self.b }}{{ self.upper() }}{{ self }}"
+    assert rendered(source, self="s") == "11Ss"
+    assert columns_in(sandbox().parse(source)) == ("self",)
+
+
+def test_what_jinja_keeps_of_a_block_is_out_of_reach() -> None:
+    for inside in ("_context", "__class__", "_TemplateReference__context", "_stack"):
+        source = "{% block a %}{% endblock %}{{ self.a() }}[{{ self.a.INSIDE }}{{ self.INSIDE }}]".replace(
+            "INSIDE", inside
+        )
+        assert rendered(source, self={"a": {}}) == "[]"
+
+
 @pytest.mark.parametrize("name", ["self", "range", "dict", "namespace", "joiner", "cycler", "lipsum"])
 def test_a_name_of_jinjas_is_looked_up_in_the_row_where_it_is_not_called(name: str) -> None:
     def columns(source: str) -> tuple[str, ...]:
@@ -104,3 +136,35 @@ def test_a_name_of_jinjas_is_looked_up_in_the_row_where_it_is_not_called(name: s
 def test_a_function_of_jinjas_that_is_called_is_no_column() -> None:
     tree = sandbox().parse("{% set n = namespace(i=0) %}{% for i in range(x) %}{{ dict(a=y) }}{% endfor %}")
     assert columns_in(tree) == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("expression", "row"),
+    [
+        ("x ** y", {"x": 2**63, "y": 2**63}),
+        ("x * y", {"x": "ab", "y": 2**40}),
+        ("y * x", {"x": [1], "y": 10**9}),
+        ("x ** y ** y", {"x": 9, "y": 9_999}),
+    ],
+)
+def test_a_result_beyond_reason_is_an_error_before_it_is_computed(expression: str, row: dict[str, Any]) -> None:
+    with pytest.raises(OverflowError, match="would be too large"):
+        value_of(expression, **row)
+
+
+def test_what_is_multiplied_within_reason_is_as_in_python() -> None:
+    assert value_of("[x * 2, x ** 2, 'ab' * x, x * [1], 0.5 * x, 2 ** -x, b * x]", x=3, b=True) == [
+        *(6, 9, "ababab", [1, 1, 1], 1.5, 0.125, 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    "number", [Decimal("1e999999999"), Decimal("NaN"), Decimal("-Infinity"), float("inf"), "1e999", "x"]
+)
+def test_what_is_no_whole_number_within_reason_is_nought_as_one(number: Any) -> None:
+    assert value_of("x | int", x=number) == 0
+    assert value_of("x | int(-1)", x=number) == -1
+
+
+def test_a_decimal_is_a_whole_number_as_it_was() -> None:
+    assert value_of("[x | int, y | int, z | int(base=16)]", x=Decimal("12.7"), y="12", z="0x10") == [12, 12, 16]

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from limbeck.errors import ConfigurationError, SchemaError
 from limbeck.structured import conform, json_schema_of
@@ -56,7 +56,7 @@ def test_no_schema_is_none() -> None:
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ("{'single': 'quotes'}", "`output_schema` is text that is not JSON"),
+        ("{'single': 'quotes'}", "`output_schema` is text that cannot be read as JSON"),
         ("[1]", "must be a pydantic model or a JSON Schema, not list"),
         (int, "must be a pydantic model or a JSON Schema, not type"),
         (Verdict(score=1), "must be a pydantic model or a JSON Schema, not Verdict"),
@@ -336,6 +336,13 @@ def nested(depth: int, innermost: str) -> str:
     return '{"c":' * depth + innermost + "}" * depth
 
 
+def nested_schema(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"properties": {"c": schema}}
+    return schema
+
+
 @pytest.mark.parametrize("keywords", [["anyOf"], ["oneOf"], ["anyOf", "oneOf"]])
 def test_alternatives_that_share_what_is_nested_take_no_longer_than_it_is_deep(keywords: list[str]) -> None:
     schema = either_way({"$ref": "#/$defs/node"}, *keywords)
@@ -349,6 +356,112 @@ def test_a_check_that_would_not_end_is_given_up() -> None:
     assert conform(nested(5, "1"), schema) == nested(5, "1")
     with pytest.raises(SchemaError, match="cannot be checked against the schema in bounded time"):
         conform(nested(25, '"x"') + " or " + nested(30, "2"), schema)
+
+
+# Unions, of which pydantic tries each member
+
+
+class Sum(BaseModel):
+    c: "Term"
+
+
+class Product(BaseModel):
+    c: "Term"
+
+
+Term = int | Sum | Product
+
+
+class Plus(BaseModel):
+    kind: Literal["plus"]
+    c: "Tagged"
+
+
+class Minus(BaseModel):
+    kind: Literal["minus"]
+    c: "Tagged"
+
+
+class End(BaseModel):
+    kind: Literal["end"]
+
+
+Tagged = Annotated[Plus | Minus | End, Field(discriminator="kind")]
+
+
+def named(value: Any) -> str:
+    return "end" if (value.get("c") if isinstance(value, dict) else getattr(value, "c", None)) is None else "more"
+
+
+class More(BaseModel):
+    c: "Chosen"
+
+
+Chosen = Annotated[Annotated[End, Tag("end")] | Annotated[More, Tag("more")], Discriminator(named)]
+
+
+class Chain(BaseModel):
+    n: int
+    next: "Chain | None" = None
+
+
+class Forest(BaseModel):
+    c: "dict[str, Forest | Sum] | list[Forest | Product] | None"
+
+
+@pytest.mark.parametrize("model", [Sum, RootModel[Term], RootModel[list[Product | Sum]]])
+@pytest.mark.parametrize("leaf", ["1", '"x"', "null"])
+def test_a_recursive_union_of_models_is_refused_where_reading_it_would_not_end(model: Any, leaf: str) -> None:
+    said = f"[{nested(60, leaf)}]" if "list" in model.__name__ else nested(60, leaf)
+    with pytest.raises(SchemaError, match=r"cannot be checked against the model in bounded time.*discriminator"):
+        conform(said, model)
+
+
+def test_a_recursive_union_is_read_where_it_is_not_deep() -> None:
+    assert json.loads(conform(nested(8, "1"), Sum)) == json.loads(nested(8, "1"))
+    with pytest.raises(SchemaError, match="breaks the schema of `Sum` at"):
+        conform(nested(8, '"x"'), Sum)
+
+
+def test_the_readings_of_all_that_an_answer_tries_are_counted_together() -> None:
+    said = " or ".join(nested(depth, '"x"') for depth in range(12, 19))
+    with pytest.raises(SchemaError, match="in bounded time"):
+        conform(said, Sum)
+
+
+def test_a_union_with_a_discriminator_is_read_however_deep() -> None:
+    said = '{"kind":"minus","c":{"kind":"plus","c":' * 40 + '{"kind":"end"}' + "}}" * 40
+    assert json.loads(conform(said, Minus)) == json.loads(said)
+    with pytest.raises(SchemaError, match="breaks the schema of `Minus`"):
+        conform(said.replace("end", "none"), Minus)
+    said = nested(80, '{"kind":"end"}')
+    assert json.loads(conform(said, More)) == json.loads(said)
+
+
+def test_what_has_one_member_that_goes_on_is_read_however_deep_and_long() -> None:
+    chain = "null"
+    for n in range(80):
+        chain = f'{{"n":{n},"next":{chain}}}'
+    assert json.loads(conform(chain, Chain)) == json.loads(chain)
+    forest = '{"c":{"k":' * 40 + '{"c":null}' + "}}" * 40
+    assert json.loads(conform(forest, Forest)) == json.loads(forest)
+    flat = json.dumps([{"c": n} for n in range(20_000)])
+    assert conform(flat, RootModel[list[Sum | Product]])
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (nested_schema(2_000), "`output_schema` cannot be read: RecursionError"),
+        ('{"properties":{"c":' * 5_000, "`output_schema` is text that cannot be read as JSON"),
+        ({"enum": [{1}]}, "`output_schema` cannot be read: TypeError: .* set"),
+        ({"properties": {(1, 2): {}}}, "`output_schema` cannot be read: TypeError: keys must be"),
+    ],
+    ids=["deep", "deep text", "set", "keys"],
+)
+def test_a_schema_that_json_cannot_hold_is_told(schema: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        json_schema_of(schema)
 
 
 def test_a_long_answer_is_given_the_steps_that_it_needs() -> None:

@@ -12,8 +12,9 @@ import pytest
 from limbeck.testing import registry
 from support.openai_batches import openai_batch_server
 from support.openai_server import echo
-from support.page_runner import PageRunner
-from support.pages import REPOSITORY, blocks_of
+
+from .page_runner import PageRunner
+from .pages import REPOSITORY, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ _FOREIGN = ("LIMBECK_", "OPENAI_", "AZURE_", "ANTHROPIC_", "HF_")
 
 
 def answer_for(body: dict[str, Any]) -> str:
-    return ANSWERS.get(body["messages"][-1]["content"]) or echo(body)
+    content = body["messages"][-1]["content"]
+    return ANSWERS.get(content if isinstance(content, str) else "") or echo(body)
 
 
 @pytest.fixture

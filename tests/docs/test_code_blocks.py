@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.pages import page_name, pages
+from .pages import page_name, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

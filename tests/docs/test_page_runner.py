@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.page_runner import PageRunner
-from support.pages import REPOSITORY, blocks_of
+from .page_runner import PageRunner
+from .pages import REPOSITORY, blocks_of
 
 
 def run(folder: Path, *lines: str) -> list[Path]:

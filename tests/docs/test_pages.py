@@ -16,7 +16,8 @@ from limbeck._registry.hooks import HookSpecs
 from limbeck._registry.index import COMMANDS_GROUP, GROUPS, HOOKS_GROUP
 from limbeck.tasks import TextGeneration
 from limbeck.types import RunStats
-from support.pages import REPOSITORY, anchors_of, blocks_of, links_of, page_name, pages
+
+from .pages import REPOSITORY, anchors_of, blocks_of, links_of, page_name, pages
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [*(REPOSITORY / "core" / "src").rglob("*.py"), *(REPOSITORY / "plugins").glob("*/src/**/*.py")]

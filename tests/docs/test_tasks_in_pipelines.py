@@ -10,7 +10,8 @@ import pytest
 
 from limbeck import Pipeline, Task
 from limbeck.testing import ScriptedLLM
-from support.pages import REPOSITORY, page_name
+
+from .pages import REPOSITORY, page_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from support.command import read_rows, start, write_rows
-from support.counting_server import PATIENCE, CountingServer
 from support.loopback import serving
+
+from .counting_server import PATIENCE, CountingServer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,9 @@ import pytest
 
 from limbeck_cli.exits import ExitCode
 from support.command import limbeck, read_rows, start, write_rows
-from support.counting_server import PATIENCE, CountingServer
 from support.loopback import serving
+
+from .counting_server import PATIENCE, CountingServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,15 @@ import os
 import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pytest
 from aiohttp import web
 
 from support.command import read_rows, start, write_rows
-from support.counting_server import PATIENCE, CountingServer
+from support.provider_server import Asked, Reply
+
+from .counting_server import PATIENCE, CountingServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +47,7 @@ class AwayServer(CountingServer):
         self.gone = threading.Event()
         self.away, self.back = asyncio.Event(), asyncio.Event()  # the one or the other is set, once it was away
 
-    async def _answer(self, request: web.Request) -> Any:
+    async def counted(self, asked: Asked) -> Reply:
         if not self.away.is_set() and self._spells and self.bought.total() >= self._spells[0][0]:
             _, seconds = self._spells.pop(0)
             self.back.clear()
@@ -53,22 +55,20 @@ class AwayServer(CountingServer):
             self.gone.set()
             asyncio.get_running_loop().call_later(seconds, self._come_back)
         if self.away.is_set():
-            return self._refusal(request)
-        response = await super()._answer(request)
-        body = await request.json()
-        self.bought[body["messages"][-1]["content"]] += 1
-        return response
+            return self._refusal()
+        reply = await super().counted(asked)
+        self.bought[asked.body["messages"][-1]["content"]] += 1
+        return reply
 
     def _come_back(self) -> None:
         self.away.clear()
         self.back.set()
 
-    def _refusal(self, request: web.Request) -> web.Response:
+    def _refusal(self) -> Reply:
         self._met += 1
         if self._kind in ("drop", "refuse") or (self._kind == "mixed" and self._met % 2):
-            assert request.transport is not None  # it has just come
-            request.transport.abort()
-        return web.Response(status=529 if self._kind == "529" else 503, text="restarting")
+            return Reply(drop="before")
+        return Reply(status=529 if self._kind == "529" else 503, body="restarting", content_type="text/plain")
 
 
 @contextmanager

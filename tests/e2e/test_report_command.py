@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from limbeck.errors import BadRequestError
+from limbeck.testing import ScriptedLLM
 from support.command import REPOSITORY, limbeck
-from support.recorded_runs import record
+from support.questions import Ask, questions
 
 
 def test_the_command_is_in_the_help_with_its_package() -> None:
@@ -18,7 +20,8 @@ def test_the_command_line_does_not_know_it() -> None:
 
 
 def test_it_reports_a_run(tmp_path: Path) -> None:
-    record(tmp_path / "runs" / "tasting", ["tea", "bad"])
+    llm = ScriptedLLM(script=["0", BadRequestError("It is bad.")])
+    list(Ask(llm=llm).run(questions(2), run_dir=tmp_path / "runs" / "tasting"))
     done = limbeck("report", "tasting", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ask   BadRequestError      1  It is bad." in done.stdout.splitlines()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import runpy
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.pages import REPOSITORY
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

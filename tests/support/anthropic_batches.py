@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .anthropic_server import Answer, AnthropicServer, anthropic_server, check_body, message_of, refusal
+from .anthropic_server import Answer, AnthropicServer, check_body, message_of, refusal
 from .batch_desk import BatchDesk, BatchRoutes, Fate, Filed, prompt_of
 from .provider_server import RefusedError
 
@@ -72,7 +72,8 @@ class _Batches(BatchRoutes):
 
     async def look(self, filed: Filed) -> None:
         async def answered(body: dict[str, Any]) -> dict[str, Any]:
-            return message_of(Answer(f"echo: {prompt_of(body)}"), body)
+            said = self.desk.says(body) if self.desk.says else Answer(f"echo: {prompt_of(body)}")
+            return message_of(said, body)
 
         if self.desk.ends_now(filed):
             for body in filed.entries.values():
@@ -137,8 +138,8 @@ def _line(custom_id: str, fate: Fate, message: Any) -> dict[str, Any]:
 @contextmanager
 def anthropic_batch_server(*, api_key: str | None = None) -> Iterator[tuple[AnthropicServer, BatchDesk]]:
     """Serve messages and Message Batches on loopback until the block ends."""
-    desk = BatchDesk()
-    with anthropic_server(
-        api_key=api_key, largest_body=256 * 2**20, extend=lambda app, server: _Batches(server, desk).add_to(app)
-    ) as server:
+    server, desk = AnthropicServer(api_key=api_key), BatchDesk()
+    server.largest_body = 256 * 2**20
+    server.extensions.append(_Batches(server, desk).add_to)
+    with server.serve():
         yield server, desk

@@ -9,7 +9,8 @@
 What it refuses, in Anthropic's error form: a request without a key (401), without `anthropic-version`, larger than
 the API's limit (413), and (400) a body that breaks the installed SDK's own request types, that has a key they do not
 name at any depth, a value out of its range, a system message among the messages, a tool result without its call
-or a call without its result, an empty text block, or an output schema outside the API's subset.
+or a call without its result, results without their thinking (or with another's) where it is on, a choice of a tool
+that is not there, an empty text block, or an output schema outside the API's subset.
 `usage` is counted from the texts, one token a word.
 """
 
@@ -17,19 +18,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .loopback import serving
 from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, key_of, send
 from .request_types import fault_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _MAX_OUTPUT_TOKENS = 128_000
 
@@ -81,7 +81,7 @@ def refusal(message: str, status: int = 400, kind: str = "invalid_request_error"
 
 def thinking(text: str) -> dict[str, Any]:
     """A thinking block."""
-    return {"type": "thinking", "thinking": text, "signature": "c2lnbmVk"}
+    return {"type": "thinking", "thinking": text, "signature": _SIGNED}
 
 
 def tool_use(identifier: str, name: str, **arguments: Any) -> dict[str, Any]:
@@ -109,14 +109,17 @@ class AnthropicServer(ProviderServer):
         api_key, gather: as for every provider.
     """
 
+    routes = (("POST", "/v1/messages"),)
+    largest_body = 32 * 2**20  # the API's limit
+
     def __init__(self, *behaviours: Behaviour, reply: str = "The capital of Spain is Madrid.", **frame: Any) -> None:
         super().__init__(*behaviours, **frame)
         self._reply = reply
 
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return self.root
+    def app(self) -> web.Application:
+        app = super().app()
+        app.router.add_route("*", "/{path:.*}", _not_found)
+        return app
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -149,27 +152,9 @@ class AnthropicServer(ProviderServer):
         return Reply(body=b"".join(_events(message, given)), content_type=content_type, headers=given.headers)
 
 
-@contextmanager
-def anthropic_server(
-    *behaviours: Behaviour,
-    largest_body: int = 32 * 1024 * 1024,
-    extend: Callable[[web.Application, AnthropicServer], object] | None = None,
-    **options: Any,
-) -> Iterator[AnthropicServer]:
-    """Serve the Messages API on loopback.
-
-    Args:
-        largest_body: bytes of a request at most; by default the API's limit. extend: adds further routes.
-        behaviours, options: of `AnthropicServer`.
-    """
-    server = AnthropicServer(*behaviours, **options)
-    app = web.Application(client_max_size=largest_body)
-    app.router.add_post("/v1/messages", server.handle)
-    if extend is not None:
-        extend(app, server)
-    app.router.add_route("*", "/{path:.*}", _not_found)
-    with serving(app) as server.root:
-        yield server
+def anthropic_server(*behaviours: Behaviour, **options: Any) -> AbstractContextManager[AnthropicServer]:
+    """Serve until the block ends; the arguments are `AnthropicServer`'s."""
+    return AnthropicServer(*behaviours, **options).serve()
 
 
 async def _not_found(request: web.Request) -> web.StreamResponse:
@@ -234,7 +219,8 @@ def _start_of(block: Mapping[str, Any]) -> dict[str, Any]:
     kind = block["type"]
     if kind == "tool_use":
         return {**block, "input": {}}
-    return {**block, _TEXT_FIELDS[kind][0]: ""} if kind in _TEXT_FIELDS else dict(block)
+    unsigned = {"signature": ""} if kind == "thinking" else {}
+    return {**block, **unsigned, _TEXT_FIELDS[kind][0]: ""} if kind in _TEXT_FIELDS else dict(block)
 
 
 def _deltas(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -270,6 +256,8 @@ def check_body(body: Any) -> None:
     _check_ranges(body)
     _check_texts(body)
     _check_tool_results(body["messages"])
+    _check_tool_choice(body)
+    _check_thinking(body)
     output_format = (body.get("output_config") or {}).get("format")
     if output_format:
         _check_schema(output_format["schema"], "output_config.format.schema")
@@ -333,6 +321,38 @@ def _check_tool_results(messages: Sequence[Mapping[str, Any]]) -> None:
         if asked - given:
             raise refusal(f"messages.{place}: `tool_use` ids were found without `tool_result` blocks: {asked - given}")
         asked = {block["id"] for block in blocks if block["type"] == "tool_use"}
+
+
+def _check_tool_choice(body: Mapping[str, Any]) -> None:
+    tools, choice = list(body.get("tools") or ()), body.get("tool_choice")
+    if choice is not None and not tools:
+        raise refusal("tool_choice: may only be specified while providing tools")
+    if choice is not None and choice["type"] == "tool" and choice["name"] not in {tool["name"] for tool in tools}:
+        raise refusal(f"tool_choice: Tool '{choice['name']}' not found in provided tools")
+    forced = choice is not None and choice["type"] in ("any", "tool")
+    if forced and (body.get("thinking") or {}).get("type") == "enabled":
+        raise refusal("Thinking may not be enabled when tool_choice forces tool use.")
+
+
+_SIGNED = "c2lnbmVk"
+
+
+def _check_thinking(body: Mapping[str, Any]) -> None:
+    """Where thinking is on, an answer whose tools' results are given begins with its thinking, as it was."""
+    turns = [list(turn["content"]) for turn in body["messages"] if turn["role"] == "assistant"]
+    blocks = [block for blocks in turns for block in blocks if isinstance(block, Mapping)]
+    for block in blocks:
+        if block["type"] == "thinking" and block["signature"] != _SIGNED:
+            raise refusal("messages: Invalid `signature` in `thinking` block")
+    results = [block for block in body["messages"][-1]["content"] if isinstance(block, Mapping)]
+    if (body.get("thinking") or {}).get("type") != "enabled" or not turns:
+        return
+    first = turns[-1][0]
+    if any(block["type"] == "tool_result" for block in results) and first["type"] not in (
+        "thinking",
+        "redacted_thinking",
+    ):
+        raise refusal(f"messages: Expected `thinking` or `redacted_thinking`, but found `{first['type']}`")
 
 
 _SCHEMA_KEYS = {

@@ -63,6 +63,7 @@ class BatchDesk:
         holds_reply: a batch is accepted, and nobody told until this is False.
         holds_results_after: results stop to flow after so many lines; None for never.
         cuts_results_after: the connection of the next reader is cut after so many lines; None for no one's.
+        says: makes the provider's own answer to a request, where it is not the plain one.
         filed: the batches accepted, in order. answered: answers made, by prompt.
         polls, readings: looks at batches, and readings of results begun. lines_sent: of results.
     """
@@ -79,6 +80,7 @@ class BatchDesk:
         self.cuts_results_after: int | None = None
         self.filed: list[Filed] = []
         self.answered: Counter[str] = Counter()
+        self.says: Callable[[Any], Any] | None = None
         self.polls = 0
         self.readings = 0
         self.lines_sent = 0

@@ -22,7 +22,6 @@ from openai.types import Batch
 from openai.types.batch_create_params import BatchCreateParams
 
 from .batch_desk import BatchDesk, BatchRoutes, Fate, Filed
-from .loopback import serving
 from .openai_rules import complaint_about
 from .openai_server import OpenAIServer, answer, refusal
 from .provider_server import Asked, RefusedError
@@ -96,7 +95,7 @@ class _Batches(BatchRoutes):
     async def look(self, filed: Filed) -> None:
         async def answered(body: dict[str, Any]) -> dict[str, Any]:
             asked = Asked(path="", query="", headers={}, body=body, connection=None, server=self._server)
-            completion: dict[str, Any] = answer()(asked).body
+            completion: dict[str, Any] = (self.desk.says or answer())(asked).body
             return completion
 
         if self.desk.ends_now(filed) and not self._faults[filed.id]:
@@ -184,9 +183,8 @@ def _line(custom_id: str, fate: Fate, body: Any) -> dict[str, Any]:
 
 @contextmanager
 def openai_batch_server(**options: Any) -> Iterator[tuple[OpenAIServer, BatchDesk]]:
-    """Serve chat completions and batches on a free port of loopback; the arguments are `OpenAIServer`'s."""
+    """Serve chat completions and batches until the block ends; the arguments are `OpenAIServer`'s."""
     server, desk = OpenAIServer(**options), BatchDesk()
-    app = server.app()
-    _Batches(server, desk).add_to(app)
-    with serving(app) as server.root:
+    server.extensions.append(_Batches(server, desk).add_to)
+    with server.serve():
         yield server, desk

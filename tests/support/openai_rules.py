@@ -60,6 +60,7 @@ def _complaints(body: dict[str, Any]) -> Iterator[Complaint]:
     yield from _types(body)
     yield from _ranges(body)
     yield from _dependencies(body)
+    yield from _tool_results(body["messages"])
     if isinstance(body.get("response_format"), dict):
         yield from _response_format(body["response_format"])
 
@@ -97,6 +98,27 @@ def _dependencies(body: dict[str, Any]) -> Iterator[Complaint]:
         yield Complaint("'max_tokens' and 'max_completion_tokens' exclude each other.", param="max_tokens")
     if body.get("tool_choice") is not None and not body.get("tools"):
         yield Complaint("'tool_choice' is only allowed when 'tools' are specified.", param="tool_choice")
+
+
+def _tool_results(messages: list[dict[str, Any]]) -> Iterator[Complaint]:
+    """Each call has its result before anybody else says something, and no result is without its call."""
+    open_calls: set[str] = set()
+    for place, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in open_calls:
+                fault = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                yield Complaint(f"Invalid parameter: {fault}.", param=f"messages.[{place}].role")
+            open_calls.discard(message["tool_call_id"])
+            continue
+        if open_calls:
+            break
+        calls = list(message.get("tool_calls") or ())
+        open_calls = {call["id"] for call in calls}
+        if len(open_calls) < len(calls):
+            yield Complaint("Duplicate value for 'tool_call_id'.", param=f"messages.[{place}].tool_calls")
+    if open_calls:
+        fault = "must be followed by tool messages responding to each 'tool_call_id'"
+        yield Complaint(f"An assistant message with 'tool_calls' {fault}: {sorted(open_calls)}.", param="messages")
 
 
 def _response_format(wanted: dict[str, Any]) -> Iterator[Complaint]:

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aiohttp import web
-
 from .json_instances import minimal_instance
-from .loopback import serving
 from .openai_rules import complaint_about
 from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 Body: TypeAlias = dict[str, Any]
 ReplyTo: TypeAlias = Callable[[Body], str]
@@ -41,21 +38,15 @@ class OpenAIServer(ProviderServer):
         api_key, gather: as for every provider.
     """
 
+    routes = (
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/openai/deployments/{deployment}/chat/completions"),
+    )
+    base = "/v1"
+
     def __init__(self, *behaviours: Behaviour, reply: ReplyTo | None = None, **frame: Any) -> None:
         super().__init__(*behaviours, **frame)
         self.reply = reply or echo
-
-    @property
-    def url(self) -> str:
-        """The base URL for clients of OpenAI's own form."""
-        return f"{self.root}/v1"
-
-    def app(self) -> web.Application:
-        """Its routes."""
-        app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self.handle)
-        app.router.add_post("/openai/deployments/{deployment}/chat/completions", self.handle)
-        return app
 
     def check(self, asked: Asked) -> None:
         azure = asked.path.startswith("/openai/")
@@ -88,12 +79,9 @@ class OpenAIServer(ProviderServer):
         }
 
 
-@contextmanager
-def openai_server(*behaviours: Behaviour, **options: Any) -> Iterator[OpenAIServer]:
-    """Serve on a free port of loopback until the block ends; the arguments are `OpenAIServer`'s."""
-    server = OpenAIServer(*behaviours, **options)
-    with serving(server.app()) as server.root:
-        yield server
+def openai_server(*behaviours: Behaviour, **options: Any) -> AbstractContextManager[OpenAIServer]:
+    """Serve until the block ends; the arguments are `OpenAIServer`'s."""
+    return OpenAIServer(*behaviours, **options).serve()
 
 
 def echo(body: Body) -> str:
@@ -141,11 +129,6 @@ def answer(
         return Reply(body=completion, headers=headers or {})
 
     return behave
-
-
-def json_body(payload: Any, *, status: int = 200) -> Reply:
-    """Any JSON as the whole body."""
-    return Reply(body=json.dumps(payload), status=status)
 
 
 def _contents(asked: Asked, *, ignore_schema: bool) -> tuple[str | None, ...]:
@@ -218,36 +201,15 @@ def refusal(status: int, message: str, **form: Any) -> RefusedError:
     return RefusedError(message, failure(status, message, **form))
 
 
-def rate_limited(*, retry_after: str | None = None, retry_after_ms: str | None = None) -> Reply:
-    """A 429, with the waits that are given as headers."""
-    waits = {"Retry-After": retry_after, "retry-after-ms": retry_after_ms}
-    headers = {name: value for name, value in waits.items() if value is not None}
-    return failure(
-        429, "Rate limit reached for requests.", code="rate_limit_exceeded", type="requests", headers=headers
-    )
-
-
 def unauthorized(asked: Asked) -> Reply:
     """A 401 that echoes the key it was sent, as some servers do."""
     return _key_refused(key_of(asked.headers, "api-key"))
-
-
-def out_of_quota() -> Reply:
-    """The 429 that no waiting mends."""
-    message = "You exceeded your current quota, please check your plan and billing details."
-    return failure(429, message, code="insufficient_quota", type="insufficient_quota")
 
 
 def context_too_long() -> Reply:
     """The 400 of a prompt that does not fit."""
     message = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
     return failure(400, message, code="context_length_exceeded", param="messages")
-
-
-def prompt_filtered() -> Reply:
-    """Azure's 400 for a prompt that its filter stops."""
-    message = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
-    return failure(400, message, code="content_filter", param="prompt")
 
 
 def _key_refused(key: str) -> Reply:

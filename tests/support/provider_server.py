@@ -10,11 +10,14 @@ import asyncio
 import inspect
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from aiohttp import web
+
+from .loopback import serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class ProviderServer:
     """What a test scripts and looks at.
 
     Attributes:
+        routes: methods and paths that are answered; `extensions` add further ones. base: of the clients' URLs.
         root: `http://127.0.0.1:<port>`. requests: those to be answered, as they came. answers: given in full.
         in_flight, most_in_flight: requests being answered now, and at most so far.
 
@@ -74,14 +78,24 @@ class ProviderServer:
         gather: no request is answered before this many are in flight at once; after that, every one is.
     """
 
+    routes: ClassVar[Sequence[tuple[str, str]]] = (("*", "/{path:.*}"),)
+    base: ClassVar[str] = ""
+    largest_body: int = 64 * 2**20
+
     def __init__(self, *behaviours: Behaviour, api_key: str | None = None, gather: int = 1) -> None:
         self.root = ""
         self.requests: list[Asked] = []
         self.answers = self.in_flight = self.most_in_flight = 0
+        self.extensions: list[Callable[[web.Application], object]] = []
         self.api_key = api_key
         self._behaviours: deque[Behaviour] = deque(behaviours)
         self._gather = gather
         self._gathered = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients."""
+        return self.root + self.base
 
     @property
     def connections(self) -> int:
@@ -106,6 +120,21 @@ class ProviderServer:
         raise TypeError(f"{given!r} is no behaviour")
 
     # What is the same everywhere
+
+    def app(self) -> web.Application:
+        """What `serving` serves."""
+        app = web.Application(client_max_size=self.largest_body)
+        for method, path in self.routes:
+            app.router.add_route(method, path, self.handle)
+        for extend in self.extensions:
+            extend(app)
+        return app
+
+    @contextmanager
+    def serve(self) -> Iterator[Self]:
+        """Serve on a free port of loopback until the block ends."""
+        with serving(self.app()) as self.root:
+            yield self
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request."""

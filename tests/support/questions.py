@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from pydantic import Field, PrivateAttr
+
 from limbeck import Task
-from limbeck.types import Generation, GenerationResponse
+from limbeck.testing import ScriptedLLM
+from limbeck.types import Generation, GenerationRequest, GenerationResponse
 
 if TYPE_CHECKING:
-    from limbeck.types import ChatType, GenerationRequest, Request, Row
+    from limbeck.types import ChatType, Request, Row
 
 METADATA = "distilabel_metadata"
 # Seconds until a test that would hang fails instead.
@@ -135,29 +137,37 @@ class GatedLLM:
         self._loop.call_soon_threadsafe(self._gate.set)
 
 
-class ShuffledLLM:
-    """Echoes, after a few turns of the loop that differ from prompt to prompt, so that answers overtake each other.
+class ShuffledLLM(ScriptedLLM):
+    """A script, by default an echo, whose answers overtake each other: each takes some turns of the loop.
 
     Attributes:
-        finished: the prompts, in the order they were answered.
+        seed: of the numbers of turns; None for none at all.
     """
 
-    def __init__(self, *, max_concurrency: int = 64) -> None:
-        self.max_concurrency = max_concurrency
-        self.finished: list[str] = []
-        self.samples: Counter[str] = Counter()
+    script: Any = Field(default=prompt_of, exclude=True)
+    model: str = "shuffled"
+    seed: int | None = Field(default=0, exclude=True)
+
+    _finished: list[str] = PrivateAttr(default_factory=list)
 
     @property
-    def model_name(self) -> str:
-        return "shuffled"
+    def asked(self) -> list[str]:
+        """The prompts, in the order they came."""
+        return [prompt_of(request) for request in self.requests]
+
+    @property
+    def finished(self) -> list[str]:
+        """The prompts, in the order they were answered."""
+        return self._finished
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+        answer = await super().agenerate(request)
         prompt = prompt_of(request)
-        self.samples[prompt] += 1
-        for _ in range(crc32(f"{prompt} {self.samples[prompt]}".encode()) % 17):
-            await asyncio.sleep(0)
-        self.finished.append(prompt)
-        return response(prompt)
+        if self.seed is not None:
+            for _ in range(crc32(f"{prompt} {len(self.requests)} {self.seed}".encode()) % 17):
+                await asyncio.sleep(0)
+        self._finished.append(prompt)
+        return answer
 
 
 def run_in_thread(function: Any) -> threading.Thread:

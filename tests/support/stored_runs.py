@@ -1,49 +1,34 @@
 """Run directories as released formats of the ledger left them, kept in `tests/stored_runs/format_<number>`.
 
-`python -c "from support.stored_runs import write_all; write_all()"` in `tests/`, with a Limbeck of that format
-installed, writes them. They are never written anew: what a later version cannot open, resume or report is what a
-user loses.
+`tests/stored_runs/write.py` writes them. They are never written anew: what a later version cannot open, resume or
+report is what a user loses. They name `support.stored_runs:RecordedLLM`, which stays where it is for that.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from limbeck import LLM, Pipeline, Step, Task, register_llm, register_step, register_task
+from limbeck import LLM, Step, register_llm, register_step, register_task
 from limbeck.errors import ContentFilteredError
 from limbeck.types import Generation, GenerationResponse, Usage
+from support.questions import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from limbeck.types import ChatType, GenerationRequest, Row
+    from limbeck.types import GenerationRequest, Row
 
 STORED = Path(__file__).parents[1] / "stored_runs"
 FORMATS = sorted(path.name for path in STORED.glob("format_*"))
 ROWS: list[Row] = [{"question": each} for each in ("one", "two", "a long story", "refused", "half \ud83d", "two")]
 PRICES = {"recorded": {"input": 1.0, "output": 2.0}}
-RECIPE = """
-input: rows.jsonl
-output: out.jsonl
-steps:
-  - {step: counted, name: counted}
-  - {task: recorded-ask, name: ask, llm: recorded/m}
-  - task: recorded-ask
-    name: again
-    llm: recorded/m
-    input_mappings: {question: answer}
-    output_mappings: {answer: second}
-"""
-_LEDGER = "ledger.sqlite"
-_DUMP = "ledger.sql"
-_FOLDER = "/where-it-was-run"
+LEDGER = "ledger.sqlite"
+DUMP = "ledger.sql"
+FOLDER = "/where-it-was-run"
 
 
 class RecordedLLM(LLM):
@@ -72,24 +57,6 @@ class RecordedLLM(LLM):
         return GenerationResponse(generations=[generation], usage=usage, model="recorded-2026")
 
 
-class RecordedAsk(Task):
-    """Asks each row's question."""
-
-    @property
-    def inputs(self) -> list[str]:
-        return ["question"]
-
-    @property
-    def outputs(self) -> list[str]:
-        return ["answer"]
-
-    def format_input(self, input: Row) -> ChatType:
-        return [{"role": "user", "content": str(input["question"])}]
-
-    def format_output(self, output: str | None, input: Row) -> Row:
-        return {"answer": output}
-
-
 class Counted(Step):
     """Counts letters; its results are stored.
 
@@ -113,9 +80,9 @@ class Counted(Step):
         yield [{**row, "letters": len(row["question"])} for row in rows]
 
 
-def asking(**parameters: Any) -> RecordedAsk:
+def asking(**parameters: Any) -> Ask:
     """The task whose run is stored."""
-    return RecordedAsk(name="ask", llm=RecordedLLM(generation_kwargs={"max_tokens": 10} | parameters))
+    return Ask(name="ask", llm=RecordedLLM(generation_kwargs={"max_tokens": 10} | parameters))
 
 
 def cut_short(row: Row) -> bool:
@@ -125,7 +92,7 @@ def cut_short(row: Row) -> bool:
 
 def register() -> None:
     """Make known the names that the stored pipeline has; forget what was asked."""
-    register_task("recorded-ask", RecordedAsk)
+    register_task("recorded-ask", Ask)
     register_llm("recorded", RecordedLLM)
     register_step("counted", Counted)
     RecordedLLM.asked.clear()
@@ -135,56 +102,15 @@ def register() -> None:
 def restore(format: str, name: str, folder: Path) -> None:
     """Lay a stored run directory, `task` or `pipeline`, into `folder`, as that format's program left it."""
     shutil.copytree(STORED / format / name, folder, dirs_exist_ok=True)
-    for dump in list(folder.rglob(_DUMP)):
-        with closing(sqlite3.connect(dump.with_name(_LEDGER))) as ledger:
+    for dump in list(folder.rglob(DUMP)):
+        with closing(sqlite3.connect(dump.with_name(LEDGER))) as ledger:
             ledger.executescript(dump.read_text(encoding="utf-8"))
         dump.with_name("lock.sqlite").touch()
         dump.unlink()
-    _replace_in_notes(folder, _FOLDER, str(folder))
+    replace_in_notes(folder, FOLDER, str(folder))
 
 
-def _replace_in_notes(folder: Path, before: str, now: str) -> None:
+def replace_in_notes(folder: Path, before: str, now: str) -> None:
     """The note of a run has whole paths."""
     for note in folder.rglob("run.json"):
         note.write_text(note.read_text(encoding="utf-8").replace(before, now), encoding="utf-8")
-
-
-def write_all() -> None:
-    """Write the runs of the installed version; its format is known once there is a ledger."""
-    with TemporaryDirectory() as scratch:
-        for name, write in (("task", _write_task), ("pipeline", _write_pipeline)):
-            folder = Path(scratch, name)
-            folder.mkdir()
-            os.chdir(folder)
-            write()
-            format = _dump(Path("run"))
-            os.chdir(STORED.parent)
-            _replace_in_notes(folder, str(folder), _FOLDER)
-            shutil.copytree(folder, STORED / f"format_{format}" / name)
-
-
-def _write_task() -> None:
-    """A run, some of it asked again with other parameters."""
-    register()
-    list(asking().run(ROWS, run_dir="run", prices=PRICES))
-    list(asking().rerun(ROWS, run_dir="run", where=cut_short, parameters={"max_tokens": 200}, prices=PRICES))
-
-
-def _write_pipeline() -> None:
-    register()
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
-    Path("recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    Pipeline.from_yaml("recipe.yaml").run(run_dir="run", prices=PRICES)
-
-
-def _dump(run_dir: Path) -> int:
-    """Put a text in the place of the ledger; the number of its format."""
-    with closing(sqlite3.connect(run_dir / _LEDGER)) as ledger:
-        format: int = ledger.execute("PRAGMA user_version").fetchone()[0]
-        application = ledger.execute("PRAGMA application_id").fetchone()[0]
-        text = "\n".join(ledger.iterdump())
-    pragmas = f"PRAGMA user_version = {format};\nPRAGMA application_id = {application};\n"
-    (run_dir / _DUMP).write_text(f"{text}\n{pragmas}", encoding="utf-8")
-    for left in run_dir.glob("*.sqlite*"):
-        left.unlink()
-    return format

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import copy
 import gzip
+import html
 import json
+import logging
 import math
 import random
-from contextlib import contextmanager
+import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 
@@ -23,12 +26,13 @@ from limbeck._engine.threads.portal import portal
 from limbeck._llm.llm import config_of
 from limbeck.errors import GenerationError
 from limbeck.types import GenerationRequest, GenerationResponse
-from support.loopback import serving
-from support.provider_server import Asked, ProviderServer, Reply
+from support.asking import ask
+from support.provider_server import Asked, Behaviour, ProviderServer, Reply
 from support.questions import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pytest
@@ -36,22 +40,9 @@ if TYPE_CHECKING:
 ODD_COUNTS = [-35, 1.5, math.nan, math.inf, 10**400, "many", [7], {"n": 7}, True]
 ODD_VALUES: list[Any] = [
     *(None, True, False, -1, 0, 1.5, 10**30, math.nan, math.inf),
-    *(
-        "",
-        "odd",
-        "7",
-        "\ud800",
-        [],
-        [1],
-        [None],
-        [[]],
-        ["odd"],
-        {},
-        {"a": [1]},
-        {"text": 5},
-        {"type": "odd"},
-        [{"text": "odd"}],
-    ),
+    *("", "odd", "7", "\ud800"),
+    *([], [1], [None], [[]], ["odd"], [{"text": "odd"}]),
+    *({}, {"a": [1]}, {"text": 5}, {"type": "odd"}),
 ]
 _FREE = 3  # of ten mutations add a field
 
@@ -59,12 +50,13 @@ _FREE = 3  # of ten mutations add a field
 class WireServer(ProviderServer):
     """Gives its answers in turn, whatever is asked, and the last one again and again."""
 
-    @property
-    def url(self) -> str:
-        """The base URL of most clients."""
-        return f"{self.root}/v1"
+    base = "/v1"  # of most clients
 
-    def plain(self, _asked: Asked) -> Reply:
+    def __init__(self, *answers: Behaviour) -> None:
+        super().__init__(*answers[:-1])
+        self._last = answers[-1]
+
+    def plain(self, _asked: Asked) -> Behaviour:
         return self._last
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -72,24 +64,10 @@ class WireServer(ProviderServer):
             return web.Response(status=404)
         return await super().handle(request)
 
-    def __init__(self, *answers: Reply) -> None:
-        super().__init__(*answers[:-1])
-        self._last = answers[-1]
 
-
-@contextmanager
-def wire_server(*answers: Reply) -> Iterator[WireServer]:
+def wire_server(*answers: Behaviour) -> AbstractContextManager[WireServer]:
     """Give the answers in turn, whatever is asked."""
-    server = WireServer(*answers)
-    app = web.Application(client_max_size=64 * 2**20)
-    app.router.add_route("*", "/{path:.*}", server.handle)
-    with serving(app) as server.root:
-        yield server
-
-
-def raw_json(body: Any, **more: Any) -> Reply:
-    """A body as JSON, of whatever Python can write."""
-    return Reply(body=json.dumps(body), **more)
+    return WireServer(*answers).serve()
 
 
 def events(*data: Any) -> bytes:
@@ -150,7 +128,7 @@ def spoiled_streams(good: Sequence[Any], *, seed: int, number: int) -> list[Spoi
     """Server-sent events with odd values in them, or one missing."""
     rng = random.Random(seed)
     spoiled = [_odd_value([*good, "[DONE]"], (), rng) for _ in range(number)]
-    return [Spoiled(Reply(body=events(*json.loads(one.raw.body))), one.what, False) for one in spoiled]
+    return [Spoiled(Reply(body=events(*one.raw.body)), one.what, False) for one in spoiled]
 
 
 def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) -> Spoiled:
@@ -164,12 +142,12 @@ def _odd_value(good: Any, text_at: tuple[str | int, ...], rng: random.Random) ->
     if rng.randrange(10) < _FREE and isinstance(parent, dict):
         if rng.random() < 0.5:
             parent["a_field_of_no_standard"] = value
-            return Spoiled(raw_json(body), f"a further field, {value!r}", keeps_text=True)
+            return Spoiled(Reply(body=body), f"a further field, {value!r}", keeps_text=True)
         del parent[place[-1]]
         what = f"no {'.'.join(map(str, place))}"
     else:
         parent[place[-1]] = value
-    return Spoiled(raw_json(body), what, keeps_text=text_at[: len(place)] != place)
+    return Spoiled(Reply(body=body), what, keeps_text=text_at[: len(place)] != place)
 
 
 def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -243,9 +221,56 @@ def as_another_host(url: str) -> str:
     return url.replace("127.0.0.1", "localhost")
 
 
+# Values of a query, as a user writes them, that clients and servers quote anew in other ways.
+QUOTED_SECRETS = [
+    "TOP+SEC=RET%!'()*",
+    "TOP%2BSEC%3DRET%25,;:@$",
+    'TOP/SEC~RET"x',
+    "%54%4FP-SECRET-\u00e9",
+    "TOP%ZZ'SECRET<x>",
+]
+ECHOES: dict[str, Callable[[str], str]] = {
+    "as it came": str,
+    "decoded": unquote,
+    "quoted again": quote,
+    "in HTML": lambda query: html.escape(unquote(query)),
+    "twice in HTML": lambda query: html.escape(html.escape(query)),
+    "in JSON": lambda query: json.dumps(json.dumps(unquote(query))),
+    "Python's": lambda query: repr({"query": unquote(query)}),
+}
+
+
+def echo_of_query(echo: Callable[[str], str], status: int) -> Behaviour:
+    """A refusal that repeats the query of its request, in its body, in a header and in its reason."""
+
+    def behave(asked: Asked) -> Reply:
+        text = echo(asked.query)
+        error = {"error": {"message": f"bad URL {text}", "type": "x"}}
+        return Reply(body=error, status=status, headers={"x-asked": quote(text, safe="%+=!'()*,;:@$&")})
+
+    return behave
+
+
+def redirect_with_query(asked: Asked) -> Reply:
+    """A redirect on the same host that keeps the query, and quotes it in its own way."""
+    path, query = asked.path.removeprefix("/v1"), asked.query.replace("'", "%27").replace("*", "%2A")
+    return redirect(f"/elsewhere{path}?{query}&more=1")
+
+
+def said_of(llm: Any, caplog: pytest.LogCaptureFixture) -> str:
+    """All that is said of one request, which may fail: its answer or error with the causes, every log, the backend."""
+    caplog.set_level(logging.DEBUG)
+    try:
+        said = repr(ask(llm))
+    except GenerationError as exc:
+        said = "".join(traceback.format_exception(exc)) + repr(exc)
+    return "\n".join([said, repr(llm), *logged(caplog)])
+
+
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged by anybody but the server."""
-    return [record.getMessage() for record in caplog.records if record.name != "aiohttp.access"]
+    """What was logged by anybody but the server, with the exceptions."""
+    plain = logging.Formatter("%(message)s")
+    return [plain.format(record) for record in caplog.records if record.name != "aiohttp.access"]
 
 
 def leaks(secret: str, llm: Any, folder: Path) -> list[str]:

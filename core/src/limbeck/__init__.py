@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._engine.calls.turns import ask, do
     from ._engine.money.budget import Budget
     from ._llm.fields import EmbedderField, ImageGeneratorField, ScorerField
     from ._llm.kinds import Embedder, ImageGenerator, Scorer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         list_scorers,
         list_steps,
         list_tasks,
+        list_tools,
         refresh,
         register_embedder,
         register_image_generator,
@@ -37,11 +39,13 @@ if TYPE_CHECKING:
         register_scorer,
         register_step,
         register_task,
+        register_tool,
     )
     from ._step import GeneratorStep, GlobalStep, Sink, Step
     from ._task.decorator import task
     from ._task.kinds import EmbeddingTask, ImageTask, ScoringTask
-    from ._task.task import GeneratorTask, ModelTask, Task
+    from ._task.task import GeneratorTask, LLMField, ModelTask, Task
+    from .tools import get_tool, run_tools, tool
 
 __version__ = "0.1.0"
 
@@ -57,6 +61,7 @@ _HOME = {
     "ImageGeneratorField": "._llm.fields",
     "ImageTask": "._task.kinds",
     "LLM": "._llm.llm",
+    "LLMField": "._task.task",
     "ModelTask": "._task.task",
     "Pipeline": "._pipeline.pipeline",
     "Scorer": "._llm.kinds",
@@ -65,12 +70,15 @@ _HOME = {
     "Sink": "._step",
     "Step": "._step",
     "Task": "._task.task",
+    "ask": "._engine.calls.turns",
+    "do": "._engine.calls.turns",
     "get_embedder": "._registry.registry",
     "get_image_generator": "._registry.registry",
     "get_llm": "._registry.registry",
     "get_scorer": "._registry.registry",
     "get_step": "._registry.registry",
     "get_task": "._registry.registry",
+    "get_tool": ".tools",
     "hookimpl": "._registry.hooks",
     "join": "._pipeline.steps.routing",
     "list_embedders": "._registry.registry",
@@ -79,6 +87,7 @@ _HOME = {
     "list_scorers": "._registry.registry",
     "list_steps": "._registry.registry",
     "list_tasks": "._registry.registry",
+    "list_tools": "._registry.registry",
     "refresh": "._registry.registry",
     "register_embedder": "._registry.registry",
     "register_image_generator": "._registry.registry",
@@ -87,9 +96,12 @@ _HOME = {
     "register_scorer": "._registry.registry",
     "register_step": "._registry.registry",
     "register_task": "._registry.registry",
+    "register_tool": "._registry.registry",
     "router": "._pipeline.steps.routing",
+    "run_tools": ".tools",
     "step": "._pipeline.steps.function_step",
     "task": "._task.decorator",
+    "tool": ".tools",
 }
 
 __all__ = [
@@ -104,6 +116,7 @@ __all__ = [
     "ImageGenerator",
     "ImageGeneratorField",
     "ImageTask",
+    "LLMField",
     "ModelTask",
     "Pipeline",
     "Scorer",
@@ -112,12 +125,15 @@ __all__ = [
     "Sink",
     "Step",
     "Task",
+    "ask",
+    "do",
     "get_embedder",
     "get_image_generator",
     "get_llm",
     "get_scorer",
     "get_step",
     "get_task",
+    "get_tool",
     "hookimpl",
     "join",
     "list_embedders",
@@ -126,6 +142,7 @@ __all__ = [
     "list_scorers",
     "list_steps",
     "list_tasks",
+    "list_tools",
     "refresh",
     "register_embedder",
     "register_image_generator",
@@ -134,9 +151,12 @@ __all__ = [
     "register_scorer",
     "register_step",
     "register_task",
+    "register_tool",
     "router",
+    "run_tools",
     "step",
     "task",
+    "tool",
 ]
 
 

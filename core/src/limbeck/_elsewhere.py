@@ -100,7 +100,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
             *("EvolInstruct", "EvolInstructGenerator", "EvolComplexity", "EvolComplexityGenerator", "EvolQuality"),
             *("SelfInstruct", "Magpie", "MagpieGenerator", "Genstruct", "InstructionBacktranslation", "URIAL", "CLAIR"),
             *("UltraFeedback", "PrometheusEval", "QualityScorer", "ComplexityScorer"),
-            *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM", "TextGenerationWithImage"),
+            *("MathShepherdGenerator", "MathShepherdCompleter", "FormatPRM"),
             *("GenerateSentencePair", "GenerateTextRetrievalData", "GenerateTextClassificationData"),
             *("GenerateShortTextMatchingData", "GenerateLongTextMatchingData", "EmbeddingTaskGenerator"),
             *("MonolingualTripletGenerator", "BitextRetrievalGenerator", "ArgillaLabeller"),

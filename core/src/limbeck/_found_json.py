@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,23 @@ class Found:
 def found_json(answer: str) -> list[Found]:
     """The JSON in a text, in order: the whole of it; else each fenced block, and each object and list in prose.
 
-    Thinking is passed over, also such as was never closed.
+    Thinking is passed over, also such as was never closed. Where nothing is left but for marks that seem to be
+    spoken of, they are taken for thinking too.
 
     Raises:
         RecursionError: something in it is nested without end.
     """
     refuse_deep(answer)
-    for text in (answer.strip(), without_thinking(answer).strip()):
-        whole = _decoded(text)
-        if whole is not None:
-            return [whole]
+    whole = _decoded(answer.strip())
+    return [whole] if whole is not None else _outside(answer, _marks(answer)) or _outside(answer, _unquoted(answer))
+
+
+def _outside(answer: str, marks: Iterable[re.Match[str]]) -> list[Found]:
+    """The JSON outside of the thinking that begins and ends with `marks`."""
+    text = _without(answer, marks).strip()
+    whole = _decoded(text)
+    if whole is not None:
+        return [whole]
     return [found for part, fenced in _parts(text) for found in _in_part(part, fenced=fenced)]
 
 
@@ -58,6 +65,24 @@ def refuse_deep(text: str) -> None:
             raise RecursionError(f"it is nested more than {_DEEPEST} levels deep")
 
 
+class KeyTwiceError(ValueError):
+    """An object of JSON gives a key twice."""
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which each key is given once: of two, a dict would hold only the last.
+
+    Raises:
+        KeyTwiceError: one is given twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise KeyTwiceError(f"the key {twice!r} is given twice")
+    return made
+
+
 def why_none(answer: str) -> str:
     """The reason why a text holds no JSON, as the end of a sentence; empty where there is none to give."""
     text = without_thinking(answer).strip()
@@ -76,13 +101,24 @@ def why_none(answer: str) -> str:
 _MARK = re.compile(r"(?<!(?<!`)`)(?:<(/?)(?i:(?:\w+:)?think(?:ing)?|thought|reasoning)>|\[(/?)THINK\]|◁(/?)think▷)")
 
 
+# What is quoted, or in a span of code, is spoken of. A quote that closes one text and a mark may stand before the next.
+_SPOKEN = re.compile(
+    r"""(?<![^\s(\[{,:=*])(?:"[^"\n]{0,300}"|'[^'\n]{0,300}'|“[^”\n]{0,300}”|‘[^’\n]{0,300}’|«[^»\n]{0,300}»)(?![\w<])"""
+    r"|(?<!`)(`+)(?!`)[^\n]{0,300}?(?<!`)\1(?!`)"
+)
+
+
 def without_thinking(answer: str) -> str:
     """`answer` without its thinking, which may be nested, begin in the prompt, or never end."""
+    return _without(answer, _marks(answer))
+
+
+def _without(answer: str, marks: Iterable[re.Match[str]]) -> str:
     kept: list[str] = []
     open_marks: list[str] = []
     place = 0
-    for mark in _marks(answer):
-        name = mark[0].lower().replace("/", "")
+    for mark in marks:
+        name = _name(mark)
         if not open_marks:
             kept.append(answer[place : mark.start()])
         if not any(mark.groups()):
@@ -98,7 +134,44 @@ def without_thinking(answer: str) -> str:
     return "".join(kept)
 
 
+def _name(mark: re.Match[str]) -> str:
+    return mark[0].lower().replace("/", "")
+
+
 def _marks(answer: str) -> Iterator[re.Match[str]]:
+    """The marks of thinking, without those that are spoken of: in quotes, in code, or alone in a fenced block."""
+    marks = list(_unquoted(answer))
+    if not marks:
+        return
+    spoken, fences = _Spans(_SPOKEN, answer), _Spans(_FENCE, answer)
+    for mark in marks:
+        if spoken.around(mark) is None and not _is_alone(mark, fences.around(mark)):
+            yield mark
+
+
+def _is_alone(mark: re.Match[str], fence: re.Match[str] | None) -> bool:
+    """Tell whether a mark stands in a fenced block without the other one of its pair."""
+    if fence is None or (fence["end"] is None and fence["line"] is None):
+        return False  # no block, or one that was cut off
+    others = _MARK.finditer(fence[0])
+    return not any(_name(other) == _name(mark) and other[0] != mark[0] for other in others)
+
+
+class _Spans:
+    """The places that a pattern matches, asked for in order."""
+
+    def __init__(self, pattern: re.Pattern[str], text: str) -> None:
+        self._found = pattern.finditer(text)
+        self._next = next(self._found, None)
+
+    def around(self, mark: re.Match[str]) -> re.Match[str] | None:
+        """The match that a mark stands in, or None."""
+        while self._next is not None and self._next.end() <= mark.start():
+            self._next = next(self._found, None)
+        return self._next if self._next is not None and self._next.start() < mark.start() else None
+
+
+def _unquoted(answer: str) -> Iterator[re.Match[str]]:
     """The marks of thinking, without those in the texts of an object or list, which it says and does not mean."""
     place, patience = 0, _PATIENCE
     for mark in _MARK.finditer(answer):
@@ -115,8 +188,12 @@ def _marks(answer: str) -> Iterator[re.Match[str]]:
 
 # Fences
 
-# It ends with its own sign at a line's beginning, or where the text does.
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)(?:^[ \t]*\1|\Z)", re.DOTALL | re.MULTILINE)
+# It ends with its own sign at a line's beginning, or where the text does; or it is a line between two of its signs.
+_FENCE = re.compile(
+    r"^[ \t]*(?:(```+|~~~+)[^\n`]*\n(?P<block>.*?)(?:(?P<end>^[ \t]*\1)|\Z)"
+    r"|(`+(?!`)|~~~+(?!~))(?:json\b)?(?P<line>[^\n]+?)\4[ \t]*$)",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -124,7 +201,7 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
     place = 0
     for fence in _FENCE.finditer(text):
         yield text[place : fence.start()], False
-        yield fence[2], True
+        yield fence["block"] or fence["line"] or "", True
         place = fence.end()
     yield text[place:], False
 

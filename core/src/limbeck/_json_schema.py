@@ -95,6 +95,7 @@ _DATA = ("const", "enum", "default", "examples")
 
 _STEPS = 200_000  # some seconds
 _STEPS_A_CHARACTER = 5
+_READINGS = 1_000_000  # by pydantic; some seconds
 
 
 @dataclass(slots=True)
@@ -102,6 +103,7 @@ class _Check:
     """What is left to do, and what has been done, in the checking of one answer."""
 
     steps: int
+    readings: int
     referred: dict[tuple[int, int], tuple[list[Any], Any, Any]] = field(default_factory=dict)
 
 
@@ -114,11 +116,90 @@ def bounded(answer: str) -> Iterator[None]:
 
     A check that goes beyond it raises `SchemaError`.
     """
-    token = _check.set(_Check(_STEPS + _STEPS_A_CHARACTER * len(answer)))
+    for_length = _STEPS_A_CHARACTER * len(answer)
+    token = _check.set(_Check(_STEPS + for_length, _READINGS + for_length))
     try:
         yield
     finally:
         _check.reset(token)
+
+
+def check_choices(schema: JSONSchema, value: Any) -> None:
+    """Raise where pydantic would take without end: it tries each member of a union on each value, and all of each.
+
+    Members that hold the same union again double what is to be read at each level of the answer. So it is counted
+    beforehand how many times each part of the answer would be read: from the top down, in time that is linear in both.
+
+    Args:
+        schema: of the model. value: what the answer says.
+
+    Raises:
+        SchemaError: it would be too many times, together with what `bounded` has counted before.
+    """
+    check = _check.get() or _Check(_STEPS, _READINGS)
+    waiting: list[tuple[Any, list[tuple[Any, int]]]] = [(value, [(schema, 1)])]
+    while waiting:
+        value, readings = waiting.pop()
+        parts: dict[Any, dict[int, tuple[Any, int]]] = {}
+        while readings:
+            part, times = readings.pop()
+            check.readings -= times
+            if check.readings < 0:
+                raise SchemaError(
+                    "The answer cannot be checked against the model in bounded time: there is a union in it whose "
+                    "members hold that union again. Give it a discriminator, with `Field(discriminator=...)`."
+                )
+            readings += ((each, times) for each in _alternatives(part, value, schema))
+            for place, each in _inside(part, value):
+                seen = parts.setdefault(place, {})
+                seen[id(each)] = each, times + seen.get(id(each), (each, 0))[1]
+        waiting += ((value[place], list(seen.values())) for place, seen in parts.items())
+
+
+def _alternatives(part: Any, value: Any, schema: JSONSchema) -> list[Any]:
+    """The schemas of the same value that a part of a model's schema leads to."""
+    if not isinstance(part, dict):
+        return []
+    found = [*part.get("anyOf", ()), *part.get("allOf", ())]
+    if "$ref" in part:
+        found.append(_referred(part, schema))
+    if "oneOf" in part:  # of which pydantic reads one, by its tag
+        found.append(_tagged(part, value, schema))
+    return found
+
+
+def _referred(part: Any, schema: JSONSchema) -> Any:
+    return schema.get("$defs", {}).get(part["$ref"].rpartition("/")[2], {}) if "$ref" in part else part
+
+
+def _tagged(part: JSONSchema, value: Any, schema: JSONSchema) -> Any:
+    """The schema that a discriminator leads to, or, where that is a function, the one that names most of the keys."""
+    keys = value.keys() if isinstance(value, dict) else set()
+    discriminator = part.get("discriminator")
+    if discriminator is None:
+        return max(part["oneOf"], key=lambda each: len(_referred(each, schema).get("properties", {}).keys() & keys))
+    name = discriminator["propertyName"]
+    chosen = (
+        discriminator.get("mapping", {}).get(value[name]) if name in keys and isinstance(value[name], str) else None
+    )
+    return {} if chosen is None else {"$ref": chosen}
+
+
+def _inside(part: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+    """The places in a value, each with a schema that a part of a model's schema has for it."""
+    if not isinstance(part, dict):
+        return
+    if isinstance(value, dict):
+        own = part.get("properties", {})
+        rest = [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
+        for name in value:
+            yield from ((name, each) for each in ([own[name]] if name in own else rest) if isinstance(each, dict))
+    elif isinstance(value, list):
+        first = part.get("prefixItems", [])
+        for place in range(len(value)):
+            each = first[place] if place < len(first) else part.get("items")
+            if isinstance(each, dict):
+                yield place, each
 
 
 def _counted(keyword: Callable[..., Any]) -> Callable[..., Any]:

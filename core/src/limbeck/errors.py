@@ -15,15 +15,19 @@
     ├── GenerationError               one generation failed; it becomes data in its row
     │   ├── RateLimitError            refused for now; asked again, does not use up an attempt
     │   ├── TransientError            server, network or time-out; asked again
-    │   │   └── UnavailableError      nobody is there for now: no connection, or 502, 503, 529
+    │   │   └── UnavailableError      nobody is there for now: no connection, or 502, 503, 504, 529
     │   ├── AuthenticationError       the key is refused; stops the run
     │   ├── BadRequestError           the server will never accept this request
     │   │   ├── ContextLengthError    the prompt does not fit the model
     │   │   └── ContentFilteredError  refused by the provider's content policy
     │   ├── SchemaError               the answer breaks the output schema; `raw` keeps it
     │   ├── OutputError               `format_output` raised; `raw` keeps the answer
+    │   ├── EffectError               an effect of a conversation failed
+    │   ├── ToolError                 a tool cannot be called as asked, failed, or gave what JSON cannot hold
+    │   ├── TurnLimitError            a conversation took more turns than are allowed
     │   ├── IncompleteResponseError   fewer answers than asked for, repeatedly
     │   ├── RowError                  the row lacks a column, or `format_input` raised
+    │   │   └── MediaError            an image, audio or a document is not there, empty, too large or none
     │   └── BackendError              the backend raised something untyped
     ├── LedgerError                   a run directory cannot be used, or not be written any more
     └── RunStoppedError               the run ended before its rows did
@@ -59,12 +63,14 @@ __all__ = [
     "ConfigurationError",
     "ContentFilteredError",
     "ContextLengthError",
+    "EffectError",
     "FailureLimitError",
     "GenerationError",
     "IncompleteResponseError",
     "LedgerError",
     "LimbeckError",
     "LimbeckWarning",
+    "MediaError",
     "MissingColumnError",
     "MissingCredentialError",
     "MissingDependencyError",
@@ -78,7 +84,9 @@ __all__ = [
     "RowFailedError",
     "RunStoppedError",
     "SchemaError",
+    "ToolError",
     "TransientError",
+    "TurnLimitError",
     "UnavailableError",
     "UnknownNameError",
     "UnknownPriceError",
@@ -137,11 +145,11 @@ def described(error: BaseException) -> str:
     return f"{name}: {error}" if has_message(error) else f"{name} (its message cannot be shown)"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[object]) -> str:
     """` Did you mean ...?` for a near miss, else an empty string."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    close = get_close_matches(name, [each for each in known if isinstance(each, str)], n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else ""
 
 
@@ -241,7 +249,7 @@ class UnknownNameError(RegistryError, LookupError, ImportError):
     """Nothing installed or registered has that name.
 
     Attributes:
-        kind: "task", "llm" or "step". name: what was asked for.
+        kind: "task", "llm", "step" or "tool". name: what was asked for.
     """
 
     name: str
@@ -339,6 +347,7 @@ class GenerationError(LimbeckError):
         usage: tokens of a response that came and was no answer, set by a backend: they are counted as an answer's.
         model: what the server called itself in that response.
         attempts: how often the request was sent, set by the engine.
+        turn: the place in its row's conversation, set by the engine; None for the one call of a row.
         quota: what the provider says is left of the caller's allowance, set by a backend.
     """
 
@@ -346,6 +355,7 @@ class GenerationError(LimbeckError):
     usage: Usage | None = None
     model: str | None = None
     attempts: int = 0
+    turn: str | None = None
     quota: Quota | None = None
 
     def __init__(
@@ -393,10 +403,12 @@ class TransientError(GenerationError):
 
 
 class UnavailableError(TransientError):
-    """Nobody is there for now: connections are refused or dropped, or the status is 502, 503 or 529.
+    """Nobody is there for now: connections are refused or dropped, or the status is 502, 503, 504 or 529
+    (or one of Cloudflare's, 520 to 527 and 530).
 
-    Several in a row, from a server that has answered before, mean that it is away: until it is back,
-    or a row's `deadline` has passed, they count as no attempts.
+    From a server that has answered before they count as no attempts, and several in a row mean that it is
+    away: until it is back, or a row's `deadline` has passed. A request that finds nobody ten times while
+    others are answered uses up attempts from then on.
     """
 
 
@@ -424,6 +436,42 @@ class OutputError(GenerationError):
     """`format_output` could not read the answer; `raw` keeps its text."""
 
 
+class EffectError(GenerationError):
+    """An effect of a conversation failed: what it called raised, took too long, or returned what JSON cannot hold."""
+
+
+class ToolError(GenerationError):
+    """A tool cannot be called as the model asks, failed, or gave what JSON cannot hold.
+
+    Attributes:
+        tool: its name; None where several or none are meant.
+    """
+
+    tool: str | None = None  # also for a subclass that does not call this constructor
+
+    def __init__(self, message: str = "", *, tool: str | None = None, raw: str | None = None) -> None:
+        self.tool = tool
+        super().__init__(message, raw=raw)
+
+
+class TurnLimitError(GenerationError):
+    """A conversation took more turns than are allowed.
+
+    Attributes:
+        turns: how many it took. messages: of tools, the chat so far, with the calls that were not run.
+    """
+
+    turns: int = 0
+    messages: Sequence[Any] = ()
+
+    def __init__(
+        self, message: str = "", *, turns: int = 0, messages: Sequence[Any] = (), raw: str | None = None
+    ) -> None:
+        self.turns = turns
+        self.messages = list(messages)
+        super().__init__(message, raw=raw)
+
+
 class IncompleteResponseError(GenerationError):
     """The server gave fewer answers than asked for, and asking again did not help."""
 
@@ -440,6 +488,24 @@ class RowError(GenerationError):
     def __init__(self, message: str = "", *, raw: str | None = None, row: dict[str, Any] | None = None) -> None:
         self.row = row
         super().__init__(message, raw=raw)
+
+
+class MediaError(RowError):
+    """What is to be sent as an image, audio or a document is not there, empty, too large, or none; nothing was sent.
+
+    Attributes:
+        value: what the row holds of it; None once the column is named, which is in the message.
+    """
+
+    value: Any = None
+
+    def __init__(self, message: str = "", *, value: Any = None) -> None:
+        self.value = value
+        super().__init__(message)
+
+    def in_column(self, column: str) -> MediaError:
+        """The same error, saying in which column the value is."""
+        return type(self)(f"The column `{column}`: {self}")
 
 
 class BackendError(GenerationError):

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
         GenerationResponse,
         ImageRequest,
         ImageResponse,
+        JSONSchema,
         ModelKind,
         PaidAnswer,
         Row,
         ScoreRequest,
         ScoreResponse,
         StoredAnswer,
+        StoredEffect,
         StoredRequests,
     )
 
@@ -54,10 +56,15 @@ __all__ = [
     "SyncLLMProtocol",
     "SyncScorerProtocol",
     "TaskProtocol",
+    "ToolProtocol",
+    "ToolSetProtocol",
+    "TurnLedgerProtocol",
     "check_batch_api",
     "check_ledger",
     "check_llm",
     "check_model",
+    "check_tool",
+    "keeps_turns",
 ]
 
 
@@ -143,6 +150,9 @@ class BatchAPIProtocol(Protocol):
     Like `agenerate`, none of these waits or tries again: they raise the typed errors, and the
     engine does the rest. An entry is encoded once and counted in bytes; what cannot be encoded
     fails its row, not the batch.
+
+    A backend may also have `batch_group(request)`, which returns a hashable value (a tenant, a model's
+    name): one batch then has requests of one group only.
     """
 
     @property
@@ -198,6 +208,51 @@ class TaskProtocol(StepProtocol, Protocol):
     def format_output(self, output: str | None, input: Row) -> Row: ...
 
 
+class ToolProtocol(Protocol):
+    """A tool that a model may call. A typed function is made one by `limbeck.tools.Tool`.
+
+    It may have a `timeout`, in seconds, and a `max_concurrency`, of its calls at once.
+    """
+
+    @property
+    def name(self) -> str:
+        """Letters, digits, `_` and `-`: what the model calls it."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """The purpose of the tool, in words for the model."""
+        ...
+
+    @property
+    def parameters(self) -> JSONSchema:
+        """The JSON Schema of the arguments, an object."""
+        ...
+
+    def call(self, arguments: dict[str, Any]) -> Any:
+        """The result: text, or what JSON can hold. May be `async def`; a plain `def` runs in a thread.
+
+        What it raises is told to the model.
+        """
+        ...
+
+
+class ToolSetProtocol(Protocol):
+    """Several tools of one place, which are known only once it is asked (an MCP server).
+
+    `timeout` and `max_concurrency` are as of a `ToolProtocol`; `deadline` goes before the former, where a call may
+    have to open something first. A `load()` is called before the first row of a task that has the set in a field.
+    """
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        """The tools, each a dict with `name`, `description` and `parameters`, as of a `ToolProtocol`."""
+        ...
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
+        """The result of a call; as of a `ToolProtocol`."""
+        ...
+
+
 class LedgerProtocol(Protocol):
     """A store of answers that were paid for: what is kept in one run is found in the next.
 
@@ -250,6 +305,30 @@ class StepLedgerProtocol(Protocol):
         ...
 
 
+class TurnLedgerProtocol(StepLedgerProtocol, Protocol):
+    """One step's part of a store that keeps conversations too; a store without these methods has one-call tasks only.
+
+    `keep` and `keep_failure` get what is of a turn with its `turn`.
+    """
+
+    def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """Find an earlier run's answer to a turn whose request has `key`; None for none.
+
+        As with `find`, the row's own comes first, the one at that turn before its others, then one that
+        no row has taken. An error is returned where the turn failed and its conversation went on from there:
+        the failure is a part of what is stored behind it.
+        """
+        ...
+
+    def find_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """Find an effect as `find_turn` finds an answer."""
+        ...
+
+    def keep_effect(self, effect: StoredEffect) -> Awaitable[None]:
+        """Keep the result of an effect, or its failure; as `keep`."""
+        ...
+
+
 class LedgerPluginProtocol(Protocol):
     """A class that `run_dir="scheme://…"` is opened with, under its scheme in the group `limbeck.ledgers`."""
 
@@ -264,6 +343,35 @@ def check_ledger(ledger: object) -> None:
     faults = _method_faults(ledger, _LEDGER_METHODS)
     if faults:
         raise PluginContractError(f"{_describe(ledger)} cannot be used as a ledger", faults)
+
+
+def check_tool(tool: object) -> None:
+    """Raise `PluginContractError`, naming all that is wrong, unless `tool` is a tool or a set of tools."""
+    faults = tool_faults(tool)
+    if faults:
+        raise PluginContractError(f"{_describe(tool)} cannot be used as a tool", faults)
+
+
+def tool_faults(tool: object) -> list[str]:
+    """The faults of an object, or of a class, as a tool or a set of tools, one sentence each."""
+    if hasattr(tool, "list_tools"):
+        faults = _method_faults(tool, _TOOL_SET_METHODS)
+        return faults + [
+            f"`{name}` must be `async def`"
+            for name in _TOOL_SET_METHODS
+            if not faults and not _is_async(getattr(tool, name))
+        ]
+    kinds = {"name": "a name", "description": "a text", "parameters": "a JSON Schema"}
+    lacking = [f"it must have `{name}`, {what}" for name, what in kinds.items() if not hasattr(tool, name)]
+    return ([] if isinstance(tool, type) else lacking) + _method_faults(tool, {"call": ("arguments",)})
+
+
+_TOOL_SET_METHODS: dict[str, tuple[str, ...]] = {"list_tools": (), "call_tool": ("name", "arguments")}
+
+
+def keeps_turns(step: object) -> bool:
+    """Tell whether a step's part of a store has the methods of `TurnLedgerProtocol`, which conversations need."""
+    return all(callable(getattr(step, name, None)) for name in ("find_turn", "find_effect", "keep_effect"))
 
 
 def check_llm(llm: object) -> None:
@@ -289,6 +397,8 @@ def check_batch_api(llm: object) -> None:
         elif _is_async(getattr(llm, name)) != is_async:
             form = "`async def`" if is_async else "a plain `def`, or an async generator"
             faults.append(f"`{name}` must be {form}")
+    if hasattr(llm, "batch_group") and (not _accepts(llm, "batch_group", 1) or _is_async(llm.batch_group)):
+        faults.append("`batch_group` must be a plain `def batch_group(self, request)`")
     if not hasattr(llm, "batch_limits"):
         faults.append("it must have `batch_limits`")
     if faults:
@@ -306,9 +416,11 @@ _BATCH_METHODS: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def class_faults(kind: str, cls: type) -> list[str]:
-    """The faults of `cls` as a class of `kind` ("task", "llm", "step", …), one sentence each."""
+    """The faults of `cls` as a class of `kind` ("task", "llm", "step", "tool", …), one sentence each."""
     if kind in _MODEL_METHODS:
         return _backend_faults(kind, cls)
+    if kind == "tool":
+        return tool_faults(cls)
     return _method_faults(cls, _METHODS[kind]) + ([] if kind == "ledger" else _column_faults(cls))
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._engine.calls.options import check_options
+from ._engine.ledger.blobs import Blobs, blob_name
 from ._engine.ledger.file import FAILED_FILE, FILE
 from ._engine.rows.copies import taken_row
 from ._lazy import lazy_names
@@ -151,6 +152,29 @@ class Run:
             ConfigurationError: what was noted of the run cannot be read.
         """
         return self._folder.made(target)
+
+    def content_of(self, part: Mapping[str, Any]) -> bytes:
+        """The content of an image, audio or a document in a stored request, which holds its digest.
+
+        Args:
+            part: of the request's messages; it has `sha256` and `media_type`.
+
+        Raises:
+            LedgerError: it was not kept, or is damaged.
+        """
+        return Blobs(self.path).get(self._blob(part))
+
+    def path_of(self, part: Mapping[str, Any]) -> Path:
+        """The file of that content, which may not be there.
+
+        Raises:
+            LedgerError: there is no digest in the part.
+        """
+        return Blobs(self.path).path(self._blob(part))
+
+    @staticmethod
+    def _blob(part: Mapping[str, Any]) -> str:
+        return blob_name(str(part.get("sha256")), str(part.get("media_type")))
 
     # The pipeline that was run
 
@@ -320,12 +344,14 @@ class Rerun:
     Attributes:
         where: which. step: the task's name; None for the only one.
         llm: another LLM, or None. parameters: of sampling, on top of those that there were.
+        from_turn: the first turn of a conversation that is asked anew; None for the whole.
     """
 
     where: Where
     step: str | None = None
     llm: Any = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    from_turn: int | None = None
 
 
 def start(
@@ -364,7 +390,8 @@ def start(
         _require_sinks(pipeline)
     reruns = {}
     if rerun is not None:
-        reruns = plan_for(pipeline, rerun.step, where=rerun.where, llm=rerun.llm, parameters=rerun.parameters)
+        how = {"where": rerun.where, "llm": rerun.llm, "parameters": rerun.parameters, "from_turn": rerun.from_turn}
+        reruns = plan_for(pipeline, rerun.step, **how)
     arguments = settings.arguments()
     if budget is not None:
         arguments["budget"] = budget

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from ._found_json import found_json, why_none
-from ._json_schema import bounded, compiled, whole
+from ._found_json import found_json, once_each, why_none
+from ._json_schema import bounded, check_choices, compiled, whole
 from .errors import ConfigurationError, MissingDependencyError, SchemaError, described
 
 if TYPE_CHECKING:
@@ -34,14 +34,17 @@ def json_schema_of(schema: Any) -> JSONSchema | None:
         return _model_schema(schema)
     if isinstance(schema, str):
         try:
-            schema = json.loads(schema)
-        except ValueError as exc:
-            raise ConfigurationError(f"`output_schema` is text that is not JSON: {exc}.") from exc
+            schema = json.loads(schema, object_pairs_hook=once_each)
+        except (ValueError, RecursionError) as exc:
+            raise ConfigurationError(f"`output_schema` is text that cannot be read as JSON: {exc}.") from exc
     if not isinstance(schema, dict):
         raise ConfigurationError(
             f"`output_schema` must be a pydantic model or a JSON Schema, not {type(schema).__name__}."
         )
-    compiled(schema)
+    try:
+        compiled(schema)
+    except (TypeError, ValueError, RecursionError) as exc:  # what JSON does not have; nested without end
+        raise ConfigurationError(f"`output_schema` cannot be read: {described(exc)}.") from exc
     return schema
 
 
@@ -74,6 +77,21 @@ def conform(text: str | None, schema: Any) -> str:
         raise _uncheckable(exc, text) from exc
 
 
+def parsed(text: str | None, schema: Any) -> Any:
+    """The value of the JSON in `text` that satisfies `schema`: an instance of a pydantic model, or plain JSON.
+
+    Raises:
+        SchemaError: as `conform`.
+    """
+    fitting = conform(text, schema)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        try:
+            return schema.model_validate_json(fitting)
+        except ValidationError as exc:  # it is not read as it is dumped: the author's own validators
+            raise _uncheckable(exc, text or "") from exc
+    return json.loads(fitting)
+
+
 def _uncheckable(exc: Exception, raw: str) -> SchemaError:
     """For an answer nested without end, a model's own validators, a schema's `$ref` to nowhere."""
     return SchemaError(f"The answer cannot be checked against the schema: {described(exc)}", raw=raw)
@@ -100,6 +118,8 @@ def _conforming(text: str, schema: Any) -> str:
 def _of_model(model: type[BaseModel], found: Found) -> str:
     if _may_backtrack(model):
         _check_patterns(model, found)
+    if _has_choices(model):
+        check_choices(_model_schema(model), found.value)
     try:
         read = _read_by(model, found)
     except ValidationError as exc:
@@ -133,6 +153,13 @@ def _may_backtrack(model: type[BaseModel]) -> bool:
     _model_schema(model)  # which builds a model that was deferred
     core_schema = repr(model.__pydantic_core_schema__)
     return "python-re" in core_schema or "re.compile(" in core_schema
+
+
+@lru_cache(maxsize=256)
+def _has_choices(model: type[BaseModel]) -> bool:
+    """Tell whether a model has unions, of models or of containers of them."""
+    written = json.dumps(_model_schema(model), default=str)
+    return '"$ref"' in written and ('"anyOf"' in written or '"oneOf"' in written)
 
 
 class _WithFlags(GenerateJsonSchema):

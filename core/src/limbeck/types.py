@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict
 
+from ._media.parts import MAX_BYTES, MediaPart, audio, document, image
 from ._usage import Quota, Usage
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import GenerationError
 
 __all__ = [
+    "MAX_BYTES",
     "METADATA",
     "BatchIntent",
     "BatchLimits",
@@ -39,6 +41,7 @@ __all__ = [
     "ImageRequest",
     "ImageResponse",
     "JSONSchema",
+    "MediaPart",
     "ModelKind",
     "OnError",
     "PaidAnswer",
@@ -54,8 +57,12 @@ __all__ = [
     "ScoreResponse",
     "StepReport",
     "StoredAnswer",
+    "StoredEffect",
     "StoredRequests",
     "Usage",
+    "audio",
+    "document",
+    "image",
     "value_from_json",
     "value_to_json",
 ]
@@ -155,6 +162,8 @@ class Generation:
         tool_calls: in OpenAI's form, as dicts.
         logprobs: as the provider gives them, as plain JSON values.
         value: the answer of a model that writes no text: a vector, a list of scores, an `Image`.
+        parsed: in a conversation, the value of an answer to which a schema was asked for: a pydantic model's
+            instance, or plain JSON.
     """
 
     text: str | None
@@ -163,6 +172,7 @@ class Generation:
     tool_calls: Sequence[Mapping[str, Any]] | None = None
     logprobs: Any = None
     value: Any = None
+    parsed: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +184,15 @@ class GenerationResponse:
         usage: tokens of the whole response, or None where the provider does not say.
         model: what the server calls itself, which may be more exact than the name asked for.
         quota: what is left of the caller's allowance, where the provider says so.
+        left_out: a word for each part of the answer that could not be read, which a warning tells once a run, as in
+            "an event of its stream, number 3".
     """
 
     generations: Sequence[Generation]
     usage: Usage | None = None
     model: str | None = None
     quota: Quota | None = None
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,6 +388,8 @@ class PaidAnswer:
         batch: the entry of a provider batch that it answers, or None.
         cost: US dollars for the whole response, or None where that is unknown.
         origin: the run directory it was copied from, or None for what was bought in this run.
+        turn: its place in the row's conversation (`3`, `3.1` side by side); None for the one call of a row.
+        identity: what identifies the LLM that answered, where it is not the task's own.
     """
 
     row: str
@@ -387,6 +402,8 @@ class PaidAnswer:
     batch: str | None = None
     cost: float | None = None
     origin: str | None = None
+    turn: str | None = None
+    identity: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -394,7 +411,7 @@ class FailedCall:
     """A call that brought no answer, on its way into a ledger, for whoever looks.
 
     Attributes:
-        row, samples, key: what it was to answer, as of a `PaidAnswer`.
+        row, samples, key, turn, identity: what it was to answer, as of a `PaidAnswer`.
         request: what was asked; None where a provider batch of an earlier run refused it before its row came.
         error: why there is no answer; its `usage` and `model` are of a response that was paid for all the same.
         attempts: how often it was sent.
@@ -410,6 +427,31 @@ class FailedCall:
     attempts: int
     cost: float | None = None
     retried: bool = False
+    turn: str | None = None
+    identity: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEffect:
+    """An effect of a conversation, on its way into a ledger or out of it.
+
+    Attributes:
+        row, sample, turn: its place, as of a `PaidAnswer`. key: the digest of its name and its arguments.
+        name: the function's; "return", with an empty key, is the end of a conversation that went past a failure.
+        arguments: as JSON text, as far as JSON holds them.
+        result: what it returned, as JSON text; None where it failed. error: why it failed, or None.
+        seconds: how long it took.
+    """
+
+    row: str
+    sample: int
+    turn: str
+    key: bytes
+    name: str
+    arguments: str | None = None
+    result: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,6 +482,7 @@ class Capabilities:
         tools: tool calls. vision: image parts in messages.
         logprobs: token log-probabilities. batches: a provider-side batch API.
         completions: a raw `prompt` in place of messages. prefill: it goes on with a last message of the assistant.
+        audio, documents: such parts in messages, as `limbeck.types.audio` and `document` make them.
     """
 
     native_n: bool = False
@@ -450,6 +493,8 @@ class Capabilities:
     batches: bool = False
     completions: bool = False
     prefill: bool = False
+    audio: bool = False
+    documents: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -541,7 +586,11 @@ class RunStats:
         away_since, next_try: since when the server does not answer, and when it is tried again (Unix time);
             None while it does.
         batches: provider batches that are open: being submitted, waited for or read.
+        in_flight_of: attempts without an answer yet by model, of a task that asks several LLMs; else empty.
+        effects: effects of conversations that are under way.
         failures: generations failed, by the name of the error's type.
+        repaired, fell_back: rows that an answer asked for again, or of another LLM, has saved.
+        repair_calls, fallback_calls: the answers for that, also those in vain and those from the ledger.
         usage: tokens of all answers, and of responses that were paid for and were none.
         cost: US dollars for them, or None while no price was known for any.
     """
@@ -560,7 +609,13 @@ class RunStats:
     away_since: float | None = None
     next_try: float | None = None
     batches: int = 0
+    in_flight_of: Counter[str] = field(default_factory=Counter)
+    effects: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    repaired: int = 0
+    repair_calls: int = 0
+    fell_back: int = 0
+    fallback_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -632,6 +687,7 @@ class StepReport:
         rows_in, rows_out, rows_failed: rows. failures: generations or rows failed, by the error's type.
         requests, reused, retries, rate_limited: attempts sent, results taken from the ledger,
             attempts repeated, attempts refused for rate.
+        repaired, repair_calls, fell_back, fallback_calls: as of `RunStats`.
         input_tokens, output_tokens, cached_tokens, reasoning_tokens: of all answers.
         cost: in USD, or None where it is not known. seconds: from its beginning to its end.
         model_name: the LLM's, of a task.
@@ -655,6 +711,20 @@ class StepReport:
     seconds: float = 0.0
     model_name: str | None = None
     after: list[str] = field(default_factory=list)
+    repaired: int = 0
+    repair_calls: int = 0
+    fell_back: int = 0
+    fallback_calls: int = 0
+
+    @property
+    def mended(self) -> list[str]:
+        """How answers that could not be used were mended, in words."""
+        told = (("repaired", self.repaired, self.repair_calls), ("fallback", self.fell_back, self.fallback_calls))
+        return [
+            f"{how}: {rows:,} of {self.rows_in:,} rows, {calls:,} call{'s' * (calls != 1)}"
+            for how, rows, calls in told
+            if calls
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -694,4 +764,5 @@ class RunReport:
                 + (f", {step.requests} requests" if step.requests else "")
                 + (f", {step.reused} from the ledger" if step.reused else "")
             )
+            lines.extend(f"    {words}" for words in step.mended)
         return "\n".join(lines)

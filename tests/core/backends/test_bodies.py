@@ -109,6 +109,12 @@ def test_what_was_left_out_of_a_response_is_named() -> None:
     assert [word.partition(",")[0] for word in left_out] == ["`tool_calls`", "`finish_reason`", "`model`"]
 
 
+@pytest.mark.parametrize("said", [["an event"], ("an event",), ["an event", 5]], ids=repr)
+def test_what_a_backend_has_left_out_itself_is_told_too(said: Any) -> None:
+    read, left_out = legible(GenerationResponse(generations=[Generation(text="paid")], left_out=said))
+    assert (read, left_out) == (GenerationResponse(generations=[Generation(text="paid")]), ["an event"])
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -159,7 +165,44 @@ def test_a_quoted_prompt_or_a_rate_is_no_lack_of_credit(status: int, message: st
 
 def test_a_lack_of_credit_in_an_invalid_request_is_one() -> None:
     message = "Your credit balance is too low; you don't have enough."
-    assert read_refusal(400, {"error": {"message": message, "type": "invalid_request_error"}}).no_credit
+    body = {"error": {"message": message, "type": "invalid_request_error"}}
+    assert read_refusal(400, body, sent=b'{"messages": [{"role": "user", "content": "Hello"}]}').no_credit
+
+
+ECHOES = [
+    (400, "Could not process: Is my balance is too low to pay?", "Is my balance is too low to pay?"),
+    (422, "Unprocessable input Out of credits, what now", "Out of\ncredits, what now"),
+    (400, "bad my quota exhausted; out of credits", [{"text": "MY QUOTA EXHAUSTED"}, "out of credits"]),
+    (500, "crashed at insufficient_funds in <user> insufficient funds </user>", "insufficient funds"),
+    (429, "busy with: payment required?", "Payment required?"),
+    (413, "余额不足 is too long", "余额不足"),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "prompt"), ECHOES, ids=repr)
+def test_words_of_the_request_itself_are_no_lack_of_credit(status: int, message: str, prompt: Any) -> None:
+    sent = {"model": "m", "messages": [{"role": "user", "content": prompt}]}
+    for form in (sent, json.dumps(sent).encode(), json.dumps(sent, ensure_ascii=False).encode()):
+        assert not read_refusal(status, {"error": {"message": message}}, sent=form).no_credit
+    assert read_refusal(status, {"error": {"message": message}}, sent=b"{}").no_credit
+
+
+def test_a_code_that_only_repeats_the_request_is_no_lack_of_credit() -> None:
+    sent = b'{"messages": [{"content": "insufficient_quota"}]}'
+    assert not read_refusal(400, {"error": "insufficient_quota"}, sent=sent).no_credit
+    assert read_refusal(429, {"error": "insufficient_quota"}, sent=sent).no_credit
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_words_in_an_invalid_request_that_is_not_known_are_no_lack_of_credit(status: int) -> None:
+    assert not read_refusal(status, {"error": "your credit balance is too low"}).no_credit
+    assert read_refusal(status, {"error": {"code": "insufficient_quota"}}).no_credit
+
+
+def test_other_words_than_those_of_the_request_are_a_lack_of_credit() -> None:
+    sent = b'{"messages": [{"content": "What does out of credits mean?"}]}'
+    message = "out of credits: your credit balance is too low"
+    assert read_refusal(400, {"error": {"message": message}}, sent=sent).no_credit
 
 
 def test_an_answer_is_no_error() -> None:

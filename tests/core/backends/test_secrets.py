@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
 import pytest
+from pydantic import SecretStr
 
 from limbeck.backends import Secrets, ServerAddress, find_key, is_secret_name, refuse_secrets
 from limbeck.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -24,6 +31,47 @@ from limbeck.errors import ConfigurationError
 )
 def test_what_is_secret_or_looks_it_is_taken_out(text: str, shown: str) -> None:
     assert Secrets("my-long-key-1", "abc", "").redact(text) == shown
+
+
+ODD = "TOP+SEC=RE%T!'()*,;:@$&\"<>\\/ é\U0001f600x"
+QUOTINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "URL": quote,
+    "URL, but for some": lambda text: quote(text, safe="!'()*,;:@$"),
+    "query": quote_plus,
+    "HTML": html.escape,
+    "JSON": json.dumps,
+    "JSON in UTF-8": lambda text: json.dumps(text, ensure_ascii=False),
+    "Python": repr,
+    "Python's bytes": lambda text: repr(text.encode()),
+}
+
+
+@pytest.mark.parametrize("second", QUOTINGS)
+@pytest.mark.parametrize("first", QUOTINGS)
+def test_a_secret_is_found_in_whatever_two_ways_it_is_quoted(first: str, second: str) -> None:
+    said = Secrets(ODD).hide(f"before {QUOTINGS[second](QUOTINGS[first](ODD))} after")
+    assert not any(part in said for part in ("TOP", "SEC", "RE"))
+    assert said.startswith("before ")
+    assert said.endswith(" after")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at http://h/v1?token=part-of-it&x=1", "at http://h/v1?token=[redacted]&x=1"),
+        ("GET /v1?a=1&amp;sig=abc HTTP", "GET /v1?a=1&amp;sig=[redacted] HTTP"),
+        ("key=value and max_tokens=5", "key=value and max_tokens=5"),
+    ],
+)
+def test_a_value_with_a_secrets_name_in_a_url_is_taken_out(text: str, shown: str) -> None:
+    assert Secrets().redact(text) == shown
+    assert Secrets().hide(text) == text
+
+
+def test_a_long_secret_is_compiled_and_looked_for_in_no_time() -> None:
+    secret = "aB3-x_z." * 1000 + "+/=="
+    assert Secrets(secret).hide("aB3-x_z. & % " * 20_000 + secret).endswith("[redacted]")
 
 
 def test_a_secret_in_a_cause_is_found() -> None:
@@ -106,6 +154,20 @@ def test_what_is_no_address_is_refused_without_its_query(url: str) -> None:
     with pytest.raises(ConfigurationError, match="`base_url`") as caught:
         ServerAddress.of(url + "?token=TOPSECRET", name="`base_url`", example="http://x")
     assert "TOPSECRET" not in str(caught.value)
+
+
+def test_the_secrets_of_a_query_are_its_long_and_its_secret_values_decoded_and_as_given() -> None:
+    address = ServerAddress("http://host", "token=a%2Fb&tenant=acme-corp&mode=x&plain-secret-1&k=Ab3dEf6hIj9lMn2pQr5t")
+    plain = ["plain-secret-1", "Ab3dEf6hIj9lMn2pQr5t"]
+    assert set(address.secrets) == {"a/b", "a%2Fb", "acme-corp", *plain}
+    assert set(address.certain_secrets) == set(plain)
+
+
+@pytest.mark.parametrize(
+    ("given", "query"), [("token=a#b", "token=a%23b"), ("?token=a b", "token=a%20b"), ("t=%2F", "t=%2F")]
+)
+def test_what_no_url_can_hold_is_quoted_in_a_query(given: str, query: str) -> None:
+    assert ServerAddress("http://host").with_query(SecretStr(given)).query == query
 
 
 def test_an_address_shows_no_query() -> None:

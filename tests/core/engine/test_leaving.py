@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.leaving import WAYS
 from support.questions import PATIENCE
+
+from .leaving import WAYS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_program_that_ends_while_it_asks_is_silent_and_asks_no_more(way: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-m", "support.leaving", way, str(tmp_path / "run")],
+        [sys.executable, "-X", "dev", "-W", "error", "-m", "tests.core.engine.leaving", way, str(tmp_path / "run")],
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,

@@ -21,6 +21,8 @@ import pytest
 from limbeck import Pipeline
 from limbeck.errors import ConfigurationError
 from limbeck.steps import LoadDataFromCsv, SaveToCsv, SaveToFiles, SaveToJson, SaveToJsonl, SaveToStdout
+from limbeck.types import audio, document, image
+from support.media import PDF, PNG, WAV
 from support.packs import environment
 
 
@@ -64,6 +66,12 @@ def test_what_json_does_not_have_is_written_as_text_and_half_a_surrogate_pair_as
         SaveToJsonl(path="o.jsonl"), [{"set": {1}, "bytes": b"\xff", "path": Path("x"), "half": "\ud800"}]
     ).rows()
     assert row == {"set": [1], "bytes": "\\xff", "path": "x", "half": "\ud800"}
+
+
+def test_images_audio_and_pdfs_are_written_to_json_so_that_they_can_be_sent_again() -> None:
+    (row,) = save(SaveToJsonl(path="o.jsonl"), [{"picture": PNG, "sound": WAV, "of": {"bytes": PDF}}]).rows()
+    assert (image(row["picture"]), audio(row["sound"])) == (image(PNG), audio(WAV))
+    assert document(row["of"]["bytes"]) == document(PDF)
 
 
 def refused(name: str) -> Any:

@@ -435,6 +435,25 @@ def test_a_list_of_objects_is_read_as_one_whatever_the_file_is_called(content: s
     assert (source.outputs, source.count(), rows_of(source)) == (["n"], None, [{"n": 1}, {"n": 2}])
 
 
+@pytest.mark.parametrize("content", ["[]", "[ ]\n", "[\n]\n", "\n\ufeff[]\n\n", "[\n\n\n]"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
+def test_an_empty_list_has_no_rows_whatever_the_file_is_called(content: str, pack: Callable[[bytes], bytes]) -> None:
+    source = LoadDataFromFiles(paths=write("a.jsonl", pack(content.encode())))
+    assert (source.outputs, rows_of(source)) == ([], [])
+
+
+def test_an_empty_list_in_another_encoding_or_on_standard_input_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rows_of(LoadDataFromJsonl(paths=write("a.jsonl", "[]\n".encode("utf-16")), encoding="utf-16")) == []
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[]\n")))
+    assert rows_of(LoadDataFromStdin()) == []
+
+
+def test_an_empty_list_among_lines_of_objects_is_no_row() -> None:
+    first, second = rows_of(LoadDataFromJsonl(paths=write("a.jsonl", '[]\n{"n": 1}\n')))
+    assert "a row must be a JSON object of columns, not list" in str(first)
+    assert second == {"n": 1}
+
+
 @pytest.mark.parametrize("content", ['{\n  "n": 1\n}\n', '{\n"n": 1}\n{\n"n": 2}\n', '\n{"of": [\n1, 2\n]}'])
 def test_objects_over_several_lines_are_told_with_the_remedy(content: str) -> None:
     write("a.jsonl", content)
@@ -512,6 +531,14 @@ def test_a_key_that_is_given_twice_fails_its_row(line: str, key: str) -> None:
     error, row = rows_of(LoadDataFromJsonl(paths="a.jsonl"))
     assert str(error) == f"a.jsonl:1: this line cannot be read as JSON: the key {key!r} is given twice."
     assert row == {"n": 2}
-    write("a.json", f"[{line}]")
-    with pytest.raises(ConfigurationError, match=f"the key '{key}' is given twice"):
+    for name in ("a.json", "b.jsonl"):
+        write(name, f'[{line},\n {{"n": 2}} , {line}]')
+        first, row, last = rows_of(LoadDataFromFiles(paths=name))
+        assert str(first) == f"{name}: item 1: this cannot be read as JSON: the key {key!r} is given twice."
+        assert (first.raw, row, type(last)) == (line, {"n": 2}, RowError)
+
+
+def test_one_object_that_gives_a_key_twice_is_still_no_list() -> None:
+    write("a.json", '{"n": 1, "n": 2}')
+    with pytest.raises(ConfigurationError, match="the key 'n' is given twice"):
         rows_of(LoadDataFromJson(paths="a.json"))

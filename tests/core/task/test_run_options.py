@@ -67,7 +67,7 @@ def test_so_it_is_of_a_pipeline() -> None:
 
 
 def test_a_rerun_names_its_own_options_too() -> None:
-    with pytest.raises(TypeError, match="`where`, `step`, `llm`, `parameters`, `ordered`"):
+    with pytest.raises(TypeError, match="`where`, `step`, `llm`, `parameters`, `from_turn`, `ordered`"):
         Pipeline(questions(1), Ask(llm=EchoLLM())).rerun(run_dir="kept", where="failed", ask=False)  # type: ignore[call-arg]  # what is refused
 
 

@@ -849,7 +849,7 @@ def test_a_task_without_format_output_cannot_be_made() -> None:
             return []
 
     with pytest.raises(TypeError, match="format_output"):
-        Half(llm=EchoLLM())  # type: ignore[abstract]  # the mistake
+        Half(llm=EchoLLM())
 
 
 def test_a_field_of_ones_own_is_configuration_like_any_other() -> None:

@@ -9,7 +9,7 @@ import pytest
 from limbeck import Pipeline
 from limbeck.errors import ConfigurationError
 from limbeck.testing import replay
-from support.batch_scene import BatchLLM
+from support.batch_llm import BatchLLM
 from support.questions import Ask, answered, processed, questions
 
 if TYPE_CHECKING:

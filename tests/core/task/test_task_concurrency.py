@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import PrivateAttr
 
 from limbeck.errors import AuthenticationError, MissingColumnError
 from limbeck.testing import EchoLLM, ScriptedLLM
@@ -44,20 +45,18 @@ def test_samples_stay_with_their_row_whatever_overtakes_what() -> None:
 
 
 def test_a_slow_row_does_not_hold_up_the_requests_of_those_behind_it() -> None:
-    class SlowHead(ShuffledLLM):
-        def __init__(self) -> None:
-            super().__init__(max_concurrency=2)
-            self.last_is_done = asyncio.Event()
+    last_is_done = asyncio.Event()
 
+    class SlowHead(ShuffledLLM):
         async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
             if prompt_of(request) == "0":
-                await self.last_is_done.wait()
+                await last_is_done.wait()
             result = await super().agenerate(request)
             if prompt_of(request) == "99":
-                self.last_is_done.set()
+                last_is_done.set()
             return result
 
-    llm = SlowHead()
+    llm = SlowHead(max_concurrency=2)
     rows = processed(Ask(llm=llm), questions(100))
     assert [row["answer"] for row in rows] == [str(place) for place in range(100)]
     assert llm.finished[-1] == "0"
@@ -94,22 +93,18 @@ def test_one_task_serves_many_threads_at_once_each_with_its_own_rows() -> None:
 
 def test_threads_that_use_a_task_for_the_first_time_at_once_load_it_once_and_share_its_window() -> None:
     class Counting(ShuffledLLM):
-        def __init__(self) -> None:
-            super().__init__(max_concurrency=2)
-            self.loads = self.in_flight = self.most = 0
+        _loads: int = PrivateAttr(default=0)
+        _most: int = PrivateAttr(default=0)
 
         def load(self) -> None:
-            self.loads += 1
+            self._loads += 1
 
         async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
-            self.in_flight += 1
-            self.most = max(self.most, self.in_flight)
-            await super().agenerate(request)
-            self.in_flight -= 1
-            return response("x")
+            self._most = max(self._most, len(self.requests) - len(self.finished) + 1)
+            return await super().agenerate(request)
 
     for _ in range(10):
-        llm = Counting()
+        llm = Counting(max_concurrency=2)
         task = Ask(llm=llm)
         together = threading.Barrier(8, timeout=PATIENCE)
 
@@ -120,7 +115,7 @@ def test_threads_that_use_a_task_for_the_first_time_at_once_load_it_once_and_sha
         with ThreadPoolExecutor(8) as pool:
             for future in [pool.submit(work) for _ in range(8)]:
                 assert len(future.result()) == 6
-        assert (llm.loads, llm.most) == (1, 2)
+        assert (llm._loads, llm._most) == (1, 2)
 
 
 def test_tasks_that_share_an_llm_share_its_window() -> None:

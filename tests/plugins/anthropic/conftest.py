@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limbeck.types import GenerationRequest, GenerationResponse
 from limbeck_anthropic import AnthropicLLM
+from support.asking import ask as ask_llm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from limbeck.types import ChatType
+    from limbeck.types import GenerationResponse
     from support.anthropic_server import AnthropicServer
 
 KEY = "test-key-0123456789"
@@ -56,16 +55,6 @@ def ask(make_llm: Callable[..., AnthropicLLM]) -> Callable[..., GenerationRespon
         output_schema: dict[str, Any] | None = None,
         **fields: Any,
     ) -> GenerationResponse:
-        messages: ChatType = [{"role": "user", "content": chat}] if isinstance(chat, str) else chat
-        request = GenerationRequest(messages=messages, parameters=parameters or {}, output_schema=output_schema)
-        llm = make_llm(server, **fields)
-
-        async def once() -> GenerationResponse:
-            try:
-                return await llm.agenerate(request)
-            finally:
-                await llm.aclose()
-
-        return asyncio.run(once())
+        return ask_llm(make_llm(server, **fields), chat, parameters=parameters or {}, output_schema=output_schema)
 
     return ask_once

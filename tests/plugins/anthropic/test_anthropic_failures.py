@@ -21,7 +21,7 @@ from limbeck.errors import (
     TransientError,
     UnavailableError,
 )
-from support.anthropic_server import anthropic_server, failure
+from support.anthropic_server import AnthropicServer, anthropic_server, failure
 from support.provider_server import Asked, Behaviour, Reply, hang
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_a_servers_fault_is_transient_and_keeps_its_wait(
     ask: Callable[..., GenerationResponse], status: int, kind: str
 ) -> None:
     error = error_for(ask, failure(status, kind, "Try again.", {"retry-after": "7"}))
-    assert type(error) is (UnavailableError if status in (502, 503, 529) else TransientError)
+    assert type(error) is (UnavailableError if status in (502, 503, 504, 529) else TransientError)
     assert error.retry_after == 7.0
 
 
@@ -204,7 +204,9 @@ def test_a_prompt_that_does_not_fit_is_a_context_length_error(
 
 
 def test_a_request_over_the_size_limit_is_a_context_length_error(ask: Callable[..., GenerationResponse]) -> None:
-    with anthropic_server(largest_body=10_000) as server, pytest.raises(ContextLengthError):
+    server = AnthropicServer()
+    server.largest_body = 10_000
+    with server.serve(), pytest.raises(ContextLengthError):
         ask(server, "x" * 10_001)
 
 

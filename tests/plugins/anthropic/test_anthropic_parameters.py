@@ -64,8 +64,8 @@ def test_an_output_format_belongs_in_the_output_schema() -> None:
     assert "`output_schema`" in refusal_of(output_config={"format": {"type": "json_schema", "schema": {}}})
 
 
-def test_a_tool_in_openais_form_is_refused_with_anthropics() -> None:
-    assert "input_schema" in refusal_of(tools=[{"type": "function", "function": {"name": "f"}}])
+def test_a_refused_parameter_names_its_own_form_here() -> None:
+    assert "disable_parallel_tool_use" in refusal_of(parallel_tool_calls=False)
 
 
 @pytest.mark.parametrize("value", [0, -1, "many", 1.5])

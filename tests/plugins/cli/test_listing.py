@@ -38,6 +38,7 @@ def acme(tmp_path: Path) -> Iterator[None]:
         "limbeck.embedders": {"acme-vectors": "acme_broken:Vectors"},
         "limbeck.scorers": {"acme-scores": "acme_broken:Scores"},
         "limbeck.image_generators": {"acme-pictures": "acme_broken:Pictures"},
+        "limbeck.tools": {"acme-search": "acme_broken:search"},
     }
     modules = {"acme_broken": "raise RuntimeError('imported')\n"}
     with fake_distribution(
@@ -53,6 +54,7 @@ def acme(tmp_path: Path) -> Iterator[None]:
         ("tasks", "judge"),
         ("llms", "acme"),
         ("steps", "acme-sort"),
+        ("tools", "acme-search"),
         ("embedders", "acme-vectors"),
         ("scorers", "acme-scores"),
         ("image-generators", "acme-pictures"),

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from asyncio import AbstractEventLoop, Event, get_running_loop
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,32 @@ def test_a_step_s_rows_are_queued_in_flight_waiting_or_retried() -> None:
 def test_answers_that_were_there_are_told_as_from_the_ledger() -> None:
     line = progress_of(RunStats(rows_done=3, reused=2), RunStats(reused=1)).line()
     assert "  0 in flight  3 from the ledger  0 tokens" in line
+
+
+MODELS = Counter({"gpt-5-mini": 4, "claude-sonnet-4-5-20250929": 3, "done": 0})
+CONVERSING = RunStats(rows_done=50, rows_out=50, in_flight=7, effects=2, in_flight_of=MODELS)
+
+
+def test_the_line_has_the_requests_in_flight_by_model_and_the_effects() -> None:
+    line = progress_of(CONVERSING, RunStats(in_flight=1, effects=1)).line()
+    assert "  8 in flight (3 effects, 3 claude-sonnet-4-5-20250929, 4 gpt-5-mini)  " in line
+
+
+def test_one_effect_is_not_several() -> None:
+    assert "  0 in flight (1 effect)  " in progress_of(RunStats(effects=1)).line()
+
+
+def test_the_columns_stay_whole_on_a_narrow_terminal_beside_the_requests_by_model() -> None:
+    console = Console(file=io.StringIO(), width=72)
+    many = RunStats(rows_done=20, in_flight=30, in_flight_of=Counter({f"provider/a-model-{n}": 10 for n in range(3)}))
+    console.print(progress_of(CONVERSING, many, total=100).table())
+    shown = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]  # as below
+    assert "50/100" in shown[1] and shown[1].endswith("7 in flight")
+    assert shown[3] == "step-1: 2 effects, 3 claude-sonnet-4-5-20250929, 4 gpt-5-mini"
+    told = " ".join(shown[4:-1])
+    assert all(f"10 provider/a-model-{number}" in told for number in range(3))
+    assert shown[-1].startswith("x  20/100 rows")
+    assert max(map(len, shown)) <= 72
 
 
 def test_the_speed_is_that_of_the_last_half_minute() -> None:

@@ -1,4 +1,4 @@
-"""`limbeck show`: one task, LLM or step in full."""
+"""`limbeck show`: one task, LLM, step or tool in full."""
 
 from __future__ import annotations
 
@@ -45,6 +45,43 @@ def test_a_task_is_shown_with_its_source_columns_fields_prompt_and_output() -> N
     assert '"generation": "The capital of Spain is Madrid."' in shown
 
 
+TOOLS = """
+def define(word: str) -> str:
+    "The meaning of a word."
+    return word
+
+class Dice:
+    name, description, parameters = "dice", "Rolls.", {"type": "object"}
+    def call(self, arguments):
+        return 6
+
+dice = Dice()
+
+class Box:
+    "A box of tools."
+    async def list_tools(self):
+        return []
+    async def call_tool(self, name, arguments):
+        return ""
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("define", ["acme-tools 1.0, acme_tools:define", '"description": "The meaning of a word."', '"word": {']),
+        ("dice", ["acme_tools:Dice", '"name": "dice"', '"description": "Rolls."']),
+        ("box", ["acme_tools:Box", "A box of tools."]),
+    ],
+)
+def test_a_tool_is_shown_as_a_model_is_told_of_it(tmp_path: Path, name: str, words: list[str]) -> None:
+    points = {"limbeck.tools": {"define": "acme_tools:define", "dice": "acme_tools:dice", "box": "acme_tools:Box"}}
+    with fake_distribution(tmp_path, "acme-tools", entry_points=points, modules={"acme_tools": TOOLS}):
+        result = invoke("show", "tool", name)
+    assert result.exit_code == 0
+    assert [each for each in words if each not in result.stdout] == []
+
+
 def test_a_task_that_cannot_be_made_without_a_field_says_which() -> None:
     result = invoke("show", "task", "text-classification")
     assert result.exit_code == 0
@@ -69,7 +106,8 @@ def test_an_llm_is_shown_with_its_fields_and_capabilities() -> None:
     shown = invoke("show", "llm", "offline").stdout
     assert line_of(shown, "max_concurrency").startswith("max_concurrency int 64 requests in flight at most")
     assert line_of(shown, "rpm").startswith("rpm float | None null ")
-    assert "Capabilities\n  native_n, native_json_schema, completions, prefill\n" in shown
+    listed = "native_n, native_json_schema, tools, vision, audio, documents, completions, prefill"
+    assert f"Capabilities\n  {listed}\n" in shown
 
 
 def test_an_llm_without_our_base_class_is_shown_by_its_constructor(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pyarrow import feather, ipc
 
 from limbeck.errors import ConfigurationError
 from limbeck_data import LoadDataFromArrow, SaveToArrow
-from support.rows import rows_of, save
+
+from .rows import rows_of, save
 
 ROWS: list[dict[str, Any]] = [{"a": 1, "b": [{"c": None}]}, {"a": None, "b": None}, {"a": 3, "b": []}]
 

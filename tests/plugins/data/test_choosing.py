@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from limbeck.errors import ConfigurationError
 from limbeck_data import Deduplicate, Limit, Sample, SampleRows, Shuffle, Sort
-from support.rows import through
+
+from .rows import through
 
 MANY = [{"n": number} for number in range(2_000)]
 
@@ -80,7 +82,7 @@ def test_nan_comes_last_and_disturbs_no_order(descending: bool) -> None:
 
 
 def test_values_that_cannot_be_compared_are_an_error_that_names_the_column() -> None:
-    with pytest.raises(ValueError, match="cannot be sorted by the column 'a', which holds int, str"):
+    with pytest.raises(ConfigurationError, match="cannot be sorted by the column 'a', which holds int, str"):
         all_through(Sort(by="a"), [{"a": 1}, {"a": "x"}])
 
 

@@ -13,10 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from limbeck.errors import ConfigurationError
-from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToParquet
-from support.rows import rows_of, save
+from limbeck.steps import LoadDataFromFiles
+from limbeck_data import LoadDataFromArrow, LoadDataFromParquet, SaveToArrow, SaveToParquet
+
+from .rows import rows_of, save
 
 
 def saved(*chunks: list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
@@ -37,6 +40,60 @@ NESTED: list[dict[str, Any]] = [
 
 def test_nested_columns_and_nulls_are_read_back_row_for_row() -> None:
     assert saved(NESTED) == NESTED
+
+
+@pytest.mark.parametrize("sink", [SaveToParquet, SaveToArrow])
+@pytest.mark.parametrize("of", [bytearray, memoryview])
+def test_bytes_of_each_kind_are_bytes_however_deep(sink: Any, of: Any) -> None:
+    row = {"raw": of(b"x\xff"), "deep": [{"of": [of(b"y"), None]}]}
+    wanted = {"raw": b"x\xff", "deep": [{"of": [b"y", None]}]}
+    written = save(sink(path="o", overwrite=True), [row, {"raw": b"z"}])
+    assert list(written.rows()) == [wanted, {"raw": b"z", "deep": None}]
+
+
+@pytest.mark.parametrize("name", ["o.parquet", "o.arrow"])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1, "a": 2}', "the key 'a' is given twice"),
+        ('[{"b": {"a": 1, "a": 1}}]', "the key 'a' is given twice"),
+        ('{"a": ', "Expecting value"),
+        ("[" * 600 + "]" * 600, "it is nested more than 500 levels deep"),
+    ],
+)
+def test_a_text_that_is_marked_as_json_and_is_none_fails_its_row(name: str, text: str, fault: str) -> None:
+    schema = pa.schema([pa.field("n", pa.int64()), pa.field("of", pa.string(), metadata={"limbeck": "json"})])
+    table = pa.table({"n": [0, 1, 2], "of": ['{"a": 1}', text, None]}, schema)
+    if name == "o.parquet":
+        pq.write_table(table, name)
+    else:
+        feather.write_feather(table, name)
+    first, failed, last = rows_of(LoadDataFromFiles(paths=name))
+    assert (first, last) == ({"n": 0, "of": {"a": 1}}, {"n": 2, "of": None})
+    assert str(failed).startswith(f"Row 1: the column 'of' is marked as JSON, and cannot be read as that: {fault}")
+    assert (failed.row, failed.raw) == ({"n": 1, "of": text}, text)
+
+
+def nested(depth: int, form: str) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if form == "lists" or (form == "both" and level % 2) else {"k": value}
+    return value
+
+
+@pytest.mark.parametrize("sink", [SaveToParquet, SaveToArrow])
+@pytest.mark.parametrize("form", ["lists", "dicts", "both"])
+def test_whatever_depth_is_written_is_read_back(sink: Any, form: str) -> None:
+    row = {"of": nested(48, form)}
+    assert list(save(sink(path="o", overwrite=True), [row]).rows()) == [row]
+    with pytest.raises(ConfigurationError, match=r"row 1 does not fit the column 'of': .*are more than 48 lists"):
+        save(sink(path="o", overwrite=True), [{"of": nested(49, form)}])
+
+
+def test_a_time_beyond_the_years_of_python_is_told_with_row_and_column() -> None:
+    pq.write_table(pa.table({"at": pa.array([0] * 600 + [10**14], pa.timestamp("s"))}), "a.parquet")
+    with pytest.raises(ConfigurationError, match=r"^Row 600: the column 'at' holds what Python has no value for"):
+        rows_of(LoadDataFromParquet(paths="a.parquet"))
 
 
 def test_a_parquet_file_of_anybodys_is_read_with_its_nested_columns_and_nulls() -> None:
@@ -298,6 +355,7 @@ _FULL = """
 import resource
 from limbeck import get_step
 from limbeck.errors import ConfigurationError
+from limbeck.steps import LoadDataFromFiles
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 sink = get_step("save-to-parquet")(path="o.parquet", overwrite=True, row_group_rows=1_000, compression="none")

@@ -11,7 +11,8 @@ import pytest
 
 from limbeck.errors import ConfigurationError
 from limbeck.steps import LoadDataFromFiles, SaveToFiles
-from support.rows import rows_of, save
+
+from .rows import rows_of, save
 
 ROWS: list[dict[str, Any]] = [{"n": 1}, {"n": 2}]
 

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from limbeck import Pipeline
 from limbeck._engine.rows.copies import plain_row
 from limbeck.errors import ConfigurationError
-from limbeck.steps import LoadDataFromFiles, SaveToFiles
-from support.flows import Mark
-from support.rows import rows_of
+from limbeck.steps import KeepColumns, LoadDataFromFiles, SaveToFiles
+
+from .rows import rows_of
 
 np: Any = pytest.importorskip("numpy")
 pd: Any = pytest.importorskip("pandas")
@@ -80,6 +80,10 @@ def _foreign() -> list[st.SearchStrategy[Pair]]:
         st.lists(small | st.none(), max_size=3).map(lambda values: (pl.Series(values, dtype=pl.Int64), values)),
         st.lists(small | st.none(), max_size=3).map(lambda values: (pa.array(values, pa.int64()), values)),
         moments.map(lambda at: (pa.scalar(at), at)),
+        st.binary(max_size=4).map(lambda raw: (bytearray(raw), raw)),
+        st.binary(max_size=4).map(lambda raw: (memoryview(raw), raw)),
+        moments.map(lambda at: (pd.Period(at, "D"), at.date().isoformat())),
+        small.map(lambda n: (pd.Interval(n, n + 1), {"left": n, "right": n + 1, "closed": "right"})),
     ]
 
 
@@ -272,6 +276,6 @@ def test_rows_of_frames_go_into_parquet_and_back(make: Any, lists: list[Any], te
     size = len(lists)
     columns = {"lists": lists, "text": ["y"] * (size - 1) + [text], "at": [at] * size, "n": list(range(size))}
     expected = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    made = Pipeline(make(columns), Mark(name="m")).run().to_list()
-    assert [{name: row[name] for name in columns} for row in made] == expected
+    made = Pipeline(make(columns), KeepColumns(columns=[*columns])).run().to_list()
+    assert made == expected
     assert written("o.parquet", made) == made

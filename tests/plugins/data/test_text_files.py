@@ -9,7 +9,8 @@ import pytest
 from limbeck.errors import ConfigurationError, RowError
 from limbeck.steps import LoadDataFromFiles
 from limbeck_data import LoadDataFromTextFiles
-from support.rows import rows_of
+
+from .rows import rows_of
 
 
 def write(name: str, content: bytes) -> None:

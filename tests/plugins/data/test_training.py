@@ -9,7 +9,8 @@ import pytest
 
 from limbeck.errors import ConfigurationError
 from limbeck_data import ExpandColumns, FormatForDPO, FormatForSFT, Sort
-from support.rows import through
+
+from .rows import through
 
 USER = {"role": "user", "content": "Why?"}
 ASKED: dict[str, Any] = {"instruction": "Why?", "system_prompt": "Be brief.", "generation": "So."}

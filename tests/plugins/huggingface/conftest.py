@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.huggingface_server import HuggingFaceServer, huggingface_server
-from support.tiny_model import save_tokenizer
+from .server import HuggingFaceServer, huggingface_server
+from .tiny_model import save_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

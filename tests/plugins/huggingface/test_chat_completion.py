@@ -12,8 +12,9 @@ from limbeck.errors import BadRequestError, ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationRequest, Quota, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import CHAT, ask, failure, text_of
-from support.huggingface_server import HuggingFaceServer, chat_body
 from support.provider_server import Asked, Reply
+
+from .server import HuggingFaceServer, chat_body
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -8,7 +8,8 @@ import pytest
 
 from limbeck.testing import LLMContract
 from limbeck_huggingface import InferenceEndpointsLLM
-from support.huggingface_server import huggingface_server
+
+from .server import huggingface_server
 
 
 class TestInferenceEndpointsLLM(LLMContract):

@@ -23,8 +23,9 @@ from limbeck.errors import (
 )
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import CHAT, failure
-from support.huggingface_server import HuggingFaceServer, huggingface_server
 from support.provider_server import Reply, hang
+
+from .server import HuggingFaceServer, huggingface_server
 
 KEY = "hf_aSecretThatNobodyMaySee"
 
@@ -53,7 +54,7 @@ def _failure(server: HuggingFaceServer, reply: Reply) -> GenerationError:
         (500, TransientError),
         (502, UnavailableError),
         (503, UnavailableError),
-        (504, TransientError),
+        (504, UnavailableError),
         (529, UnavailableError),
     ],
 )

@@ -22,7 +22,8 @@ from limbeck.errors import (
 from limbeck.types import GenerationRequest
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import CHAT, text_of
-from support.huggingface_server import HuggingFaceServer
+
+from .server import HuggingFaceServer
 
 KEY = "hf_aSecretThatNobodyMaySee"
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
@@ -11,18 +14,22 @@ from pydantic import SecretStr
 from limbeck.errors import AuthenticationError, BadRequestError, ConfigurationError, RateLimitError, TransientError
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure, text_of
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
+    ECHOES,
+    QUOTED_SECRETS,
     WireServer,
     as_another_host,
     bomb,
+    echo_of_query,
     events,
     faults,
     leaks,
     logged,
-    raw_json,
     redirect,
+    redirect_with_query,
+    said_of,
     spoiled_answers,
     spoiled_refusals,
     spoiled_streams,
@@ -102,7 +109,7 @@ def test_events_of_text_generation_are_read(tokenizer_folder: str) -> None:
 @pytest.mark.parametrize("generated", [-1, 1.5, "many", None, [2]], ids=repr)
 def test_an_odd_count_of_generated_tokens_costs_no_text(generated: Any, tokenizer_folder: str) -> None:
     body = [{"generated_text": "paid", "details": {"finish_reason": 5, "generated_tokens": generated}}]
-    with wire_server(raw_json(body)) as server:
+    with wire_server(Reply(body=body)) as server:
         (row,) = Ask(llm=llm_at(server.url, tokenizer_id=tokenizer_folder)).run(questions(1))
     assert row["answer"] == "paid"
 
@@ -120,14 +127,14 @@ def test_an_odd_count_of_generated_tokens_costs_no_text(generated: Any, tokenize
     ids=repr,
 )
 def test_an_account_without_credit_stops_the_run(status: int, body: Any) -> None:
-    with wire_server(raw_json(body, status=status)) as server:
+    with wire_server(Reply(body=body, status=status)) as server:
         with pytest.raises(AuthenticationError, match="no credit"):
             list(Ask(llm=llm_at(server.url, max_concurrency=1)).run(questions(5)))
         assert len(server.requests) == 1
 
 
 def test_an_error_that_came_with_200_is_what_its_code_says() -> None:
-    with wire_server(raw_json({"error": {"message": "slow down", "code": "429"}})) as server:
+    with wire_server(Reply(body={"error": {"message": "slow down", "code": "429"}})) as server:
         assert isinstance(failure(llm_at(server.url)), RateLimitError)
 
 
@@ -141,7 +148,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 
 
 def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
-    with wire_server(raw_json(GOOD)) as other:
+    with wire_server(Reply(body=GOOD)) as other:
         with wire_server(redirect(as_another_host(other.url))) as server:
             error = failure(llm_at(server.url))
         assert other.requests == []
@@ -152,7 +159,7 @@ def test_a_redirect_to_another_host_is_not_followed_and_names_both() -> None:
 
 def test_a_query_in_the_base_url_is_sent_and_shown_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(f"{server.url}?token=TOPSECRET")
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     assert (server.requests[0].path, server.requests[0].query) == ("/v1/chat/completions", "token=TOPSECRET")
@@ -167,7 +174,7 @@ def test_a_client_of_the_users_own_is_left_as_it_is(monkeypatch: pytest.MonkeyPa
     shared = httpx2.AsyncClient()
     before = vars(shared).copy()
     monkeypatch.setattr(_http, "_GLOBAL_ASYNC_CLIENT_FACTORY", lambda: shared)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         assert text_of(llm_at(f"{server.url}?token=TOPSECRET")) == "paid"
     assert server.requests[0].query == "token=TOPSECRET"
     assert shared._transport is before["_transport"]
@@ -187,7 +194,7 @@ def test_a_secret_in_the_extra_body_is_refused() -> None:
 )
 def test_a_model_at_an_address_is_asked_there_by_its_name(fields: dict[str, Any], sent: str) -> None:
 
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(server.url, model_id="org/model", **fields)
         assert text_of(llm) == "paid"
     assert server.requests[0].body["model"] == sent
@@ -201,7 +208,7 @@ def test_a_model_at_an_address_needs_no_key_of_hugging_face() -> None:
 
 
 def test_a_tokenizer_beside_a_model_at_an_address_makes_texts_of_chats(tokenizer_folder: str) -> None:
-    with wire_server(raw_json([{"generated_text": "paid"}])) as server:
+    with wire_server(Reply(body=[{"generated_text": "paid"}])) as server:
         llm = llm_at(server.url, model_id="org/model", tokenizer_id=tokenizer_folder)
         assert text_of(llm) == "paid"
     assert "inputs" in server.requests[0].body
@@ -216,3 +223,100 @@ def test_what_belongs_to_the_hub_is_refused_beside_a_model_at_an_address(fields:
 def test_a_query_without_a_base_url_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="url_query"):
         InferenceEndpointsLLM(model_id="org/model", url_query=SecretStr("token=x"))
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    refused = Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    return Reply(body=GOOD) if prompt == "0" else refused
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server.url, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS[::3])
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.url}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
+        said = said_of(llm_at(f"{server.url}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])
+
+
+@pytest.mark.parametrize("event", ['{"choices": [{"de', "<html>", "7"])
+def test_an_event_that_cannot_be_read_costs_no_answer_and_is_told(event: str) -> None:
+    with wire_server(Reply(body=events(CHUNKS[0], event, CHUNKS[1]))) as server:
+        response = ask(llm_at(server.url))
+    assert response.generations[0].text == "paid"
+    assert list(response.left_out) == ["an event of its stream, number 2"]
+
+
+@pytest.mark.parametrize("encoding", ["x-gzip", "", "gzip"])
+def test_a_body_is_unpacked_by_what_it_is(encoding: str) -> None:
+    body = json.dumps(GOOD).encode()
+    replies = (Reply(body=each, headers={"content-encoding": encoding}) for each in (gzip.compress(body), body))
+    with wire_server(*replies) as server:
+        assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "paid"]
+
+
+def test_lines_of_json_and_another_charset_are_read() -> None:
+    lines = "\n".join(json.dumps(part) for part in CHUNKS)
+    latin = json.dumps(GOOD, ensure_ascii=False).replace("paid", "payé").encode("latin-1")
+    with wire_server(
+        Reply(body=lines, content_type="application/x-ndjson"),
+        Reply(body=latin, content_type="application/json;charset=ISO-8859-1"),
+    ) as server:
+        assert [ask(llm_at(server.url)).generations[0].text for _ in range(2)] == ["paid", "payé"]
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("http_proxy", "ftp://localhost:1"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = llm_at("http://127.0.0.1:1")
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()
+
+
+def test_a_payer_that_no_header_can_hold_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="`bill_to`"):
+        InferenceEndpointsLLM(model_id="a/b", api_key=SecretStr("hf_a-key-of-a-test"), bill_to="acm\u00e9").load()

@@ -12,9 +12,10 @@ from limbeck.errors import ConfigurationError, MissingCredentialError
 from limbeck.testing import EmbedderContract, ImageGeneratorContract, ScorerContract
 from limbeck.types import GenerationRequest, Image
 from limbeck_huggingface import InferenceEmbedder, InferenceEndpointsLLM, InferenceImageGenerator, InferenceScorer
-from support.huggingface_server import huggingface_server
 from support.provider_server import Reply
 from support.tei_server import PNG, TEIServer, point_the_sdk_here, similarity, tei_server, vector_of
+
+from .server import huggingface_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

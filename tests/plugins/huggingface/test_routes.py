@@ -9,7 +9,8 @@ from limbeck.errors import AuthenticationError, BadRequestError, RateLimitError,
 from limbeck_huggingface import InferenceEndpointsLLM
 from limbeck_huggingface._route import _is_hugging_face
 from support.asking import CHAT, ask, failure, text_of
-from support.huggingface_server import HuggingFaceServer, endpoint_body, huggingface_server, point_the_sdk_at
+
+from .server import HuggingFaceServer, endpoint_body, huggingface_server, point_the_sdk_at
 
 KEY = "hf_aSecretThatNobodyMaySee"
 NOVITA = {"novita": {"status": "live", "providerId": "nov/model", "task": "conversational"}}

@@ -13,9 +13,11 @@ from limbeck.errors import BadRequestError, ConfigurationError, ContextLengthErr
 from limbeck.types import Generation, GenerationRequest, Row, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure, text_of
-from support.huggingface_server import HuggingFaceServer, point_the_sdk_at, text_body
 from support.provider_server import Reply
-from support.tiny_model import save_tokenizer
+from support.wire import events, wire_server
+
+from .server import HuggingFaceServer, point_the_sdk_at, text_body
+from .tiny_model import save_tokenizer
 
 PROMPT = "[user] hi [assistant] "
 
@@ -216,3 +218,13 @@ def test_the_serverless_api_gets_the_prompt_at_the_models_address(
     )
     assert text_of(llm) == "ok"
     assert tgi.requests[0].path == "/models/org/model"
+
+
+@pytest.mark.parametrize("lost", [[], ["{garbled"]], ids=repr)
+def test_the_tokens_are_the_text_where_the_last_event_cannot_be_read(lost: list[str], tokenizer_folder: str) -> None:
+    tokens = [{"token": {"text": text, "special": text == "</s>"}} for text in ("pa", "id", "</s>")]
+    body = events(*tokens[:1], *lost, *tokens[1:], "{garbled", "[DONE]")
+    with wire_server(Reply(body=body, content_type="text/event-stream")) as server:
+        response = ask(InferenceEndpointsLLM(base_url=server.root, tokenizer_id=tokenizer_folder))
+    assert response.generations[0].text == "paid"
+    assert [word.partition(",")[0] for word in response.left_out] == ["an event of its stream"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.huggingface_server import HuggingFaceServer
+from .server import HuggingFaceServer
 
 USER = {"role": "user", "content": "hi"}
 

@@ -8,7 +8,8 @@ import pytest
 
 from limbeck.testing import LLMContract
 from limbeck_huggingface import TransformersLLM
-from support.tiny_model import save_model
+
+from .tiny_model import save_model
 
 
 class TestTransformersLLM(LLMContract):

@@ -22,7 +22,8 @@ from limbeck.errors import (
 )
 from limbeck.types import ChatType, Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_huggingface import TransformersLLM
-from support.tiny_model import save_model, save_tokenizer
+
+from .tiny_model import save_model, save_tokenizer
 
 CONTEXT = 256
 

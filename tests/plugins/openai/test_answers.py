@@ -11,7 +11,8 @@ from limbeck.errors import BadRequestError
 from limbeck.types import Generation, Quota, Usage
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
-from support.openai_server import answer, json_body, openai_server
+from support.openai_server import answer, openai_server
+from support.provider_server import Reply
 
 
 def llm_at(url: str, **fields: Any) -> OpenAILLM:
@@ -71,7 +72,7 @@ def test_extra_body_headers_and_query_travel_as_the_sdk_sends_them() -> None:
 
 
 def test_a_request_is_sent_once_even_when_it_fails() -> None:
-    with openai_server(json_body({}, status=500)) as server:
+    with openai_server(Reply(body={}, status=500)) as server:
         failure(llm_at(server.url))
     assert len(server.requests) == 1
 
@@ -118,7 +119,7 @@ def test_choices_beyond_those_asked_for_are_left_out() -> None:
 def test_a_refused_choice_is_left_out_when_others_are_good() -> None:
     good: dict[str, Any] = {"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}
     refused: dict[str, Any] = {"index": 1, "message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}
-    with openai_server(json_body({"choices": [refused, good]})) as server:
+    with openai_server(Reply(body={"choices": [refused, good]})) as server:
         response = ask(llm_at(server.url), num_generations=2)
     assert [generation.text for generation in response.generations] == ["yes"]
 
@@ -126,7 +127,7 @@ def test_a_refused_choice_is_left_out_when_others_are_good() -> None:
 def test_a_choice_that_broke_off_is_left_out_when_others_are_good() -> None:
     good: dict[str, Any] = {"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}
     broken: dict[str, Any] = {"index": 1, "message": {"content": "ye"}, "finish_reason": "error"}
-    with openai_server(json_body({"choices": [broken, good]})) as server:
+    with openai_server(Reply(body={"choices": [broken, good]})) as server:
         response = ask(llm_at(server.url), num_generations=2)
     assert [generation.text for generation in response.generations] == ["yes"]
 
@@ -190,7 +191,7 @@ def test_an_answer_says_how_it_ended_and_what_the_server_calls_the_model() -> No
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_of_compatible_servers_stands_beside_the_text(field: str) -> None:
     message = {"content": "Madrid", field: "Spain, so"}
-    with openai_server(json_body(completion(message))) as server:
+    with openai_server(Reply(body=completion(message))) as server:
         response = ask(llm_at(server.url))
     assert (response.generations[0].text, response.generations[0].reasoning) == ("Madrid", "Spain, so")
 
@@ -198,7 +199,7 @@ def test_reasoning_of_compatible_servers_stands_beside_the_text(field: str) -> N
 def test_content_in_parts_is_joined_and_its_thinking_taken_out() -> None:
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Spain, so"}]}
     parts = [thinking, {"type": "text", "text": "Mad"}, {"type": "text", "text": "rid"}]
-    with openai_server(json_body(completion({"content": parts}))) as server:
+    with openai_server(Reply(body=completion({"content": parts}))) as server:
         response = ask(llm_at(server.url))
     assert (response.generations[0].text, response.generations[0].reasoning) == ("Madrid", "Spain, so")
 
@@ -221,7 +222,7 @@ def test_tool_calls_are_kept_as_dicts() -> None:
 
 
 def test_a_function_call_of_the_form_before_tools_becomes_a_tool_call() -> None:
-    with openai_server(json_body(completion({"content": None, "function_call": CALL["function"]}))) as server:
+    with openai_server(Reply(body=completion({"content": None, "function_call": CALL["function"]}))) as server:
         response = ask(llm_at(server.url))
     assert response.generations[0].tool_calls == [{"type": "function", "function": CALL["function"]}]
 
@@ -240,7 +241,7 @@ def test_usage_counts_cached_and_reasoning_tokens() -> None:
 
 
 def test_usage_that_a_server_does_not_give_is_unknown_and_not_zero() -> None:
-    with openai_server(json_body(completion({"content": "a"}))) as server:
+    with openai_server(Reply(body=completion({"content": "a"}))) as server:
         assert ask(llm_at(server.url)).usage is None
 
 
@@ -248,7 +249,7 @@ def test_usage_in_the_fields_of_deepseek_is_read_and_nulls_count_nothing() -> No
     usage = {
         "prompt_tokens": 3, "completion_tokens": None, "prompt_cache_hit_tokens": 2, "completion_tokens_details": None
     }  # fmt: skip
-    with openai_server(json_body(completion({"content": "a"}, usage=usage))) as server:
+    with openai_server(Reply(body=completion({"content": "a"}, usage=usage))) as server:
         assert ask(llm_at(server.url)).usage == Usage(input_tokens=3, cached_tokens=2)
 
 

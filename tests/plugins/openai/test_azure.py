@@ -18,7 +18,7 @@ from limbeck.errors import (
 from limbeck_openai import AzureOpenAILLM
 from support.asking import ask, failure
 from support.openai_server import failure as refusal
-from support.openai_server import openai_server, prompt_filtered, unauthorized
+from support.openai_server import openai_server, unauthorized
 
 KEY = SecretStr("azure-secret-key")
 
@@ -121,7 +121,7 @@ def test_the_identity_holds_endpoint_deployment_and_version_in_effect(monkeypatc
 
 
 def test_a_prompt_that_azures_filter_stops_is_a_content_filtered_error() -> None:
-    with openai_server(prompt_filtered()) as server:
+    with openai_server(refusal(400, "It was filtered.", code="content_filter", param="prompt")) as server:
         assert isinstance(failure(llm_at(server.root)), ContentFilteredError)
 
 

@@ -12,7 +12,8 @@ from limbeck import get_llm, task
 from limbeck.testing import LLMContract
 from limbeck.types import Row
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
-from support.openai_server import OpenAIServer, answer, json_body, openai_server, rate_limited
+from support.openai_server import OpenAIServer, answer, failure, openai_server
+from support.provider_server import Reply
 
 KEY = SecretStr("secret-0123456789abcdef")
 
@@ -61,14 +62,14 @@ def test_answers_that_a_server_leaves_out_are_asked_for_again(server: OpenAIServ
 def test_of_several_answers_only_the_refused_one_fails(server: OpenAIServer) -> None:
     refused = {"index": 0, "message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}
     good = {"index": 1, "message": {"content": "yes"}, "finish_reason": "stop"}
-    server.script(json_body({"choices": [refused, good]}), json_body({"choices": [refused]}))
+    server.script(Reply(body={"choices": [refused, good]}), Reply(body={"choices": [refused]}))
     rows = rows_of(OpenAILLM(model="m", base_url=server.url), n=2)
     assert [row["answer"] for row in rows] == ["yes", None]
     assert rows[1]["distilabel_metadata"]["error_answering"]["type"] == "ContentFilteredError"
 
 
 def test_a_rate_limit_is_waited_for(server: OpenAIServer) -> None:
-    server.script(rate_limited(retry_after_ms="1"), answer("Madrid"))
+    server.script(failure(429, headers={"retry-after-ms": "1"}), answer("Madrid"))
     rows = rows_of(OpenAILLM(model="m", base_url=server.url), n=1)
     assert [row["answer"] for row in rows] == ["Madrid"]
 

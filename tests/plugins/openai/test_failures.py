@@ -27,16 +27,7 @@ from limbeck.errors import (
 from limbeck.types import Usage
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
-from support.openai_server import (
-    answer,
-    context_too_long,
-    json_body,
-    openai_server,
-    out_of_quota,
-    prompt_filtered,
-    rate_limited,
-    unauthorized,
-)
+from support.openai_server import answer, context_too_long, openai_server, unauthorized
 from support.openai_server import failure as refusal
 from support.provider_server import Behaviour, Reply, hang
 
@@ -54,6 +45,27 @@ def failure_at(behaviour: Behaviour, **fields: Any) -> GenerationError:
 
 
 # Rates
+
+
+def rate_limited(*, retry_after: str | None = None, retry_after_ms: str | None = None) -> Reply:
+    """A 429, with the waits that are given as headers."""
+    waits = {"Retry-After": retry_after, "retry-after-ms": retry_after_ms}
+    headers = {name: value for name, value in waits.items() if value is not None}
+    return refusal(
+        429, "Rate limit reached for requests.", code="rate_limit_exceeded", type="requests", headers=headers
+    )
+
+
+def out_of_quota() -> Reply:
+    """The 429 that no waiting mends."""
+    message = "You exceeded your current quota, please check your plan and billing details."
+    return refusal(429, message, code="insufficient_quota", type="insufficient_quota")
+
+
+def prompt_filtered() -> Reply:
+    """Azure's 400 for a prompt that its filter stops."""
+    message = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
+    return refusal(400, message, code="content_filter", param="prompt")
 
 
 @pytest.mark.parametrize(
@@ -150,10 +162,10 @@ def test_a_request_larger_than_the_tokens_per_minute_is_never_asked_again() -> N
 # Faults that pass
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 520, 524, 527, 528, 529, 530])
 def test_a_servers_own_fault_is_transient(status: int) -> None:
     error = failure_at(refusal(status, "Overloaded."))
-    assert type(error) is (UnavailableError if status in (502, 503, 529) else TransientError)
+    assert type(error) is (UnavailableError if status in (502, 503, 504, 520, 524, 527, 529, 530) else TransientError)
     assert f"{status}: Overloaded." in str(error)
 
 
@@ -190,13 +202,13 @@ def test_a_refused_connection_is_transient_and_called_what_it_is() -> None:
     [
         Reply(body='{"choices": ['),
         Reply(body="<html>Bad gateway</html>", content_type="text/html"),
-        json_body({"choices": []}),
-        json_body({"choices": None}),
-        json_body({}),
-        json_body([]),
-        json_body({"choices": [{"index": 0}]}),
-        json_body({"choices": [{"index": 0, "message": {"content": "ye"}, "finish_reason": "error"}]}),
-        json_body({"error": {"message": "Upstream failed."}}),
+        Reply(body={"choices": []}),
+        Reply(body={"choices": None}),
+        Reply(body={}),
+        Reply(body=[]),
+        Reply(body={"choices": [{"index": 0}]}),
+        Reply(body={"choices": [{"index": 0, "message": {"content": "ye"}, "finish_reason": "error"}]}),
+        Reply(body={"error": {"message": "Upstream failed."}}),
     ],
     ids=["half JSON", "HTML", "no choices", "null", "nothing", "a list", "no message", "broken off", "error"],
 )
@@ -205,7 +217,7 @@ def test_a_success_without_an_answer_in_it_is_transient(behaviour: Behaviour) ->
 
 
 def test_an_error_inside_a_success_is_what_its_code_says() -> None:
-    assert isinstance(failure_at(json_body({"error": {"message": "Slow down.", "code": 429}})), RateLimitError)
+    assert isinstance(failure_at(Reply(body={"error": {"message": "Slow down.", "code": 429}})), RateLimitError)
 
 
 # Faults that last
@@ -244,7 +256,7 @@ def test_a_server_that_refuses_n_gets_a_remedy() -> None:
 
 
 def test_a_422_in_the_form_of_fastapi_is_a_bad_request_that_is_not_endless() -> None:
-    error = failure_at(json_body({"detail": [{"msg": "bad", "input": "x" * 10_000}]}, status=422))
+    error = failure_at(Reply(body={"detail": [{"msg": "bad", "input": "x" * 10_000}]}, status=422))
     assert type(error) is BadRequestError
     assert "bad" in str(error)
     assert len(str(error)) < 1000
@@ -275,7 +287,7 @@ def test_a_prompt_beyond_the_context_is_a_context_length_error() -> None:
     ids=["vLLM", "vLLM's other", "llama.cpp", "llama.cpp's type", "TGI", "SGLang", "a gateway"],
 )
 def test_compatible_servers_words_for_a_full_context_are_understood(status: int, payload: dict[str, Any]) -> None:
-    assert isinstance(failure_at(json_body(payload, status=status)), ContextLengthError)
+    assert isinstance(failure_at(Reply(body=payload, status=status)), ContextLengthError)
 
 
 def test_a_limit_on_the_answer_is_not_taken_for_a_full_context() -> None:
@@ -294,7 +306,7 @@ def test_a_filtered_prompt_is_a_content_filtered_error() -> None:
             400, "Invalid prompt: it was flagged as potentially violating our usage policy.", code="invalid_prompt"
         ),
         refusal(400, "Content Exists Risk"),
-        json_body({"error": {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, status=400),
+        Reply(body={"error": {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}, status=400),
     ],
     ids=["OpenAI", "DeepSeek", "Azure"],
 )
@@ -336,7 +348,7 @@ def test_a_response_that_is_no_answer_has_the_tokens_it_took_and_the_models_name
 
 
 def test_an_error_inside_a_200_has_the_tokens_it_took() -> None:
-    error = failure_at(json_body({"error": {"message": "Broken."}, "usage": {"prompt_tokens": 7}, "model": "m-2"}))
+    error = failure_at(Reply(body={"error": {"message": "Broken."}, "usage": {"prompt_tokens": 7}, "model": "m-2"}))
     assert (error.usage, error.model) == (Usage(input_tokens=7), "m-2")
 
 
@@ -352,7 +364,7 @@ ECHOES = {
     "500": refusal(500, f"panic with headers {{'Authorization': 'Bearer {KEY}'}}"),
     "400": refusal(400, f"unknown key {KEY}"),
     "not JSON": Reply(body=f"<html>{KEY}</html>"),
-    "error in a success": json_body({"error": {"message": KEY, "code": 401}}),
+    "error in a success": Reply(body={"error": {"message": KEY, "code": 401}}),
     "plain text": Reply(body=f"no {KEY}", status=403, content_type="text/plain"),
     "at the cut of a long message": refusal(400, "x" * 490 + KEY),
     "at the cut of a long body": Reply(body="x" * 190 + KEY),

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from limbeck.errors import AuthenticationError, GenerationError, LimbeckWarning, RateLimitError, TransientError
+from limbeck.errors import (
+    AuthenticationError,
+    BadRequestError,
+    GenerationError,
+    LimbeckWarning,
+    RateLimitError,
+    TransientError,
+)
 from limbeck_openai import OpenAILLM
 from support.asking import ask, failure
-from support.provider_server import Reply
-from support.questions import Ask, questions
+from support.provider_server import Asked, Reply
+from support.questions import METADATA, Ask, questions
 from support.wire import (
     ODD_COUNTS,
     WireServer,
     events,
     faults,
-    raw_json,
     spoiled_answers,
     spoiled_refusals,
     spoiled_streams,
@@ -98,14 +105,14 @@ def test_a_spoiled_stream_or_refusal_is_an_answer_or_fails_with_a_type() -> None
 @pytest.mark.parametrize("count", ODD_COUNTS, ids=lambda count: repr(count)[:20])
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 def test_a_count_that_cannot_be_read_leaves_the_tokens_unknown(name: str, count: Any) -> None:
-    with wire_server(raw_json({**GOOD, "usage": {**GOOD["usage"], name: count}})) as server:
+    with wire_server(Reply(body={**GOOD, "usage": {**GOOD["usage"], name: count}})) as server:
         stream = told_of(server, "with `usage`")
     assert (stream.stats.input_tokens, stream.stats.output_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize("details", ["none", [1], {"cached_tokens": -1}, {"cached_tokens": "x"}], ids=repr)
 def test_odd_details_of_the_tokens_leave_the_tokens(details: Any) -> None:
-    with wire_server(raw_json({**GOOD, "usage": {**GOOD["usage"], "prompt_tokens_details": details}})) as server:
+    with wire_server(Reply(body={**GOOD, "usage": {**GOOD["usage"], "prompt_tokens_details": details}})) as server:
         stream = told_of(server, "cached_tokens")
     assert (stream.stats.input_tokens, stream.stats.cached_tokens) == (5, 0)
 
@@ -124,7 +131,7 @@ def test_odd_details_of_the_tokens_leave_the_tokens(details: Any) -> None:
     ids=repr,
 )
 def test_content_of_every_shape_is_text(content: Any, text: str) -> None:
-    with wire_server(raw_json(with_message(content=content))) as server:
+    with wire_server(Reply(body=with_message(content=content))) as server:
         assert ask(llm_at(server)).generations[0].text == text
 
 
@@ -141,7 +148,7 @@ def test_content_of_every_shape_is_text(content: Any, text: str) -> None:
     ids=repr,
 )
 def test_reasoning_of_every_shape_is_text(reasoning: dict[str, Any]) -> None:
-    with wire_server(raw_json(with_message(**reasoning))) as server:
+    with wire_server(Reply(body=with_message(**reasoning))) as server:
         (generation,) = ask(llm_at(server)).generations
     assert (generation.text, generation.reasoning) == ("paid", "so")
 
@@ -157,7 +164,7 @@ def test_reasoning_of_every_shape_is_text(reasoning: dict[str, Any]) -> None:
     ids=["one choice without a list", "a message that is a text", "a completion's text", "an empty choice before"],
 )
 def test_choices_of_every_shape_are_read(body: Any) -> None:
-    with wire_server(raw_json(body)) as server:
+    with wire_server(Reply(body=body)) as server:
         assert ask(llm_at(server)).generations[0].text == "paid"
 
 
@@ -215,9 +222,7 @@ def test_a_stream_brings_reasoning_tool_calls_and_log_probabilities() -> None:
     with wire_server(Reply(body=b": PROCESSING\r\n\r\n" + events(*chunks), content_type="text/event-stream")) as server:
         (generation,) = ask(llm_at(server)).generations
     assert (generation.text, generation.reasoning) == ("paid", "so")
-    assert generation.tool_calls == [
-        {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
-    ]
+    assert [call["function"] for call in generation.tool_calls or ()] == [{"name": "f", "arguments": '{"a": 1}'}]
     assert generation.logprobs == {"content": [{"token": "pa"}, {"token": "id"}]}
 
 
@@ -251,6 +256,86 @@ def test_an_error_in_a_stream_is_that_error() -> None:
         assert isinstance(failure(llm_at(server)), RateLimitError)
 
 
+PARTS = [chunk({"content": "pa"}), chunk({"content": "id"}), chunk({}, "stop")]
+UNREADABLE = ['{"choices": [{"de', "<html>502</html>", "5", '"text"', "[1, 2]", "true", "\ufffd\ufffd"]
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_event_that_cannot_be_read_costs_no_answer_and_is_told(event: str, place: int) -> None:
+    body = events(*PARTS[:place], event, *PARTS[place:], "[DONE]")
+    with wire_server(Reply(body=body, content_type="text/event-stream")) as server:
+        told_of(server, f"with an event of its stream, number {place + 1}. It could not be read")
+
+
+def test_an_unreadable_event_in_place_of_the_end_costs_no_answer() -> None:
+    with wire_server(Reply(body=events(*PARTS[:2], "{garbled", "[DONE]"))) as server:
+        (generation,) = ask(llm_at(server)).generations
+    assert (generation.text, generation.finish_reason) == ("paid", None)
+
+
+@pytest.mark.parametrize("event", ["", "ping", "null"])
+def test_a_keep_alive_is_nothing_to_tell(event: str) -> None:
+    with wire_server(Reply(body=events(PARTS[0], event, *PARTS[1:], "[DONE]", "what follows"))) as server:
+        response = ask(llm_at(server))
+    assert (response.generations[0].text, list(response.left_out)) == ("paid", [])
+
+
+def test_many_events_that_cannot_be_read_are_named_up_to_five() -> None:
+    with wire_server(Reply(body=events(PARTS[0], *["{"] * 9, *PARTS[1:]))) as server:
+        assert list(ask(llm_at(server)).left_out) == ["an event of its stream, number 2, 3, 4, 5, 6 and 4 more"]
+
+
+# Bodies that are packed, of lines, or in another charset
+
+
+LINES = [json.dumps(part) for part in PARTS]
+WHOLE = json.dumps(GOOD)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n".join(LINES),
+        "\r\n".join([*LINES, ""]),
+        "".join(LINES),
+        "".join(f"\x1e{line}\n" for line in LINES),
+        "\ufeff" + "\n\n".join(LINES),
+        "\n".join(json.dumps(part, indent=1) for part in PARTS),
+        "\n".join([LINES[0], "<garbage>", *LINES[1:]]),
+        WHOLE + "\n<!-- a gateway was here -->",
+        WHOLE + "\n" + json.dumps(USAGE),
+        WHOLE + "\n",
+    ],
+    ids=["lines", "CRLF", "nothing between", "separators", "a mark", "indented", "garbage", "a comment", "more", "one"],
+)
+def test_json_objects_one_after_another_are_read(body: str) -> None:
+    with wire_server(Reply(body=body.encode(), content_type="application/x-ndjson")) as server:
+        assert ask(llm_at(server)).generations[0].text == "paid"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "", "br"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_body_is_read_whatever_it_says_of_its_packing(encoding: str, packed: bool) -> None:
+    body = gzip.compress(WHOLE.encode()) if packed else WHOLE.encode()
+    with wire_server(Reply(body=body, headers={"content-encoding": encoding})) as server:
+        assert ask(llm_at(server)).generations[0].text == "paid"
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1252", "utf-16"])
+def test_a_body_in_another_charset_is_read(charset: str) -> None:
+    body = json.dumps(with_message(content="payé"), ensure_ascii=False).encode(charset)
+    with wire_server(Reply(body=body, content_type=f"application/json; charset={charset}")) as server:
+        assert ask(llm_at(server)).generations[0].text == "payé"
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_bytes_that_nobody_can_read_are_a_typed_failure(status: int) -> None:
+    reply = Reply(body=b"\x1f\x8b\x08\xff\xfe\x80", status=status, headers={"content-encoding": "gzip"})
+    with wire_server(reply) as server:
+        assert isinstance(failure(llm_at(server)), BadRequestError if status == 400 else TransientError)
+
+
 # No credit
 
 
@@ -277,7 +362,7 @@ NO_CREDIT: list[tuple[int, Any]] = [
 
 @pytest.mark.parametrize(("status", "body"), NO_CREDIT, ids=repr)
 def test_an_account_without_credit_stops_the_run_in_whatever_words_it_is_said(status: int, body: Any) -> None:
-    with wire_server(raw_json(body, status=status)) as server:
+    with wire_server(Reply(body=body, status=status)) as server:
         with pytest.raises(AuthenticationError, match="no credit"):
             list(Ask(llm=llm_at(server, max_concurrency=1)).run(questions(5)))
         assert len(server.requests) == 1
@@ -296,7 +381,7 @@ def test_an_account_without_credit_stops_the_run_in_whatever_words_it_is_said(st
     ids=repr,
 )
 def test_a_rate_that_time_mends_is_no_lack_of_credit(status: int, body: Any, headers: dict[str, str]) -> None:
-    with wire_server(raw_json(body, status=status, headers=headers)) as server:
+    with wire_server(Reply(body=body, status=status, headers=headers)) as server:
         assert isinstance(failure(llm_at(server)), RateLimitError)
 
 
@@ -310,5 +395,23 @@ def test_a_rate_that_time_mends_is_no_lack_of_credit(status: int, body: Any, hea
     ],
 )
 def test_a_code_in_an_error_that_came_with_200_says_what_it_is(code: Any, kind: type[GenerationError]) -> None:
-    with wire_server(raw_json({"error": {"message": "no", "code": code}})) as server:
+    with wire_server(Reply(body={"error": {"message": "no", "code": code}})) as server:
         assert isinstance(failure(llm_at(server)), kind)
+
+
+BROKE = ["I am out of credits", "insufficient funds on my card", "payment required?", "Quota exhausted, says my phone"]
+
+
+def echoing(asked: Asked) -> Reply:
+    """A 400 that repeats the prompt, without quotes; an answer to a harmless one."""
+    prompt = asked.body["messages"][-1]["content"]
+    refused = Reply(body={"error": {"message": f"Cannot read {prompt}"}}, status=400)
+    return Reply(body=GOOD) if prompt == "0" else refused
+
+
+@pytest.mark.parametrize("question", BROKE)
+def test_a_refusal_that_repeats_a_rows_own_words_of_credit_costs_that_row_alone(question: str) -> None:
+    with wire_server(echoing, echoing) as server:
+        rows = list(Ask(llm=llm_at(server, max_concurrency=1)).run([{"question": question}, {"question": "0"}]))
+    assert [row["answer"] for row in rows] == [None, "paid"]
+    assert rows[0][METADATA]["error_ask"]["type"] == "BadRequestError"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,8 @@ from limbeck.testing import EmbedderContract, ImageGeneratorContract
 from limbeck.types import GenerationRequest, Usage
 from limbeck_openai import OpenAIEmbedder, OpenAIImageGenerator, OpenAILLM
 from support.openai_models import PNG, OpenAIModelsServer, openai_models, vector_of
-from support.openai_server import failure, json_body, rate_limited, unauthorized
+from support.openai_server import failure, unauthorized
+from support.provider_server import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +132,7 @@ def test_an_empty_text_costs_itself_only(server: OpenAIModelsServer) -> None:
 
 
 def test_a_refusal_for_rate_is_waited_for_and_the_texts_stay_together(server: OpenAIModelsServer) -> None:
-    server.script(rate_limited(retry_after_ms="1"))
+    server.script(failure(429, "Rate limit reached for requests.", headers={"retry-after-ms": "1"}))
     assert vectors(embedder(server), "a", "b") == [vector_of("a"), vector_of("b")]
     assert [len(sent.body["input"]) for sent in server.requests] == [2, 2]
 
@@ -154,18 +156,18 @@ def test_a_refused_key_stops_the_run_and_is_not_shown(server: OpenAIModelsServer
     ids=repr,
 )
 def test_a_text_that_a_server_has_no_vector_for_fails_alone(server: OpenAIModelsServer, body: Any) -> None:
-    server.script(json_body(body))
+    server.script(Reply(body=json.dumps(body)))
     assert vectors(embedder(server), "a", "b") == [[1.0], None]
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, [], "text", {"data": "text"}], ids=repr)
 def test_an_answer_without_data_is_asked_for_again(server: OpenAIModelsServer, body: Any) -> None:
-    server.script(json_body(body))
+    server.script(Reply(body=json.dumps(body)))
     assert vectors(embedder(server), "a") == [vector_of("a")]
 
 
 def test_an_error_behind_a_200_is_an_error(server: OpenAIModelsServer) -> None:
-    server.script(json_body({"error": {"message": "Overloaded.", "code": 503}}))
+    server.script(Reply(body=json.dumps({"error": {"message": "Overloaded.", "code": 503}})))
     assert vectors(embedder(server), "a") == [vector_of("a")]
 
 
@@ -227,7 +229,7 @@ def test_a_prompt_that_is_refused_fails_its_row(server: OpenAIModelsServer) -> N
 
 
 def test_the_address_of_an_image_is_told_with_the_remedy(server: OpenAIModelsServer) -> None:
-    server.script(json_body({"data": [{"url": "https://images.example/1.png"}]}))
+    server.script(Reply(body=json.dumps({"data": [{"url": "https://images.example/1.png"}]})))
     (row,) = images(server, "a cat")
     error = row["distilabel_metadata"]["error_draw"]
     assert error["type"] == BadRequestError.__name__

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr
@@ -14,7 +15,20 @@ from limbeck.errors import BadRequestError, ConfigurationError, TransientError
 from limbeck_openai import AzureOpenAILLM, OpenAILLM
 from support.asking import ask, failure
 from support.provider_server import Reply
-from support.wire import as_another_host, bomb, leaks, logged, raw_json, redirect, wire_server
+from support.questions import Ask, questions
+from support.wire import (
+    ECHOES,
+    QUOTED_SECRETS,
+    as_another_host,
+    bomb,
+    echo_of_query,
+    leaks,
+    logged,
+    redirect,
+    redirect_with_query,
+    said_of,
+    wire_server,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +55,7 @@ def test_a_response_that_unpacks_to_more_than_the_bound_is_a_typed_failure(statu
 
 
 def test_a_response_that_is_too_long_unpacked_or_not_is_not_read() -> None:
-    with wire_server(raw_json({**GOOD, "padding": "x" * 5000})) as server:
+    with wire_server(Reply(body={**GOOD, "padding": "x" * 5000})) as server:
         assert "max_response_bytes" in str(failure(llm_at(server.url, max_response_bytes=4000)))
         assert ask(llm_at(server.url, max_response_bytes=6000)).generations[0].text == "paid"
 
@@ -65,7 +79,7 @@ def test_a_packed_answer_that_is_broken_is_transient() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_another_host_is_not_followed_and_names_both(status: int) -> None:
-    with wire_server(raw_json(GOOD)) as other:
+    with wire_server(Reply(body=GOOD)) as other:
         elsewhere = as_another_host(other.url)
         with wire_server(redirect(elsewhere, status=status)) as server:
             error = failure(llm_at(server.url))
@@ -84,7 +98,7 @@ def test_a_redirect_to_what_is_another_host_in_disguise_is_not_followed(location
 
 
 def test_a_redirect_on_the_same_host_is_followed() -> None:
-    with wire_server(redirect("/elsewhere/chat/completions"), raw_json(GOOD)) as server:
+    with wire_server(redirect("/elsewhere/chat/completions"), Reply(body=GOOD)) as server:
         assert ask(llm_at(server.url)).generations[0].text == "paid"
     assert [request.path for request in server.requests] == ["/v1/chat/completions", "/elsewhere/chat/completions"]
 
@@ -97,7 +111,7 @@ def test_a_query_in_the_base_url_is_sent_with_every_request_and_shown_nowhere(
     end: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = llm_at(f"{server.url}{end}tenant=a&token=TOPSECRET")
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     (request,) = server.requests
@@ -107,21 +121,21 @@ def test_a_query_in_the_base_url_is_sent_with_every_request_and_shown_nowhere(
 
 
 def test_a_query_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}?token=TOPSECRET")
         assert leaks("TOPSECRET", OpenAILLM(model="m", api_key=KEY), tmp_path / "run") == []
     assert server.requests[0].query == "token=TOPSECRET"
 
 
 def test_the_query_of_azure_goes_beside_the_version(tmp_path: Path) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         llm = AzureOpenAILLM(model="m", azure_endpoint=f"{server.root}/?sig=TOPSECRET", api_version="v", api_key=KEY)
         assert leaks("TOPSECRET", llm, tmp_path / "run") == []
     assert server.requests[0].query == "api-version=v&sig=TOPSECRET"
 
 
 def test_a_server_that_echoes_a_secret_of_the_query_gets_it_into_no_error() -> None:
-    with wire_server(raw_json({"error": {"message": "The token TOPSECRET/1 is bad"}}, status=400)) as server:
+    with wire_server(Reply(body={"error": {"message": "The token TOPSECRET/1 is bad"}}, status=400)) as server:
         error = failure(llm_at(f"{server.url}?token=TOPSECRET%2F1"))
     assert "TOPSECRET" not in str(error)
 
@@ -134,7 +148,7 @@ def test_what_is_no_secret_in_a_query_tells_servers_apart_and_a_secret_does_not(
 
 
 def test_a_query_that_is_given_alone_is_sent_too() -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         ask(llm_at(server.url, url_query=SecretStr("?token=TOPSECRET")))
     assert server.requests[0].query == "token=TOPSECRET"
 
@@ -147,7 +161,7 @@ def test_two_queries_that_differ_are_refused() -> None:
 def test_a_copy_with_other_parameters_keeps_the_query() -> None:
     from limbeck._task.rerunning import with_parameters
 
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         ask(with_parameters(llm_at(f"{server.url}?token=TOPSECRET"), {"temperature": 0.5}))
     assert server.requests[0].query == "token=TOPSECRET"
 
@@ -215,7 +229,7 @@ def test_a_variable_that_no_header_can_hold_is_named(variable: str, monkeypatch:
 
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}\t", "\n{}"])
 def test_white_space_around_a_key_is_no_part_of_it(around: str) -> None:
-    with wire_server(raw_json(GOOD)) as server:
+    with wire_server(Reply(body=GOOD)) as server:
         ask(llm_at(server.url, api_key=SecretStr(around.format("a-key-of-a-test"))))
     assert server.requests[0].headers["authorization"] == "Bearer a-key-of-a-test"
 
@@ -249,3 +263,61 @@ def test_what_hides_the_sdk_is_named_and_not_run_where_it_is_a_script(file: str,
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(path) in done.stdout
+
+
+# Secrets in a query, quoted anew
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_is_shown_nowhere_however_it_is_quoted(
+    echo: str, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(*(echo_of_query(ECHOES[echo], status) for status in (400, 200, 503))) as server:
+        said = "".join(said_of(llm_at(f"{server.url}?token={secret}"), caplog) for _ in range(3))
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+
+
+@pytest.mark.parametrize("secret", QUOTED_SECRETS)
+def test_a_redirect_that_keeps_the_query_shows_no_secret_and_repeats_none(
+    secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with wire_server(redirect_with_query, Reply(body=GOOD)) as server:
+        said = said_of(llm_at(f"{server.url}?token={secret}&tenant=a"), caplog)
+    assert "paid" in said
+    assert [part for part in ("TOP", "SEC", "RET") if part in said] == []
+    first, second = (sorted(parse_qsl(request.query, True)) for request in server.requests)
+    assert second == sorted([*first, ("more", "1")])
+
+
+# The environment
+
+
+ODD_VARIABLES = [
+    ("HTTPS_PROXY", "not a url"),
+    ("ALL_PROXY", "socks5://localhost:1"),
+    ("SSL_CERT_FILE", "/nowhere"),
+    ("REQUESTS_CA_BUNDLE", "/nowhere"),
+    ("OPENAI_CUSTOM_HEADERS", "X-Team: \u00e9"),
+    ("OPENAI_CUSTOM_HEADERS", "X-Team: a\nb"),
+    ("OPENAI_ORG_ID", "acm\u00e9"),
+    ("OPENAI_PROJECT_ID", "a\nb"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        (OpenAILLM, {"base_url": "http://127.0.0.1:1/v1"}),
+        (AzureOpenAILLM, {"azure_endpoint": "https://127.0.0.1:1", "api_version": "v"}),
+    ],
+)
+@pytest.mark.parametrize(("variable", "value"), ODD_VARIABLES)
+def test_a_variable_that_no_client_could_use_is_named_before_any_row(
+    variable: str, value: str, kind: Any, address: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    llm = kind(model="m", api_key=KEY, **address)
+    for ask_it in (llm.load, lambda: ask(llm), lambda: list(Ask(llm=llm).run(questions(1)))):
+        with pytest.raises(ConfigurationError, match=f"`{variable}`"):
+            ask_it()

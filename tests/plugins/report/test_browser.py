@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from limbeck_report.page import write_page
-from support.recorded_runs import record, step_record, write_report
 
-browser_module = pytest.importorskip("support.browser", reason="selenium is not installed")
+from .conversed_runs import converse
+from .recorded_runs import record, step_record, write_report
+
+browser_module = pytest.importorskip("plugins.report.browser", reason="selenium is not installed")
 pytestmark = pytest.mark.skipif(browser_module.executables() is None, reason=browser_module.MISSING)
 
 WIDTHS = [1280, 390]
@@ -158,3 +160,54 @@ def test_every_text_has_a_button_that_copies_it(browser: Any, page: Path) -> Non
         " ? done(true) : requestAnimationFrame(look); look()"
     )
     assert copied
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of conversations, with texts that would break out if they could."""
+    topics = [*HOSTILE[:5], "odd", "broken", "filtered second", "filtered draft"]
+    folder = converse(tmp_path_factory.mktemp("runs") / "run", topics, repair=1)
+    page = folder.parent / "report.html"
+    write_page(str(folder), page, count=20, seed=0)
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_conversations_open_without_an_error_and_inside_the_window(
+    browser: Any, conversations: Path, width: int
+) -> None:
+    browser.open(conversations, width=width)
+    console, asked = browser.read_log()
+    assert (console, set(asked) <= {conversations.as_uri()}) == ([], True)
+    browser.ask("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert browser.ask("return [document.documentElement.scrollWidth, innerWidth]") == [width, width]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_turns_of_a_conversation_are_seen_one_below_another_and_what_was_side_by_side_beside(
+    browser: Any, conversations: Path, width: int
+) -> None:
+    browser.open(conversations, width=width)
+    cards = browser.ask(
+        "return [...document.querySelectorAll('.sample')].map(card => [...card.querySelectorAll('.turn')].map(turn => {"
+        " const box = turn.getBoundingClientRect(), inside = card.getBoundingClientRect();"
+        " return {name: turn.querySelector('h6').textContent, left: box.left, top: box.top, width: box.width,"
+        "  within: inside.left <= box.left && box.right <= inside.right && turn.checkVisibility()}}))"
+    )
+    whole = [card for card in cards if [turn["name"] for turn in card][:3] == ["Turn 1", "Turn 2.1", "Turn 2.2"]]
+    assert len(whole) >= 7
+    for first, one, other, effect, *_ in (card for card in whole if len(card) > 3):
+        assert first["top"] < one["top"] < effect["top"]
+        if width > 700:
+            assert (one["top"], one["left"] < other["left"]) == (other["top"], True)
+        else:
+            assert (one["left"], one["top"] < other["top"]) == (other["left"], True)
+    assert all(turn["within"] and turn["width"] > 100 for card in cards for turn in card)
+
+
+def test_a_conversation_that_failed_ends_with_its_error(browser: Any, conversations: Path) -> None:
+    browser.open(conversations, width=390)
+    ends = browser.ask(
+        "return [...document.querySelectorAll('.sample.failed')].map(card => card.lastElementChild.textContent)"
+    )
+    assert sorted(end.split(":")[0] for end in ends) == ["Failed at turn 1", "Failed at turn 3"]

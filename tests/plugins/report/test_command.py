@@ -6,13 +6,28 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
 
 from limbeck.errors import ConfigurationError
+from limbeck.testing import ScriptedLLM
 from limbeck_report.command import app
-from support.recorded_runs import record, step_record, write_report
+from support.questions import Ask, questions
+
+from .recorded_runs import record, step_record, write_report
+
+if TYPE_CHECKING:
+    from limbeck.types import Row
+
+
+class Number(Ask):
+    """Reads its answer as a number."""
+
+    def format_output(self, output: str | None, input: Row) -> Row:
+        return {"answer": int(output or "")}
+
 
 QUESTIONS = ["tea", "bad one", "unreadable", "salt"]
 
@@ -52,6 +67,24 @@ def test_the_yield_of_a_step_is_one_line_also_in_a_narrow_pipe(folder: Path) -> 
     (line,) = [line for line in report(str(folder)).splitlines() if line.split()[:2] == ["ask", "task"]]
     shown = ["ask", "task", "4", "4", "2", "50.0", "%", "4", "0", "0", "0", "20,000", "0", "$0.0123", "1m15s"]
     assert line.split() == shown
+
+
+def test_rows_that_were_mended_are_told_by_step_with_the_calls_for_it(folder: Path) -> None:
+    steps = [step_record("load", "source"), step_record("ask", "task", ["load"], rows_in=1000)]
+    steps[1] |= {"repaired": 14, "repair_calls": 18, "fell_back": 1, "fallback_calls": 1}
+    write_report(folder, steps, seconds=3.0e9)
+    mended = ["Mended answers", "ask: repaired: 14 of 1,000 rows, 18 calls", "ask: fallback: 1 of 1,000 rows, 1 call"]
+    assert "\n".join(mended) in report(str(folder))
+
+
+def test_nothing_is_said_of_mending_where_there_was_none(folder: Path) -> None:
+    assert "Mended" not in report(str(folder))
+
+
+def test_the_run_of_one_task_says_what_was_mended_too(tmp_path: Path) -> None:
+    llm = ScriptedLLM(script=lambda request: "7" if len(request.messages) > 1 else "no number")
+    list(Number(name="number", llm=llm, repair=1).run(questions(3), run_dir=tmp_path))
+    assert "number: repaired: 3 of 3 rows, 3 calls" in report(str(tmp_path))
 
 
 def test_on_a_terminal_the_tables_are_drawn(folder: Path) -> None:

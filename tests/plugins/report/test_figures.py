@@ -18,7 +18,8 @@ from limbeck.errors import ConfigurationError, ContentFilteredError, FailureLimi
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
 from limbeck_report import read_run
 from limbeck_report.figures import Reason, RunFigures, Spending, StepFigures
-from support.recorded_runs import record, step_record, write_report
+
+from .recorded_runs import record, step_record, write_report
 
 TESTS = Path(__file__).parents[2]
 QUESTIONS = ["tea", "bad one", "unreadable", "filtered", "bad two", "salt"]
@@ -222,7 +223,7 @@ def test_a_run_that_was_killed_is_read_up_to_its_last_answer(tmp_path: Path) -> 
     program = f"""
 import os, signal, sys
 sys.path.insert(0, {str(TESTS)!r})
-from support.recorded_runs import record
+from plugins.report.recorded_runs import record
 def script(request):
     if request.messages[-1]["content"] == "q5":
         os.kill(os.getpid(), signal.SIGKILL)

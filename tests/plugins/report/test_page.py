@@ -14,7 +14,8 @@ import pytest
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.testing import ScriptedLLM
 from limbeck_report.page import MOST_SHOWN, excerpt_of, write_page
-from support.recorded_runs import record, step_record, write_report
+
+from .recorded_runs import record, step_record, write_report
 
 HOSTILE = "</pre></details><script>alert(1)</script><img src=x onerror=alert(1)>"
 _VOID = {"meta", "link", "br", "img", "input", "hr"}

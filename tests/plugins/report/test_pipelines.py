@@ -14,7 +14,8 @@ from limbeck.testing import ScriptedLLM
 from limbeck.types import Row
 from limbeck_report import read_run
 from limbeck_report.page import write_page
-from support.recorded_runs import Answering, Ask, answer
+
+from .recorded_runs import Answering, Ask, answer
 
 
 class Doubled(Step):

@@ -9,17 +9,11 @@ from typing import Any
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.testing import ScriptedLLM
 from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
+from limbeck_report.messages import Message, messages_of
 from limbeck_report.records import open_records
-from limbeck_report.samples import (
-    FAILED_NOT_STORED,
-    NEVER_SENT,
-    NOT_STORED,
-    Message,
-    StepSamples,
-    draw_samples,
-    messages_of,
-)
-from support.recorded_runs import answer, record
+from limbeck_report.samples import FAILED_NOT_STORED, NEVER_SENT, NOT_STORED, StepSamples, draw_samples
+
+from .recorded_runs import answer, record
 
 
 def draw(folder: Path, *, count: int = 5, seed: int = 0) -> dict[str, StepSamples]:

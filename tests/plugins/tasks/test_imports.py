@@ -21,7 +21,13 @@ def test_importing_text_generation_imports_no_jinja2() -> None:
     assert heavy_modules_after("import limbeck_tasks.text_generation") == []
 
 
-@pytest.mark.parametrize("name", ["text-generation", "chat-generation", "text-classification", "structured-generation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("text-generation", "text-generation-with-image", "chat-generation"),
+        *("text-classification", "structured-generation"),
+    ],
+)
 def test_getting_a_task_imports_neither_jinja2_nor_jsonschema(name: str) -> None:
     assert heavy_modules_after(f"from limbeck import get_task; get_task({name!r})") == []
 
@@ -44,7 +50,7 @@ def test_a_template_with_more_in_it_imports_jinja2() -> None:
     assert "jinja2" in heavy_modules_after(program)
 
 
-def test_the_package_gives_its_four_tasks_by_class_name() -> None:
+def test_the_package_gives_its_tasks_by_class_name() -> None:
     assert [getattr(limbeck_tasks, name).__name__ for name in limbeck_tasks.__all__] == limbeck_tasks.__all__
 
 

@@ -253,7 +253,7 @@ class Opaque(BaseModel, arbitrary_types_allowed=True):
     ("schema", "fault"),
     [
         ({"type": "objekt"}, "not a valid JSON Schema: at type: 'objekt'"),
-        ('{"type": "object"', "text that is not JSON"),
+        ('{"type": "object"', "text that cannot be read as JSON"),
         (["n"], "must be a pydantic model or a JSON Schema, not list"),
         (int, "must be a pydantic model or a JSON Schema, not type"),
         (Opaque, "`Opaque` has no JSON Schema"),

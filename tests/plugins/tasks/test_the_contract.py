@@ -6,7 +6,13 @@ from pydantic import BaseModel, ConfigDict
 
 from limbeck import Task
 from limbeck.testing import TaskContract, check_distribution
-from limbeck_tasks import ChatGeneration, StructuredGeneration, TextClassification, TextGeneration
+from limbeck_tasks import (
+    ChatGeneration,
+    StructuredGeneration,
+    TextClassification,
+    TextGeneration,
+    TextGenerationWithImage,
+)
 
 
 class TestTextGeneration(TaskContract):
@@ -17,6 +23,11 @@ class TestTextGeneration(TaskContract):
 class TestTextGenerationOfAnotherColumn(TaskContract):
     def make_task(self, llm: Any, **fields: Any) -> Task:
         return TextGeneration(llm=llm, template="{{ prompt }}", **fields)
+
+
+class TestTextGenerationWithImage(TaskContract):
+    def make_task(self, llm: Any, **fields: Any) -> Task:
+        return TextGenerationWithImage(llm=llm, **fields)
 
 
 class TestChatGeneration(TaskContract):

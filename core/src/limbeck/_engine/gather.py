@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .batch.choice import window_of
+from .batch.choice import attach, wake
 from .calls.policy import Policy
 from .stream.assembly import assemble
 from .stream.parts import Receiver
@@ -39,11 +39,11 @@ async def gather_rows(asking: Asking, rows: list[Row]) -> list[Row]:
     results: list[Row] = []
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     receiver = Receiver(emit=lambda _id, made: results.extend(made), finished=partial(settle, done))
-    stream, window = assemble(asking, _ListSource(rows), receiver, Policy()), window_of(asking.backend)
-    window.attach(stream)
+    stream = assemble(asking, _ListSource(rows), receiver, Policy())
+    attach(stream)
     try:
         await done
     finally:
         stream.stop()
-        window.wake()  # which lets go of the stream
+        wake(stream)  # which lets go of the stream
     return results

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigurationError
 from .answers.cache import open_cache
-from .batch.choice import window_of
+from .batch.choice import attach, wake, window_of
 from .calls.jobs import Identified
 from .ledger.failed_rows import FailedRows
 from .ledger.file import FAILED_FILE
@@ -135,19 +135,20 @@ class _Run:
         wake_taker: Callable[[], object],
         before: RowStream | None = None,
     ) -> None:
-        self._window = window = window_of(run.asking.backend)
+        windows = [window_of(backend) for backend in run.asking.backends]
         self._home = portal()
         self._loop = loop = self._home.loop
 
-        def wake_window() -> None:
-            call_on(loop, window.wake)
+        def wake_windows() -> None:
+            for window in windows:
+                call_on(loop, window.wake)
 
         def stop_asking() -> None:
-            wake_window()  # which lets go of the stream
+            wake_windows()  # which lets go of the stream
             if before is not None:  # the step before, in a chain, ends with this one
                 before.stop()
 
-        self._inbox: Handoff[Any] = Handoff(_INBOX_ROWS, wake_taker=wake_window, wake_giver=wake_giver)
+        self._inbox: Handoff[Any] = Handoff(_INBOX_ROWS, wake_taker=wake_windows, wake_giver=wake_giver)
         self._outbox: Handoff[tuple[str, list[Row]]] = Handoff(2 * _UNTAKEN_ROWS, wake_taker=wake_taker)
         self._ending = _Ending(stop_asking, self._outbox, wake_giver)
         self._stream = self._make_stream(run.asking, run.options)
@@ -187,7 +188,7 @@ class _Run:
         return self._stream.stats
 
     def _start(self) -> None:
-        self._loop.call_soon_threadsafe(self._window.attach, self._stream)
+        self._loop.call_soon_threadsafe(attach, self._stream)
 
     def stop(self) -> None:
         """Stop asking. Requests in flight are cancelled; rows that are done can still be taken, in order."""
@@ -232,7 +233,7 @@ class _Run:
 
     def _make_room(self, count: int) -> None:
         self._stream.note_taken(count)
-        self._window.wake()
+        wake(self._stream)
 
 
 class _CheckedSource:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._engine.rows.plain import finite, unwritable
 from .._engine.rows.plain import plain as form_of
-from .._found_json import refuse_deep
+from .._found_json import KeyTwiceError, once_each, refuse_deep
 from ..errors import ConfigurationError, RowError
 from .texts import not_utf8, utf8_lines
 
@@ -63,7 +65,7 @@ def _text(lines: Iterable[tuple[int, bytes]]) -> str:
 
 
 def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
-    """Tell whether a line holds a value that ends on it, or none at all, but no list of objects."""
+    """Tell whether a line holds a value that ends on it, or none at all, but no list of objects, of none either."""
     text = _text(line)
     if not text.startswith(("[", "{")):
         return True
@@ -74,12 +76,12 @@ def _is_whole(line: Iterable[tuple[int, bytes]]) -> bool:
         return exc.pos < len(text)
     except (ValueError, RecursionError):
         return True
-    return not (isinstance(value, list) and value and all(isinstance(item, dict) for item in value))
+    return not (isinstance(value, list) and all(isinstance(item, dict) for item in value))
 
 
 def _is_json(line: tuple[int, bytes]) -> bool:
     try:
-        _decoded(line[1].decode())
+        read_json(line[1].decode())
     except (ValueError, RecursionError):
         return False
     return True
@@ -109,17 +111,7 @@ def _is_one_value(taken: list[tuple[int, bytes]], lines: Iterator[tuple[int, byt
                 return end == len(text)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, in which each key is given once: of two, a dict would hold only the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
-    return made
-
-
-def _decoded(text: str) -> Any:
+def read_json(text: str) -> Any:
     """The value of JSON that is not nested beyond reason, and gives no key twice.
 
     Raises:
@@ -131,7 +123,7 @@ def _decoded(text: str) -> Any:
 
 def _row(text: str, where: str) -> Row:
     try:
-        row = _decoded(text)
+        row = read_json(text)
     except json.JSONDecodeError as exc:
         raise RowError(f"{where}:{exc.colno}: this line is not JSON: {exc.msg}.", raw=text) from exc
     except (ValueError, RecursionError) as exc:  # a number of too many digits; brackets without end
@@ -155,14 +147,24 @@ def _items(rows: list[Any], name: str) -> Iterator[Row | RowError]:
     for place, row in enumerate(rows, 1):
         if isinstance(row, dict):
             yield row
+        elif isinstance(row, _Torn):
+            yield RowError(f"{name}: item {place}: this cannot be read as JSON: {row.fault}.", raw=row.text)
         else:
             what = f"{name}: item {place}: a row must be a JSON object of columns, not {type(row).__name__}."
             yield RowError(what, raw=json.dumps(row))
 
 
+@dataclass(frozen=True, slots=True)
+class _Torn:
+    """An item of a list that gives a key twice."""
+
+    text: str
+    fault: KeyTwiceError
+
+
 def _list(text: str, name: str) -> list[Any]:
     try:
-        rows = _decoded(text)
+        rows = _with_torn(text)
     except json.JSONDecodeError as exc:
         hint = " If each line is an object, name the file .jsonl." if exc.msg == "Extra data" else ""
         raise ConfigurationError(f"{name}:{exc.lineno}:{exc.colno}: this is not JSON: {exc.msg}.{hint}") from exc
@@ -171,6 +173,28 @@ def _list(text: str, name: str) -> list[Any]:
     if not isinstance(rows, list):
         raise ConfigurationError(f"{name}: expected a list of objects, not {type(rows).__name__}.")
     return rows
+
+
+def _with_torn(text: str) -> Any:
+    """The value of JSON; in a list, what gives a key twice is torn, and costs no other item."""
+    try:
+        return read_json(text)
+    except KeyTwiceError:
+        if not isinstance(_ANY.decode(text), list):
+            raise
+        return list(_each(text))
+
+
+def _each(text: str) -> Iterator[Any]:
+    """The items of a list, each read by itself."""
+    place = text.index("[") + 1
+    while (found := _BEFORE_ITEM.match(text, place)) is not None:
+        _, place = _ANY.raw_decode(text, found.end())
+        item = text[found.end() : place]
+        try:
+            yield read_json(item)
+        except KeyTwiceError as exc:
+            yield _Torn(item, exc)
 
 
 def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes:
@@ -190,7 +214,7 @@ def encode_row(row: Row, *, end: str = "\n", number: int | None = None) -> bytes
         if _twice(row) is not None:
             raise ValueError("JSON has texts as keys")
         return (text + end).encode("utf-8", "backslashreplace")  # which are JSON's escapes too
-    except (TypeError, ValueError, RecursionError) as exc:
+    except Exception as exc:  # of a value's own methods, too
         raise ConfigurationError(
             f"{_called(number)} cannot be written as JSON: {_fault(row)} ({exc}). Turn it into text, numbers, lists "
             "or dicts with texts as keys, or drop the column, before the row is written."
@@ -208,7 +232,7 @@ def _fault(row: Mapping[Any, Any]) -> str:
             return f"a column is named {column!r}, which is no text"
         try:
             as_json(value)
-        except (TypeError, ValueError, RecursionError):
+        except Exception:  # noqa: BLE001 - as in `encode_row`, which tells it
             return f"the column {column!r} holds {unwritable(value) or 'a value that has no form in it'}"
         if (key := _twice(value)) is not None:
             return f"the column {column!r} holds a dict with two keys that are the same as texts, {key!r}"
@@ -261,4 +285,6 @@ _TEXT = frozenset({str})
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _SETTINGS: dict[str, Any] = {"ensure_ascii": False, "default": plain, "allow_nan": False}
 _AS_IT_IS = json.JSONEncoder(**_SETTINGS)
-_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+_BEFORE_ITEM = re.compile(r"[\s,]*(?=[^\s,\]])")
+_ANY = json.JSONDecoder()
+_DECODER = json.JSONDecoder(object_pairs_hook=once_each)

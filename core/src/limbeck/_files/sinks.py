@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from .._engine.rows.copies import odd_name
 from .._step import Sink
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, described
 from ..types import Row  # noqa: TC001 - pydantic reads it
 from .csv_rows import LARGEST_CELL, check_delimiter, encode_records
 from .drafts import Draft, check_target, mark_of
@@ -244,26 +244,25 @@ class SaveToCsv(FileSink):
             records[:0] = [list(columns), *([None] * len(columns) for _ in range(self._bare))]
         try:
             data = encode_records(records, self._between())
-        except UnicodeEncodeError as exc:
+        except Exception as exc:  # of a value's own methods, too
             raise self._misfit(draft, rows, columns) from exc
         draft.append(data)
         self._columns, self._header = columns, self._header or len(columns)
 
     def _misfit(self, draft: Draft, rows: list[Row], columns: Iterable[str]) -> ConfigurationError:
         """The error that names the row that cannot be encoded; those before it are written."""
-        place, column = next(
-            (place, column)
+        place, column, fault = next(
+            (place, column, fault)
             for place, row in enumerate(rows)
             for column in columns
-            if not (_is_encodable(column) and _is_encodable(row.get(column)))
+            if (fault := _fault(column) or _fault(row.get(column))) is not None
         )
         number = self._written + place + 1
         if place:
             self.append(draft, rows[:place])
             self._written += place
         return ConfigurationError(
-            f"{shown(str(self.path))}: row {number}: the column {column!r} holds half a surrogate pair, which UTF-8 "
-            "does not have. The rows before it are kept. Mend the text, or write JSON Lines, which holds it."
+            f"{shown(str(self.path))}: row {number}: the column {column!r} {fault}. The rows before it are kept."
         )
 
     def finish(self, draft: Draft) -> ConfigurationError | None:
@@ -285,12 +284,19 @@ class SaveToCsv(FileSink):
                 new.write(encode_records([[*cells, *missing]], self._between()))
 
 
-def _is_encodable(value: Any) -> bool:
+def _fault(value: Any) -> str | None:
+    """The reason why a value cannot stand in a cell, and the remedy; or None."""
     try:
         encode_records([[value]])
     except UnicodeEncodeError:
-        return False
-    return True
+        return (
+            "holds half a surrogate pair, which UTF-8 does not have: mend the text, or write JSON Lines, which holds it"
+        )
+    except Exception as exc:  # noqa: BLE001 - as in `append`, which tells it
+        return (
+            f"holds a value that cannot be written ({described(exc).rstrip('.')}): make it a text, or drop the column"
+        )
+    return None
 
 
 class SaveToStdout(Sink):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import PrivateAttr
 
+from .._media.parts import sent_messages
 from ..types import Capabilities, Generation, GenerationResponse, Usage
 from .llm import LLM
 
@@ -23,7 +24,7 @@ class OfflineLLM(LLM):
 
     It answers a task's own example with that example's output, a request with a schema with
     the plainest value that satisfies it, and anything else with a sentence that says that no
-    model was asked. Tokens are counted as words.
+    model was asked. It calls no tools. Tokens are counted as words.
 
     Attributes:
         model: what it calls itself.
@@ -32,7 +33,14 @@ class OfflineLLM(LLM):
 
     stand_in: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_n=True, native_json_schema=True, completions=True, prefill=True
+        native_n=True,
+        native_json_schema=True,
+        tools=True,
+        vision=True,
+        audio=True,
+        documents=True,
+        completions=True,
+        prefill=True,
     )
 
     model: str = "stand-in"
@@ -45,7 +53,9 @@ class OfflineLLM(LLM):
 
     def prime(self, examples: Iterable[tuple[ChatType, str]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update((_digest(getattr(asked, "asked", asked)), answer) for asked, answer in examples)
+        self._known.update(
+            (_digest(sent_messages(getattr(asked, "asked", asked))), answer) for asked, answer in examples
+        )
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         digest = _digest(request.asked)

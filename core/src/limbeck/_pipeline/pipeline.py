@@ -181,6 +181,7 @@ class Pipeline(Graph):
         step: str | None = None,
         llm: Any = None,
         parameters: Mapping[str, Any] | None = None,
+        from_turn: int | None = None,
         **options: Unpack[PipelineKeywords],
     ) -> PipelineResult:
         """Ask about some rows of one task of a run again; see `Task.rerun`.
@@ -190,7 +191,7 @@ class Pipeline(Graph):
 
         Args:
             rows, run_dir: as in the run. step: the task's name; it may be left out where there is but one.
-            where, llm, parameters: which of its answers are asked for again, and how. The condition may name
+            where, llm, parameters, from_turn: which of its answers are asked for again, and how. The condition may name
                 the columns of the tasks behind it too: a judge's, say.
             options: as for `run`.
 
@@ -201,7 +202,7 @@ class Pipeline(Graph):
         from .run.rerunning import plan_for
         from .run.streaming import PipelineStream
 
-        reruns = plan_for(self, step, where=where, llm=llm, parameters=parameters or {})
+        reruns = plan_for(self, step, where=where, llm=llm, parameters=parameters or {}, from_turn=from_turn)
         asked = self._options(Pipeline.rerun, run_dir, options, keep=True, reruns=reruns)
         with PipelineStream(self, rows, asked, whole=True) as stream:
             return stream.wait()

@@ -37,7 +37,7 @@ class HookSpecs:
     def limbeck_register(self, registry: Registrar) -> None:
         """Register names that are known only at run time, through `registry.task(name, cls)` and the like.
 
-        Its methods are `task`, `step`, `llm`, `embedder`, `scorer` and `image_generator`.
+        Its methods are `task`, `step`, `tool`, `llm`, `embedder`, `scorer` and `image_generator`.
         """
 
     @hookspec
@@ -60,16 +60,34 @@ class HookSpecs:
         """A run ended; `stats` are its counters, `error` what stopped it or None."""
 
     @hookspec
-    def limbeck_request_started(self, run: RunInfo, request: Request) -> None:
-        """A request is about to be sent; called for every attempt of every row, also where rows share one."""
+    def limbeck_request_started(self, run: RunInfo, request: Request, id: str, turn: str | None) -> None:
+        """A request is about to be sent; called for every attempt of every row, also where rows share one.
+
+        `id` is the row's, and `turn` its place in the row's conversation, None for the one call of a row.
+        """
 
     @hookspec
-    def limbeck_request_finished(self, run: RunInfo, request: Request, response: Response, latency: float) -> None:
+    def limbeck_request_finished(  # noqa: PLR0917 - an implementation names those it takes
+        self,
+        run: RunInfo,
+        request: Request,
+        response: Response,
+        latency: float,
+        id: str,
+        turn: str | None,
+    ) -> None:
         """A request was answered, after `latency` seconds."""
 
     @hookspec
-    def limbeck_request_failed(
-        self, run: RunInfo, request: Request, error: GenerationError, attempt: int, will_retry: bool
+    def limbeck_request_failed(  # noqa: PLR0917 - as above
+        self,
+        run: RunInfo,
+        request: Request,
+        error: GenerationError,
+        attempt: int,
+        will_retry: bool,
+        id: str,
+        turn: str | None,
     ) -> None:
         """An attempt failed with a typed `error`."""
 
@@ -120,6 +138,10 @@ class Registrar:
     def step(self, name: str, cls: type) -> None:
         """Register a step class."""
         self._registry.register_dynamic("step", name, cls, **self._owner)
+
+    def tool(self, name: str, tool: Any) -> None:
+        """Register a tool: a typed function, an object with the methods of a tool, or a class of such."""
+        self._registry.register_dynamic("tool", name, tool, **self._owner)
 
 
 # The same objects in all hooks of one run. Nothing of them can be set.

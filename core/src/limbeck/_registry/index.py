@@ -22,7 +22,7 @@ from .problems import LoadReport, Problem, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-Kind: TypeAlias = Literal["task", "llm", "embedder", "scorer", "image_generator", "step", "ledger"]
+Kind: TypeAlias = Literal["task", "llm", "embedder", "scorer", "image_generator", "step", "tool", "ledger"]
 
 GROUPS: Final[dict[Kind, str]] = {
     "task": "limbeck.tasks",
@@ -31,6 +31,7 @@ GROUPS: Final[dict[Kind, str]] = {
     "scorer": "limbeck.scorers",
     "image_generator": "limbeck.image_generators",
     "step": "limbeck.steps",
+    "tool": "limbeck.tools",
     "ledger": "limbeck.ledgers",
 }
 HOOKS_GROUP = "limbeck.plugins"
@@ -49,6 +50,7 @@ OFFICIAL = frozenset(
         "limbeck-huggingface",
         "limbeck-cli",
         "limbeck-data",
+        "limbeck-mcp",
         "limbeck-prices",
         "limbeck-report",
     }
@@ -57,6 +59,7 @@ OFFICIAL = frozenset(
 # What the official packs offer: what a user is told to install who asks for one of these names.
 _KNOWN_NAMES = (
     ("task", "text-generation", "TextGeneration", "limbeck-tasks"),
+    ("task", "text-generation-with-image", "TextGenerationWithImage", "limbeck-tasks"),
     ("task", "chat-generation", "ChatGeneration", "limbeck-tasks"),
     ("task", "text-classification", "TextClassification", "limbeck-tasks"),
     ("task", "structured-generation", "StructuredGeneration", "limbeck-tasks"),
@@ -96,6 +99,7 @@ _KNOWN_NAMES = (
     ("step", "save-to-parquet", "SaveToParquet", "limbeck-data"),
     ("step", "shuffle", "Shuffle", "limbeck-data"),
     ("step", "sort", "Sort", "limbeck-data"),
+    ("tool", "mcp", "McpServer", "limbeck-mcp"),
     ("command", "report", "report", "limbeck-report"),
 )
 

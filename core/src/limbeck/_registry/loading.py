@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginContractError, PluginLoadError
@@ -73,8 +74,13 @@ def check_loaded(entry: Entry, target: Any) -> None:
 
 
 def check_contract(kind: str, target: Any, subject: str) -> None:
-    """Raise `PluginContractError`, naming all that is wrong, unless `target` is a class of `kind`."""
-    if not isinstance(target, type):
+    """Raise `PluginContractError`, naming all that is wrong, unless `target` is a class of `kind`.
+
+    A tool may be a function, and an object of its own, as well.
+    """
+    if kind == "tool" and isinstance(target, FunctionType | MethodType):
+        return
+    if kind != "tool" and not isinstance(target, type):
         raise PluginContractError(subject, [f"it must be a class, and `{path_of(target)}` is {type(target).__name__}"])
     from ..protocols import class_faults
 

@@ -6,7 +6,7 @@ import importlib
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload
 
 from ..errors import (
     AmbiguousNameError,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .precedence import AnyOffer, Offer
 
 Class = TypeVar("Class", bound=type)
+AnyTool = TypeVar("AnyTool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class _Dynamic:
 
 
 class Registry:
-    """The names of tasks, models, steps and stores, declared by distributions or registered in the process.
+    """The names of tasks, models, steps, tools and stores, declared by distributions or registered in the process.
 
     Args:
         path: where to look for distributions; `sys.path` by default.
@@ -469,6 +470,11 @@ def list_steps() -> list[str]:
     return default_registry().names("step")
 
 
+def list_tools() -> list[str]:
+    """The names of all tools; as `list_tasks`."""
+    return default_registry().names("tool")
+
+
 class Registrar(Protocol):
     """Names a class in this process, also as a decorator: `@register_task("my-name")`."""
 
@@ -476,6 +482,15 @@ class Registrar(Protocol):
     def __call__(self, name: str, cls: Class, *, replace: bool = False) -> Class: ...
     @overload
     def __call__(self, name: str, *, replace: bool = False) -> Callable[[Class], Class]: ...
+
+
+class ToolRegistrar(Protocol):
+    """Names a tool in this process: a typed function, an object with the methods of a tool, or a class of such."""
+
+    @overload
+    def __call__(self, name: str, tool: AnyTool, *, replace: bool = False) -> AnyTool: ...
+    @overload
+    def __call__(self, name: str, *, replace: bool = False) -> Callable[[AnyTool], AnyTool]: ...
 
 
 def _registrar(kind: Kind) -> Registrar:
@@ -488,7 +503,8 @@ def _registrar(kind: Kind) -> Registrar:
 
     register.__name__ = register.__qualname__ = f"register_{kind}"
     register.__doc__ = (
-        f"Give a class its name among the {kind}s of this process; also a decorator, `@register_{kind}('my-name')`.\n\n"
+        f"Give a {'tool' if kind == 'tool' else 'class'} its name among the {kind}s of this process; "
+        f"also a decorator, `@register_{kind}('my-name')`.\n\n"
         f"Raises:\n    RegistrationError: the name is malformed, or taken by another class.\n"
         f"    PluginContractError: the class lacks what a {kind} must have.\n"
     )
@@ -501,6 +517,7 @@ register_embedder = _registrar("embedder")
 register_scorer = _registrar("scorer")
 register_image_generator = _registrar("image_generator")
 register_step = _registrar("step")
+register_tool = cast("ToolRegistrar", _registrar("tool"))
 
 
 def refresh() -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from .._engine.calls.jobs import Identified
+from .._engine.calls.jobs import Call, Identified
 from .._engine.calls.policy import Policy
-from .._engine.money.budget import prompt_size
+from .._engine.limits.allowances import setting
 from .._engine.money.estimate import Estimate, Interval, Population, total
 from .._engine.money.prices import Pricing, price_table
 from .._engine.rows.copies import taken_row
 from .._engine.run import RowStream
 from ..errors import ConfigurationError, RowError
+from .work import TaskWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from .._engine.calls.jobs import Job
     from .._engine.money.budget import Budget
-    from .._engine.money.prices import PriceSource
+    from .._engine.money.prices import PriceSource, PriceTable
     from .._engine.stream.parts import Work
+    from .._registry.registry import Registry
     from ..types import Row, Usage
     from .task import ModelTask
 
@@ -33,34 +34,98 @@ if TYPE_CHECKING:
 _MEASURED = "measured"
 
 
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """One of those whom a task asks, with its price and its limits.
+
+    Attributes:
+        key: the same of one LLM in several tasks. price: US dollars, or None where that is unknown.
+        width: rows at once. rpm, tpm: rows and tokens of its allowance, or None.
+    """
+
+    key: int
+    price: Callable[[Usage], float | None]
+    width: float
+    rpm: float | None
+    tpm: float | None
+
+
+def charged(llms: Iterable[Any], *, table: PriceTable | None, registry: Registry) -> list[Charged]:
+    """All whom a task may ask, in their order."""
+    return [
+        Charged(
+            id(llm),
+            Pricing(llm, table=table, registry=registry).cost,
+            setting(llm, "max_concurrency", 64, whole=True, none=64) * together,
+            None if rpm is None else rpm * together,
+            setting(llm, "tpm", None),
+        )
+        for llm in llms
+        for together in [setting(llm, "batch_size", 1, whole=True, none=1)]  # rows that share a request
+        for rpm in [setting(llm, "rpm", None)]
+    ]
+
+
+@dataclass(slots=True)
+class Load:
+    """What a row took of one LLM."""
+
+    calls: float = 0.0
+    tokens: float = 0.0
+    seconds: float = 0.0
+
+
 @dataclass(slots=True)
 class Measured:
     """The measures of one row of the sample; None for what nobody says.
 
     Attributes:
-        size: known before anything is asked. seconds: the LLM's, of all its requests.
+        size: known before anything is asked. seconds: of all its requests. loads: of each LLM, by its key.
     """
 
     size: float
+    calls: float = 0.0
     input_tokens: float | None = None
     output_tokens: float | None = None
     cost: float | None = None
     seconds: float | None = None
     failed: bool = False
+    loads: dict[int, Load] = field(default_factory=dict)
 
-    def add(self, job: Job, price: Callable[[Usage], float | None]) -> None:
+    def add(self, job: Job, llms: Sequence[Charged]) -> None:
         """Count what a task's requests for the row took."""
-        for outcome in job.outcomes:
-            self.failed = self.failed or outcome.error is not None
-            if outcome.latency is not None:
-                self.seconds = (self.seconds or 0.0) + outcome.latency
-            usage = outcome.usage
-            if usage is None:
-                continue
-            self.input_tokens = (self.input_tokens or 0) + usage.input_tokens
-            self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
-            cost = price(usage)
-            self.cost = math.nan if cost is None else (self.cost or 0.0) + cost  # one unknown, and so is the sum
+        self.failed = self.failed or any(outcome.error is not None for outcome in job.outcomes)
+        for call in job.calls or _calls_of(job):
+            self._count(call, llms[call.who])
+
+    def _count(self, call: Call, llm: Charged) -> None:
+        load = self.loads.setdefault(llm.key, Load())
+        self.calls += 1
+        load.calls += 1
+        if call.latency is not None:
+            self.seconds = (self.seconds or 0.0) + call.latency
+            load.seconds += call.latency
+        usage = call.usage
+        if usage is None:
+            return
+        self.input_tokens = (self.input_tokens or 0) + usage.input_tokens
+        self.output_tokens = (self.output_tokens or 0) + usage.output_tokens
+        load.tokens += usage.input_tokens + usage.output_tokens
+        cost = llm.price(usage)
+        self.cost = math.nan if cost is None else (self.cost or 0.0) + cost  # one unknown, and so is the sum
+
+
+def _calls_of(job: Job) -> list[Call]:
+    """The calls about a row that is asked about once: one a sample, or one that answered several."""
+    calls: list[Call] = []
+    for outcome in job.outcomes:
+        if not outcome.attempts:  # nothing could be asked
+            continue
+        before = calls[-1] if calls else Call(0, None, None)
+        if outcome.usage is None and before.usage is not None and outcome.latency == before.latency:
+            continue  # a further sample of one response, which counts once
+        calls.append(Call(0, outcome.usage, outcome.latency))
+    return calls
 
 
 class MeteredWork:
@@ -94,32 +159,21 @@ def estimate(
     table = price_table(prices)
     how = {"prices": table, "budget": budget}
     run = task._task_run(rows, Policy(ordered=False), run_dir, None, **how)  # noqa: SLF001 - its own part
-    work, backend = run.asking.work, run.asking.backend
-    population, drawn = drawn_from(map(taken_row, rows), n, seed, lambda row: prompt_size(work.prepare(row)))
+    population, drawn = drawn_from(map(taken_row, rows), n, seed, TaskWork(task).size)
     sampled: list[Any] = [Identified(str(place), row) for place, row, _ in drawn]
-    pricing = Pricing(task.llm, table=table, registry=run.asking.registry)
-    metered = replace(run.asking, work=MeteredWork(work, partial(_what_it_took, pricing)))
+    sizes = {str(place): size for place, _, size in drawn}
+    llms = charged(task._llms(), table=table, registry=run.asking.registry)  # noqa: SLF001 - as above
+
+    def what_it_took(job: Job) -> list[Row]:
+        """Measure what a row took, in place of its rows."""
+        measured = Measured(sizes[job.id])
+        measured.add(job, llms)
+        return [{_MEASURED: measured}]
+
+    metered = replace(run.asking, work=MeteredWork(run.asking.work, what_it_took))
     with RowStream(replace(run, asking=metered, rows=sampled)) as stream:
         sample = [row[_MEASURED] for row in stream]
-    together = backend.batch_size  # rows that share a request wait for it once
-    requests = population.rows * (1 if backend.native_n else work.num_generations) / together
-
-    def seconds_at(waited: float, tokens: float) -> float:
-        """The seconds with as many requests in flight as are allowed, and the allowance used up."""
-        paced = requests / backend.rpm * 60 if backend.rpm else 0.0
-        metered = tokens / backend.tpm * 60 if backend.tpm else 0.0
-        longest: float = max(waited / together / backend.max_concurrency, paced, metered)
-        return longest
-
-    return projected(sample, population, seconds_at=seconds_at, confidence=confidence)
-
-
-def _what_it_took(pricing: Pricing, job: Job) -> list[Row]:
-    """Measure what a row took, in place of its rows."""
-    assert job.request is not None  # rows without one are not drawn
-    measured = Measured(prompt_size(job.request))
-    measured.add(job, pricing.cost)
-    return [{_MEASURED: measured}]
+    return projected(sample, population, llms=llms, confidence=confidence)
 
 
 def check_sample(n: int) -> None:
@@ -154,12 +208,12 @@ def drawn_from(
 
 
 def projected(
-    sample: Sequence[Measured], population: Population, *, seconds_at: Callable[..., float], confidence: float
+    sample: Sequence[Measured], population: Population, *, llms: Iterable[Charged], confidence: float
 ) -> Estimate:
     """The estimate for all rows.
 
     Args:
-        seconds_at: how long a run takes at best that waits so many seconds for answers and uses so many tokens.
+        llms: all who are asked; each works at the same time as the others.
     """
 
     def project(value: Callable[[Measured], float | None]) -> Interval | None:
@@ -169,25 +223,40 @@ def projected(
         sizes, values = zip(*known, strict=True)
         return total(sizes, values, population, confidence=confidence)
 
-    input_tokens = project(lambda row: row.input_tokens)
-    output_tokens = project(lambda row: row.output_tokens)
-    waited = project(lambda row: row.seconds)
-
-    def at_best(part: Callable[[Interval], float], waited: Interval) -> float:
-        tokens = sum(part(each) for each in (input_tokens, output_tokens) if each is not None)
-        return seconds_at(part(waited), tokens)
-
     seconds = None
-    if waited is not None:
-        low, high = (at_best(part, waited) for part in (lambda each: each.low, lambda each: each.high))
-        seconds = Interval(at_best(lambda each: each.estimate, waited), low, high)
+    if project(lambda row: row.seconds) is not None:
+        seconds = _longest([_seconds_of(llm, project) for llm in {llm.key: llm for llm in llms}.values()])
     return Estimate(
         rows=population.rows,
         sampled=len(sample),
         failed=sum(row.failed for row in sample),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
+        input_tokens=project(lambda row: row.input_tokens),
+        output_tokens=project(lambda row: row.output_tokens),
         cost=project(lambda row: row.cost),
         seconds=seconds,
         confidence=confidence,
+        calls=project(lambda row: row.calls),
+    )
+
+
+def _seconds_of(llm: Charged, project: Callable[[Callable[[Measured], float | None]], Interval | None]) -> Interval:
+    """The seconds of one LLM with as many requests in flight as are allowed, and its allowance used up."""
+
+    def load_of(row: Measured) -> Load:
+        return row.loads.get(llm.key, Load())
+
+    parts = [(project(lambda row: load_of(row).seconds), 1 / llm.width)]
+    if llm.rpm:
+        parts.append((project(lambda row: load_of(row).calls), 60 / llm.rpm))
+    if llm.tpm:
+        parts.append((project(lambda row: load_of(row).tokens), 60 / llm.tpm))
+    return _longest([interval.times(share) for interval, share in parts if interval is not None])
+
+
+def _longest(intervals: Sequence[Interval]) -> Interval:
+    """That of what takes as long as the longest of several."""
+    return Interval(
+        max((each.estimate for each in intervals), default=0.0),
+        max((each.low for each in intervals), default=0.0),
+        max((each.high for each in intervals), default=0.0),
     )

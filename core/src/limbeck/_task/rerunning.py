@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from .._engine.answers.condition import Condition
 from .._engine.answers.rerun import RerunPlan
 from .._engine.calls.keys import Keyring, identity_of
+from .._engine.stream.retelling import Retelling
 from .._llm.resolving import resolve_model
 from ..errors import ConfigurationError
+from .forms import noted_config
 from .work import TaskWork
 
 if TYPE_CHECKING:
@@ -18,29 +21,58 @@ if TYPE_CHECKING:
     from .task import ModelTask
 
 
-def plan_of(task: ModelTask, *, where: Where, llm: Any, parameters: Mapping[str, Any]) -> tuple[ModelTask, RerunPlan]:
+def plan_of(
+    task: ModelTask, *, where: Where, llm: Any, parameters: Mapping[str, Any], from_turn: int | None = None
+) -> tuple[ModelTask, RerunPlan]:
     """The task that asks, and what it asks.
 
     Args:
         task: as it was in the run. where: which answers are meant.
         llm: who is asked instead, or None. parameters: what changes in its `generation_kwargs`.
+        from_turn: the first turn of a conversation that is asked anew; None for the whole.
 
     Raises:
-        ConfigurationError: the condition cannot be read, or a parameter is not the LLM's.
+        ConfigurationError: the condition cannot be read, a parameter is not the LLM's, or there are no such turns.
     """
+    _check_turn(task, from_turn)
     condition = Condition(where)
     asked = task.llm if llm is None else resolve_model(task.model_kind, llm)
     if parameters:
         asked = with_parameters(asked, parameters)
+    asking = task.model_copy(update={task.model_kind: asked})
     plan = RerunPlan(
         condition=condition,
-        reader=TaskWork(task, type(task).schema_for),
+        reader=TaskWork(task),
         keyring=Keyring(identity_of(task.llm)),
         parameters=_parameters_of(task.llm),
         changed=_asks_otherwise(task.llm, asked),
-        config=task.model_dump(mode="json", fallback=str),
+        config=noted_config(task),
+        asked_with=noted_config(asking),
+        retold=retelling_of(task),
+        from_turn=from_turn or 0,
     )
-    return task.model_copy(update={task.model_kind: asked}), plan
+    return asking, plan
+
+
+def retelling_of(task: ModelTask) -> Retelling | None:
+    """What goes through the stored turns of a task; None where it asks once about a row, whatever comes of that."""
+    work, llms = TaskWork(task), task._llms()  # noqa: SLF001 - its own part
+    talk, mending = work.talk(llms), work.mending(llms)
+    if talk is None and mending is None:
+        return None
+    return Retelling(task.name, len(llms), talk, mending, copy_context())
+
+
+def _check_turn(task: ModelTask, from_turn: int | None) -> None:
+    if from_turn is None:
+        return
+    if task.converse is None:
+        raise ConfigurationError(
+            f"Task {task.name!r} asks once about a row, so there is no turn to begin at: leave `from_turn` out. It is "
+            "for tasks with `converse`."
+        )
+    if type(from_turn) is not int or from_turn < 1:
+        raise ConfigurationError(f"`from_turn` is the number of a turn, from 1, not {from_turn!r}.")
 
 
 def with_parameters(llm: Any, parameters: Mapping[str, Any]) -> Any:

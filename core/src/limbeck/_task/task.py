@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, Unpack
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt, PrivateAttr
+from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, PositiveInt, PrivateAttr
 
 from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
 from ..types import ModelKind
+from .forms import check_complete, check_form, is_llm_field, noted_config
 from .run_options import DEFAULTS, RunOptions
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from .._engine.run import AsyncRowStream, RowStream, TaskRun
     from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
-    from ..types import ChatType, Example, GenerationRequest, Row
+    from ..types import ChatType, Example, Generation, GenerationRequest, Row
+
+M = TypeVar("M")
 
 # A required column may first be seen this late in a stream.
 _LOOK_AHEAD_ROWS = 256
@@ -49,10 +52,35 @@ def _config(value: Any) -> Any:
     return config_of(value)
 
 
+if TYPE_CHECKING:  # of the two forms a class needs one, which a type checker cannot know
+
+    def _needed(method: M) -> M:
+        return method
+else:
+    _needed = abstractmethod
+
+LLMField: TypeAlias = Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
+"""The type of a field that holds an LLM: an object with the methods of a backend, `"provider/model"`, or a mapping.
+
+A task's further LLMs are fields of this type; they are resolved, loaded, limited and priced as `llm` is.
+"""
+
+
+class _Loaded(tuple[Any, ...]):
+    """The backends of a task that was loaded; one that is copied or pickled is loaded anew."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return _Loaded, ()
+
+
 class ModelTask(Step):
     """A step that holds a model, and asks it about every row; `Task` holds an LLM, others a model of another kind.
 
-    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples` is optional.
+    A subclass defines `inputs`, `outputs`, `format_input` and `format_output` (or `format_generation`); `examples`
+    and `parameters_for` are optional. Its class variable `needs` names the capabilities without which no model can
+    answer it, such as "vision".
 
     Attributes:
         model_kind: (of the class) the kind of its model, and the name of the field that holds it.
@@ -67,13 +95,16 @@ class ModelTask(Step):
     _kind_of_class: ClassVar[str] = "task"
     model_kind: ClassVar[ModelKind] = "llm"
 
+    needs: ClassVar[tuple[str, ...]] = ()
+    converse: ClassVar[Any] = None
+
     num_generations: PositiveInt = 1
     group_generations: bool = False
     add_raw_output: bool = True
     add_raw_input: bool = False
     add_statistics: bool = False
 
-    _backend: Any = PrivateAttr(default=None)
+    _backends: tuple[Any, ...] = PrivateAttr(default=_Loaded())
 
     if TYPE_CHECKING:
         output_schema: ClassVar[Any]
@@ -81,6 +112,16 @@ class ModelTask(Step):
         @property
         def llm(self) -> Any:
             """The model, whatever its kind."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        check_form(cls, ModelTask)
+
+    def __new__(cls, *_args: Any, **_fields: Any) -> Self:
+        """Refuse a class that asks in no form."""
+        check_complete(cls)
+        return super().__new__(cls)
 
     def _kind(self) -> Any:
         return "task"
@@ -91,13 +132,25 @@ class ModelTask(Step):
 
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
-    @abstractmethod
+    @_needed
     def format_input(self, input: Row) -> Any:
         """What the model is asked about `input`, whose columns have the task's own names."""
+        raise NotImplementedError
 
-    @abstractmethod
+    @_needed
     def format_output(self, output: Any, input: Row) -> Row:
         """The output columns, from the model's answer."""
+        raise NotImplementedError
+
+    def format_generation(self, generation: Generation, input: Row) -> Row:
+        """The output columns, from the whole answer; in place of `format_output`, for more than its text or value."""
+        from .kind_forms import FORMS
+
+        return self.format_output(FORMS[self.model_kind].answer(generation), input)
+
+    def parameters_for(self, input: Row) -> Mapping[str, Any]:  # noqa: ARG002 - most rows have none
+        """The parameters for a row, over those of the model. They are a part of what its answer is of."""
+        return {}
 
     def examples(self) -> Sequence[Example]:
         """Worked examples: for the docs, the contract suite and the offline model."""
@@ -122,24 +175,43 @@ class ModelTask(Step):
                 self._load()
 
     def _load(self) -> None:
+        from ..backends import check_capabilities
+
+        check_capabilities(self.llm, self.needs, needed_by=f"Task {self.name!r}")
+        for held in [*self._llms(), *self._tool_sets()]:
+            load = getattr(held, "load", None)
+            if load is not None:
+                load()
+        prime = getattr(self.llm, "prime", None)
+        if prime is not None and self.converse is None:
+            prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
+        self._backends = _Loaded(map(self._backend_of, self._llms()))
+
+    def _backend_of(self, model: Any) -> Any:
         from .._engine.online.backend import backend_of
 
-        load = getattr(self.llm, "load", None)
-        if load is not None:
-            load()
-        prime = getattr(self.llm, "prime", None)
-        if prime is not None:
-            prime([(self.format_input(example.row), example.raw_output) for example in self.examples()])
-        self._backend = backend_of(self.llm, self.model_kind)
+        return backend_of(model, self.model_kind)
+
+    def _llms(self) -> list[Any]:
+        """All that it may ask, its own first."""
+        return [self.llm]
+
+    def _tool_sets(self) -> list[Any]:
+        """The sets of tools in its fields."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        held = [each for value in values for each in (value if isinstance(value, list | tuple) else [value])]
+        return [each for each in held if hasattr(each, "list_tools")]
 
     def _is_loaded(self) -> bool:
         """Tell whether what `load` made still holds: not after a fork, nor once the task has another LLM."""
-        backend = self._backend
-        return backend is not None and backend.llm is self.llm and backend.home.usable
+        backends, llms = self._backends, self._llms()
+        return len(backends) == len(llms) and all(
+            backend.llm is llm and backend.home.usable for backend, llm in zip(backends, llms, strict=True)
+        )
 
     def unload(self) -> None:
         """Let go of the LLM; its client is closed when no other task holds it."""
-        self._backend = None
+        self._backends = ()
 
     def process(self, inputs: list[Row]) -> Iterator[list[Row]]:
         """Yield one list with all that comes of `inputs`, in input order.
@@ -241,7 +313,8 @@ class ModelTask(Step):
         """Say whether a run directory has an answer for a row, and if not, what differs from the nearest call.
 
         Nothing is asked, and the directory is only read. Print the result, or look at its `found`,
-        `differs` and `parts`.
+        `differs` and `parts`. A conversation is gone through as far as it is stored, and the first `turn` that
+        is not stored is explained.
 
         Args:
             row: as in the run; None for the prompt that is stored, whatever made it. run_dir: the run's directory.
@@ -249,6 +322,7 @@ class ModelTask(Step):
 
         Raises:
             RowError: no request can be made of the row.
+            ConfigurationError: the task has `converse`, and there is no row.
             LedgerError: there is no ledger in the directory.
         """
         from .explaining import explain
@@ -294,6 +368,7 @@ class ModelTask(Step):
         where: Where,
         llm: Any = None,
         parameters: Mapping[str, Any] | None = None,
+        from_turn: int | None = None,
         ordered: bool = True,
         max_failed: float | None = None,
         prices: PriceSource = None,
@@ -314,10 +389,12 @@ class ModelTask(Step):
                 `output_tokens`, `latency` and `attempts`; or a function of a dict of them.
             llm: who is asked instead. parameters: what changes in its `generation_kwargs`; None as a
                 value takes one out. Where neither is given, the same request is made once more.
+            from_turn: of a task with `converse`: the turns before it stay as they are stored, and it is asked
+                anew from there. None asks the whole conversation anew.
             ordered, max_failed, prices, budget: as in `run`.
 
         Raises:
-            ConfigurationError: the condition cannot be read, or there is no run of this task.
+            ConfigurationError: the condition cannot be read, there is no run of this task, or it has no turns.
             LimbeckError: as `run`.
         """
         from .._engine.calls.options import check_options
@@ -327,7 +404,7 @@ class ModelTask(Step):
         from .rerunning import plan_of
 
         check_options(ordered=ordered, max_failed=max_failed)
-        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {})
+        asking, plan = plan_of(self, where=where, llm=llm, parameters=parameters or {}, from_turn=from_turn)
         policy = Policy(ordered=ordered, max_failed=max_failed)
         how = {"rerun": plan, "prices": price_table(prices), "budget": budget}
         return RowStream(asking._task_run(rows, policy, run_dir, None, **how))  # noqa: SLF001 - a copy of itself
@@ -384,7 +461,7 @@ class ModelTask(Step):
         reads = asking.work.reads
         policy.breaker = asking.backend.breaker_threshold
         kept = run_dir is not None or ledger is not None
-        config = self.model_dump(mode="json", fallback=str) if kept else {}
+        config = noted_config(self) if kept else {}
         look = self._columns_seen
         if kept and policy.ask:
             if isinstance(rows, list | tuple):
@@ -395,7 +472,6 @@ class ModelTask(Step):
 
     def _asking(self, *, load: bool = True) -> Asking:
         """The task with what it asks with; `load` unless nothing will be asked."""
-        from .._engine.online.backend import backend_of
         from .._engine.replay import replaying
         from .._engine.stream.parts import Asking
         from .._registry.registry import default_registry
@@ -403,15 +479,22 @@ class ModelTask(Step):
 
         registry = default_registry()
         _ = registry.hooks  # hook plugins are imported here, not on the engine's thread
-        replayed = replaying()
+        llms, replayed = self._llms(), replaying()
         if replayed is not None:
-            backend = replayed.backend(self.llm, self.model_kind)
+            backends = [replayed.backend(llm, self.model_kind) for llm in llms]
         elif load:
             self.load()
-            backend = self._backend
+            backends = [*self._backends]
         else:  # nothing will be asked: no SDK and no key are needed
-            backend = self._backend if self._is_loaded() else backend_of(self.llm, self.model_kind)
-        return Asking(TaskWork(self, ModelTask.schema_for), backend, registry)
+            backends = [*self._backends] if self._is_loaded() else [*map(self._backend_of, llms)]
+        work = TaskWork(self)
+        return Asking(
+            *(work, backends[0], registry),
+            further=backends[1:],
+            talk=work.talk(llms),
+            mending=work.mending(llms),
+            recorded=replayed,
+        )
 
     def _rows_looked_at(self, reads: Collection[str], rows: Sequence[Any], complete: bool) -> bool:
         """Look at rows as `_columns_seen` does, whose prompts must be written down too; the last of them is new."""
@@ -462,27 +545,59 @@ def _plain_rows(rows: Any) -> list[Any]:
 class Task(ModelTask):
     """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
 
-    A subclass defines `inputs`, `outputs`, `format_input` and `format_output`; `examples`
-    and `output_schema` are optional.
+    A subclass defines `inputs`, `outputs`, and how it asks: `format_input` and `format_output` (or
+    `format_generation`) for one call a row, or `converse` for several. `examples`, `output_schema`,
+    `schema_for` and `parameters_for` are optional. Its class variable `needs` names the capabilities without
+    which no LLM can answer it, such as "vision".
 
     Attributes:
         llm: an object with the methods of a backend, `"provider/model"`, or the mapping
             `{"provider": …, **fields}`.
+        repair: how often an answer that cannot be read is asked for again, with the reason in the chat.
+        fallback: other LLMs, asked one after another when one has failed for good, refused or run over
+            its length.
+        max_turns: of one conversation.
         add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
     """
 
-    llm: Annotated[Any, BeforeValidator(_resolve), PlainSerializer(_config)]
+    llm: LLMField
+    repair: NonNegativeInt = 0
+    fallback: list[LLMField] = Field(default_factory=list)
+    max_turns: PositiveInt = 100
 
-    @abstractmethod
+    converse: ClassVar[Any] = None
+    """In place of `format_input` and `format_output`, for a task that asks more than once about a row: a generator
+
+        def converse(self, input: Row, rng: random.Random): ...
+
+    that yields `ask(…)`, `do(…)` or a list of them, is sent what comes of them, and returns the output columns.
+    Both arguments may be left out; `rng` is seeded from the row's id, the sample, and the task's field `seed` where it
+    has one. It does no input or output of its own, and for the same row does the same:
+    a run that is resumed sends in what is stored."""
+
+    @_needed
     def format_input(self, input: Row) -> ChatType | GenerationRequest:
         """The chat that asks the model about `input`, whose columns have the task's own names.
 
         A `GenerationRequest(prompt=…)` in its place is a raw prompt; parameters in it go before those of the LLM.
         """
+        raise NotImplementedError
 
-    @abstractmethod
+    @_needed
     def format_output(self, output: str | None, input: Row) -> Row:
         """The output columns, from the model's text (None or "" where it gave none)."""
+        raise NotImplementedError
+
+    def _llms(self) -> list[Any]:
+        """All that it may ask: its own, its further ones, and those that it falls back to, at the end."""
+        further = [
+            value
+            for name, field in type(self).model_fields.items()
+            if name != "llm" and is_llm_field(field) and (value := getattr(self, name)) is not None
+        ]
+        others = [value for value in dict.fromkeys(map(id, further)) if value != id(self.llm)]
+        by_id = {id(value): value for value in further}
+        return [self.llm, *(by_id[each] for each in others), *self.fallback]
 
 
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
 
 from ..errors import ConfigurationError
 from ._secrets import is_secret_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import SecretStr
 
 _LONG = 8  # characters: a shorter value may be a part of any message
+_RANDOM = 20  # characters of a value that looks like a key, whatever its name is
+_IN_A_QUERY = "!$%&'()*+,/:;=?@[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class ServerAddress:
             raise ConfigurationError(
                 f"{name} holds a user name or a password, and it is stored with a run. Take it out; use `api_key`."
             )
-        return cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.query)
+        return cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", _quoted(parts.query))
 
     def query_beside(self, given: SecretStr | None, *, name: str) -> SecretStr:
         """This address's query, for the field `url_query`.
@@ -69,14 +73,29 @@ class ServerAddress:
 
     def with_query(self, given: SecretStr | None) -> ServerAddress:
         """This address with the query of the field `url_query`, where that has one."""
-        return self if given is None else ServerAddress(self.url, given.get_secret_value().strip().lstrip("?"))
+        return self if given is None else ServerAddress(self.url, _quoted(given.get_secret_value().strip().lstrip("?")))
 
     @property
     def secrets(self) -> list[str]:
-        """The query's values that no message may show: long ones, and those with a secret's name; sent and decoded."""
-        pairs = parse_qsl(self.query)
-        hidden = [value for name, value in pairs if is_secret_name(name) or len(value) >= _LONG]
-        return [form for value in hidden for form in (value, quote_plus(value), quote(value))]
+        """The query's values that no message may show, as they were given and decoded: long ones, and secrets."""
+        return [form for name, *forms in self._values() for form in forms if not name or len(forms[0]) >= _LONG]
+
+    @property
+    def certain_secrets(self) -> list[str]:
+        """Those of them that can be nothing else: long ones with a secret's name, with none, or that look random."""
+        return [
+            form
+            for name, *forms in self._values()
+            for form in forms
+            if len(forms[0]) >= _LONG and (not name or _looks_random(forms[0]))
+        ]
+
+    def _values(self) -> Iterator[tuple[str, str, str]]:
+        """Each value's name, empty for a secret's, and the value decoded and as it was given."""
+        for part in filter(None, self.query.split("&")):
+            given, equals, raw = part.partition("=")
+            name, value = (given, raw) if equals else ("", given)
+            yield "" if is_secret_name(name) else name, unquote_plus(value, errors="surrogateescape"), value
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -85,3 +104,13 @@ class ServerAddress:
         if not plain:
             return {}
         return {"url_query": blake2b(urlencode(sorted(plain)).encode(), digest_size=8).hexdigest()}
+
+
+def _quoted(query: str) -> str:
+    """A query with what no URL can hold quoted; what is quoted already stays."""
+    return quote(query, safe=_IN_A_QUERY)
+
+
+def _looks_random(value: str) -> bool:
+    kinds = (str.isdigit, str.isupper, str.islower)
+    return len(value) >= _RANDOM and all(any(map(kind, value)) for kind in kinds)

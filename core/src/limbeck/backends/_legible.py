@@ -13,6 +13,8 @@ from ._parts import text_in
 _MOST_TOKENS = 10**12  # of one response; and what the ledger adds up stays a number it can hold
 _DIGITS = re.compile(r"\s*\d{1,13}(?:\.0{1,13})?\s*", re.ASCII)
 _COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_TEXT = frozenset({str, type(None)})
+_NUMBER = frozenset({int})
 
 
 def tokens_in(value: Any) -> int | None:
@@ -49,7 +51,8 @@ def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]
     """
     if _is_plain(response):
         return response, []
-    left_out: list[str] = []
+    said = response.left_out if isinstance(response.left_out, list | tuple) else ()
+    left_out = [word for word in said if isinstance(word, str)]
     usage, odd_usage = legible_usage(response.usage)
     if odd_usage:
         left_out.append(odd_usage)
@@ -59,6 +62,7 @@ def legible(response: GenerationResponse) -> tuple[GenerationResponse, list[str]
         usage=usage,
         model=_of_kind(response, "model", str, left_out),
         quota=_of_kind(response, "quota", Quota, left_out),
+        left_out=(),
     )
     return whole, left_out
 
@@ -100,31 +104,28 @@ def _short(value: Any) -> str:
 
 
 def _is_plain(response: GenerationResponse) -> bool:
-    """Tell whether everything is as it should be, which is nearly always so."""
+    """Tell whether everything is exactly as it should be, which is nearly always so: it is asked of every answer."""
     usage: Any = response.usage
-    model: Any = response.model
     quota: Any = response.quota
     return (
-        isinstance(model, str | None)
+        not response.left_out
+        and type(response.model) in _TEXT
         and isinstance(quota, Quota | None)
-        and (usage is None or (isinstance(usage, Usage) and all(map(_is_count, _counts(usage)))))
+        and (usage is None or (type(usage) is Usage and _are_counts(usage)))
         and all(map(_is_plain_generation, response.generations))
     )
 
 
-def _counts(usage: Usage) -> tuple[Any, ...]:
-    return usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _MOST_TOKENS
+def _are_counts(usage: Any) -> bool:
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
+    return _NUMBER.issuperset(map(type, counts)) and min(counts) >= 0 and max(counts) < _MOST_TOKENS
 
 
 def _is_plain_generation(given: Any) -> bool:
-    if not isinstance(given, Generation):
-        return True
-    texts: tuple[Any, ...] = (given.text, given.finish_reason, given.reasoning)
-    calls: Any = given.tool_calls
-    return all(isinstance(text, str | None) for text in texts) and (
-        calls is None or (isinstance(calls, list | tuple) and all(isinstance(call, Mapping) for call in calls))
+    return (
+        type(given) is Generation
+        and type(given.text) in _TEXT
+        and type(given.finish_reason) in _TEXT
+        and type(given.reasoning) in _TEXT
+        and given.tool_calls is None
     )

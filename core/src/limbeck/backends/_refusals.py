@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from ..errors import TransientError, UnavailableError
 from ._waits import Headers, seconds_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MESSAGES = ("message", "msg", "detail", "error_description", "description", "title", "reason", "status_msg")
 _NESTED = ("error", "errors", "detail", "innererror", "details", "base_resp")
@@ -53,6 +54,8 @@ _PASSING = re.compile(
 )
 # What stands in quotes is the prompt's, not the server's; the apostrophe in a word opens none.
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"|`[^`]*`|“[^”]*”|‘[^’]*’(?!\w)", re.DOTALL)
+_INVALID = frozenset({400, 413, 422})  # what is wrong is in the request, which the message may repeat without quotes
+_NO_WORD = re.compile(r"[\W_]+")
 _NO_ERROR = frozenset({"", "0", "none", "null", "no error", "ok", "success"})
 _STATUS_OF_CODE = {
     **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated", "unauthorized"), 401),
@@ -83,12 +86,14 @@ class Refusal:
     guessed: bool = False
 
 
-def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
+def read_refusal(status: int, body: Any, headers: Headers = (), *, sent: Any = None) -> Refusal:
     """Read an error body: an object, one in a list or under `error` or `detail`, or plain text.
 
     Args:
         status: the HTTP status. body: the JSON value, or the text where it was none.
         headers: one that asks to wait means that time mends it.
+        sent: the request's body, as it was sent or as a JSON value. A message may repeat it, and what a row says of
+            credit ends no run. Where it is None, words of an invalid request (400, 413, 422) say nothing of credit.
     """
     codes = frozenset(code.lower() for code in _codes(body))
     message = _message(body) or "no message"
@@ -100,7 +105,7 @@ def read_refusal(status: int, body: Any, headers: Headers = ()) -> Refusal:
         message=message,
         codes=codes,
         param=_param(body),
-        no_credit=_says_no_credit(claimed, codes, message, headers),
+        no_credit=_says_no_credit(claimed, codes, message, headers, sent),
     )
 
 
@@ -179,18 +184,50 @@ def _claimed(codes: frozenset[str]) -> int | None:
     return next(iter(numbers or named), None)
 
 
-def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers) -> bool:
-    if status == 402 or codes & _NO_CREDIT_CODES:
+def _says_no_credit(status: int, codes: frozenset[str], message: str, headers: Headers, sent: Any) -> bool:
+    known = codes & _NO_CREDIT_CODES
+    if status == 402 or (known and not (status in _INVALID and sent is not None and _stand_in(sent, known))):
         return True
     if status == 429 and any(code.startswith("rate_limit") for code in codes):
         return False
     excerpt = _QUOTED.sub("''", message)[:_LONGEST_EXCERPT]
-    if (status >= 500 and status not in (500, 502)) or not _NO_CREDIT_WORDS.search(excerpt):
+    said = [match.group() for match in _NO_CREDIT_WORDS.finditer(excerpt)]
+    if (status >= 500 and status not in (500, 502)) or not said or _PASSING.search(excerpt):
         return False
-    return not _PASSING.search(excerpt) and seconds_to_wait(headers) is None
+    if sent is None:
+        return status not in _INVALID and seconds_to_wait(headers) is None
+    return seconds_to_wait(headers) is None and not _stand_in(sent, said)
 
 
-_AWAY = frozenset({502, 503, 529})  # said by what stands before the server, or by one that is overloaded as a whole
+def _stand_in(sent: Any, words: Iterable[str]) -> bool:
+    """Tell whether all of these words stand in the request itself."""
+    if isinstance(sent, bytes | bytearray):
+        try:
+            sent = json.loads(sent)
+        except (ValueError, RecursionError):
+            sent = sent.decode("utf-8", "replace")
+    asked = _plain(" ".join(_texts(sent)))
+    return all(_plain(each) in asked for each in words)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            waiting += value
+
+
+def _plain(text: str) -> str:
+    return _NO_WORD.sub(" ", text).casefold().strip()
+
+
+# Said by what stands before the server (520 to 527 and 530 are Cloudflare's), or by one that is overloaded as a whole.
+_AWAY = frozenset({502, 503, 504, 529, 530, *range(520, 528)})
 
 
 def fault_of(status: int, message: str, *, retry_after: float | None = None, guessed: bool = False) -> TransientError:

@@ -5,11 +5,13 @@ A server may echo the key it refuses, whole or in part, and SDKs put a server's 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from ..errors import ConfigurationError
 
@@ -22,7 +24,14 @@ _REDACTED = "[redacted]"
 _KEY_LIKE = re.compile(
     r"\bsk-[\w*.\-]{6,}|\b(?:hf|api_org)_[A-Za-z0-9_]{8,}|(?<=\bBearer )(?!\[redacted\])\S+", re.IGNORECASE
 )
+# A secret of somebody else's in a URL, or a part of one of ours: what stands behind the name.
+_IN_URL = re.compile(r"(?<=[?&;])([\w.\-]+)=([^\s&\"'<>]+)")
 _SHORTEST = 8  # a shorter one may be a part of any word
+_NEVER_QUOTED = frozenset("-._~")
+# The marks of quoting, which may be quoted themselves.
+_PERCENT = "(?:%|&(?:amp;)*(?:#37|#x25|percnt);)(?:25)*"
+_AMPERSAND = f"(?:&|{_PERCENT}26)(?:amp(?:;|{_PERCENT}3[Bb]))*"
+_HASH, _SEMICOLON, _BACKSLASH = f"(?:#|{_PERCENT}23)", f"(?:;|{_PERCENT}3[Bb])", rf"(?:\\|{_PERCENT}5[Cc])"
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SECRET_WORDS = frozenset(
@@ -38,13 +47,14 @@ _PLAIN_BEFORE = frozenset(
 
 
 class Secrets:
-    """The values that no text may show.
+    """The values that no text may show, in whatever way they are quoted: for a URL, HTML, JSON or Python.
 
     Args:
-        values: keys, tokens. Whatever has the form of a known provider's key is hidden too.
+        values: keys, tokens. Whatever has the form of a known provider's key is hidden too, and so are the values in a
+            URL's query that have a secret's name.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("__weakref__", "_values")
 
     def __init__(self, *values: str) -> None:
         # Longest first: one secret may begin with another.
@@ -52,18 +62,84 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """`text` without secrets. Shorten it afterwards: a secret that is cut in two would not be found."""
+        text = _KEY_LIKE.sub(_REDACTED, self.hide(text))
+        return _IN_URL.sub(_without_value, text)
+
+    def hide(self, text: str) -> str:
+        """`text` without these values; what only looks like a secret stays."""
         for value in self._values:
             text = value.sub(_REDACTED, text)
-        return _KEY_LIKE.sub(_REDACTED, text)
+        return text
 
     def show_in(self, exc: BaseException) -> bool:
         """Tell whether a traceback of `exc`, its causes included, would print a secret."""
         return any(self.redact(text) != text for text in map(str, _chain(exc)))
 
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+
+class _Hiding(logging.Filter):
+    """Takes secrets out of what is logged, for as long as somebody holds them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden: WeakSet[Secrets] = WeakSet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for secrets in list(self.hidden):
+            record.msg, record.args = secrets.hide(record.getMessage()), ()
+        return True
+
+
+_hiding = _Hiding()
+# These log what comes from the network, headers and all, below any place where it could be changed.
+_WIRE_LOGGERS = [f"{name}.{part}" for name in ("httpcore", "httpcore2") for part in ("http11", "http2", "proxy")]
+
+
+def hide_from_logs(secrets: Secrets) -> None:
+    """Take secrets out of what HTTP libraries log of the bytes on the wire. A log without secrets stays as it was."""
+    _hiding.hidden.add(secrets)
+    for name in _WIRE_LOGGERS:
+        logging.getLogger(name).addFilter(_hiding)
+
+
+def _without_value(match: re.Match[str]) -> str:
+    name = match[1]
+    return f"{name}={_REDACTED}" if is_secret_name(name) else match[0]
+
 
 def _pattern(value: str) -> re.Pattern[str]:
-    text = re.escape(value)
+    text = "".join(map(_written, value))
     return re.compile(text if len(value) >= _SHORTEST else rf"(?<!\w){text}(?!\w)")
+
+
+def _written(character: str) -> str:
+    """A pattern of the ways to write a character: as it is, or quoted, in several ways at once too."""
+    if character.isascii() and character.isalnum():
+        return character
+    if character in _NEVER_QUOTED:
+        return re.escape(character)
+    same = " +" if character in " +" else character  # in a query a space is written so
+    return f"(?:{'|'.join(map(_quoted, same))})"
+
+
+def _quoted(character: str) -> str:
+    from html.entities import html5  # a large table, which few need
+
+    point = ord(character)
+    names = [re.escape(name[:-1]) for name, value in html5.items() if value == character and name.endswith(";")]
+    entity = "|".join([f"{_HASH}(?i:0*{point}|x0*{point:x})", *names])
+    octets = character.encode("utf-8", "surrogateescape")
+    percent = "".join(f"{_PERCENT}(?i:{octet:02x})" for octet in octets)
+    escaped = "".join(f"{_BACKSLASH}+(?i:x{octet:02x})" for octet in octets)  # as Python shows bytes
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    unicode = "".join(f"{_BACKSLASH}+(?i:u{units[at : at + 4]})" for at in range(0, len(units), 4))
+    plain = "|".join(map(re.escape, {character: 0, octets.decode("latin-1"): 0}))
+    return (
+        f"{_BACKSLASH}*(?:{plain}|{percent}|{_AMPERSAND}(?:{entity}){_SEMICOLON})"
+        f"|{unicode}|{escaped}|{_BACKSLASH}+(?i:x{point:02x})"
+    )
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

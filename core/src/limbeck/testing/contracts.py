@@ -16,14 +16,14 @@ import time
 import uuid
 from array import array
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import SecretStr
 
 from .._engine.threads.portal import portal
 from .._step import required_columns
 from ..errors import BadRequestError, ContentFilteredError, LedgerError, MissingColumnError, TransientError
-from ..protocols import check_batch_api, check_ledger, check_llm, class_faults
+from ..protocols import check_batch_api, check_ledger, check_llm, class_faults, keeps_turns
 from ..types import (
     BatchIntent,
     BatchLimits,
@@ -34,6 +34,8 @@ from ..types import (
     GenerationResponse,
     Image,
     PaidAnswer,
+    StoredAnswer,
+    StoredEffect,
     Usage,
 )
 from .llms import ScriptedLLM
@@ -43,8 +45,7 @@ if TYPE_CHECKING:
 
     from .._task.task import Task
     from ..errors import GenerationError
-    from ..protocols import LedgerProtocol, StepLedgerProtocol
-    from ..types import StoredAnswer
+    from ..protocols import LedgerProtocol, StepLedgerProtocol, TurnLedgerProtocol
 
 
 class TaskContract:
@@ -379,6 +380,86 @@ class LedgerContract:
         ledger.close()
         assert self._texts("0", b"key", 2) == [None, None]
 
+    # Conversations: for a store with the methods of `TurnLedgerProtocol`; one without them passes.
+
+    def _with_turns(self, scene: Callable[[TurnLedgerProtocol], None]) -> None:
+        """A run in which something is done with a step that keeps conversations."""
+        ledger = self.open_ledger()
+        part = ledger.step("step", {})
+        if keeps_turns(part):
+            scene(cast("TurnLedgerProtocol", part))
+        part.close()
+        ledger.close()
+
+    def test_an_answer_is_found_at_its_turn(self) -> None:
+        def keep(part: TurnLedgerProtocol) -> None:
+            _keep(part, _answer("0", "draft", turn="1"), _answer("0", "final", key=b"other", turn="2"))
+
+        def look(part: TurnLedgerProtocol) -> None:
+            assert _text(part.find_turn("0", 0, "1", b"key")) == "draft"
+            assert _text(part.find_turn("0", 0, "2", b"other")) == "final"
+            assert part.find_turn("0", 0, "3", b"a third") is None
+
+        self._with_turns(keep)
+        for _ in range(2):
+            self._with_turns(look)
+
+    def test_equal_questions_at_several_turns_keep_their_own_answers(self) -> None:
+        def keep(part: TurnLedgerProtocol) -> None:
+            _keep(part, *(_answer("0", text, turn=turn) for turn, text in (("1.1", "a"), ("1.2", "b"), ("2", "c"))))
+
+        def look(part: TurnLedgerProtocol) -> None:
+            assert [_text(part.find_turn("0", 0, turn, b"key")) for turn in ("2", "1.2", "1.1", "3")] == [
+                *("c", "b", "a", None),
+            ]
+
+        self._with_turns(keep)
+        self._with_turns(look)
+
+    def test_turns_of_rows_that_moved_are_found_by_key(self) -> None:
+        def look(part: TurnLedgerProtocol) -> None:
+            assert [_text(part.find_turn("7", 0, "1", b"key")) for _ in range(2)] == ["draft", None]
+
+        self._with_turns(lambda part: _keep(part, _answer("0", "draft", turn="1")))
+        self._with_turns(look)
+
+    def test_a_failed_turn_is_found_where_its_conversation_went_past_it(self) -> None:
+        def keep(part: TurnLedgerProtocol) -> None:
+            part.keep_failure(_failure(BadRequestError("no"), turn="1"))
+            _keep(part, _answer("0", "all the same", key=b"other", turn="2"))
+
+        def look(part: TurnLedgerProtocol) -> None:
+            found = part.find_turn("0", 0, "1", b"key")
+            assert isinstance(found, BadRequestError)
+            assert str(found) == "no"
+            assert part.find_turn("0", 1, "1", b"key") is None  # the other sample ended there
+
+        self._with_turns(keep)
+        self._with_turns(look)
+
+    def test_an_effect_is_found_by_its_turn_and_key(self) -> None:
+        def look(part: TurnLedgerProtocol) -> None:
+            assert part.find_effect("0", 0, "2", b"another") is None
+            found = part.find_effect("0", 0, "2", b"key")
+            assert found is not None
+            assert (found.name, found.arguments, found.result) == ("look_up", '[["half of \\ud83d"], {}]', '{"a": 1}')
+            assert part.find_effect("0", 0, "2", b"key") is None  # it is taken once in a run
+
+        self._with_turns(lambda part: asyncio.run(_kept_effect(part, _effect("2"))))
+        for _ in range(2):
+            self._with_turns(look)
+
+    def test_an_effect_that_failed_is_found_only_where_its_conversation_went_past_it(self) -> None:
+        def look(part: TurnLedgerProtocol) -> None:
+            found = part.find_effect("0", 0, "1", b"key")
+            assert found is not None
+            assert found.error == "no"
+            assert part.find_effect("0", 0, "2", b"other") is None
+
+        for effect in (_effect("1", error="no"), _effect("2", key=b"other", error="no")):
+            self._with_turns(lambda part, effect=effect: asyncio.run(_kept_effect(part, effect)))  # type: ignore[misc]
+        self._with_turns(look)
+
     def test_a_step_runs_once_at_a_time(self) -> None:
         ledger = self.open_ledger()
         part = ledger.step("step", {})
@@ -398,10 +479,22 @@ _REQUEST = GenerationRequest(messages=[{"role": "user", "content": "What is the 
 
 
 def _failure(
-    error: GenerationError, *, request: GenerationRequest | None = _REQUEST, retried: bool = False
+    error: GenerationError,
+    *,
+    request: GenerationRequest | None = _REQUEST,
+    retried: bool = False,
+    turn: str | None = None,
 ) -> FailedCall:
     return FailedCall(
-        row="0", samples=[0, 1], key=b"key", request=request, error=error, attempts=2, cost=0.5, retried=retried
+        row="0",
+        samples=[0, 1],
+        turn=turn,
+        key=b"key",
+        request=request,
+        error=error,
+        attempts=2,
+        cost=0.5,
+        retried=retried,
     )
 
 
@@ -411,10 +504,12 @@ def _answer(
     key: bytes = b"key",
     samples: Sequence[int] | None = None,
     response: GenerationResponse | None = None,
+    turn: str | None = None,
 ) -> PaidAnswer:
     return PaidAnswer(
         row=row,
         samples=range(len(texts)) if samples is None else samples,
+        turn=turn,
         key=key,
         request=_REQUEST,
         response=response or GenerationResponse(generations=[Generation(text=text) for text in texts]),
@@ -429,6 +524,28 @@ def _keep(step: StepLedgerProtocol, *answers: PaidAnswer) -> None:
             await step.keep(answer)
 
     asyncio.run(keep())
+
+
+def _effect(turn: str, *, key: bytes = b"key", error: str | None = None) -> StoredEffect:
+    return StoredEffect(
+        row="0",
+        sample=0,
+        turn=turn,
+        key=key,
+        name="look_up",
+        arguments='[["half of \\ud83d"], {}]',
+        result=None if error else '{"a": 1}',
+        error=error,
+        seconds=0.25,
+    )
+
+
+async def _kept_effect(step: TurnLedgerProtocol, effect: StoredEffect) -> None:
+    await step.keep_effect(effect)
+
+
+def _text(found: StoredAnswer | GenerationError | None) -> str | None:
+    return found.generation.text if isinstance(found, StoredAnswer) else None
 
 
 def _texts(found: Sequence[StoredAnswer | None]) -> list[str | None]:

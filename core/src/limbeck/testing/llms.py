@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, PrivateAttr
@@ -18,6 +19,9 @@ Answer: TypeAlias = str | Generation | GenerationResponse | BaseException | None
 Script: TypeAlias = Sequence[Answer] | Callable[[GenerationRequest], Answer]
 
 
+_TAKES_ALL_MEDIA = Capabilities(vision=True, audio=True, documents=True)
+
+
 class EchoLLM(LLM):
     """Answers with the text of the last message.
 
@@ -25,7 +29,7 @@ class EchoLLM(LLM):
         model: what it calls itself. latency: seconds each answer takes.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(completions=True, prefill=True)
+    capabilities: ClassVar[Capabilities] = replace(_TAKES_ALL_MEDIA, completions=True, prefill=True)
 
     model: str = "echo"
     latency: float = Field(default=0.0, ge=0)
@@ -47,7 +51,7 @@ def _text_of(content: str | list[dict[str, Any]] | None) -> str | None:
 
 
 class ScriptedLLM(LLM):
-    """Answers as told: texts, refusals, faults, malformed JSON, fewer generations, after a given time.
+    """Answers as told: texts, tool calls, refusals, faults, malformed JSON, fewer generations, after a given time.
 
         ScriptedLLM(script=["first", RateLimitError(retry_after=1), "second"])
         ScriptedLLM(script=lambda request: "yes" if "?" in str(request.messages) else "no")
@@ -58,7 +62,7 @@ class ScriptedLLM(LLM):
         model: what it calls itself.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(completions=True, prefill=True)
+    capabilities: ClassVar[Capabilities] = replace(_TAKES_ALL_MEDIA, tools=True, completions=True, prefill=True)
 
     script: Any = Field(exclude=True)
     latencies: list[float] = Field(default_factory=list)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from limbeck.backends import decoded, events_in, reasoning_in, text_in, tokens_in
+from limbeck.backends import (
+    decoded,
+    events_in,
+    is_unreadable,
+    reasoning_in,
+    text_in,
+    tokens_in,
+    unreadable_events,
+    with_extra,
+)
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
 
@@ -68,21 +77,26 @@ def model_in(message: Mapping[str, Any]) -> str | None:
 def _generation(content: list[dict[str, Any]], reason: Any) -> Generation:
     texts = [text_in(block.get("text")) or "" for block in content if _is_text(block)]
     thoughts = [reasoning_in(block.get("thinking")) for block in content if block.get("type") == "thinking"]
-    calls = tuple(_tool_call(block) for block in content if block.get("type") == "tool_use")
+    calls = [_tool_call(block) for block in content if block.get("type") == "tool_use"]
+    if any(block.get("type") in _THINKING for block in content):  # which goes back, as it is, with the tools' results
+        calls = with_extra(calls, "anthropic", {"content": content})
     shown = [thought for thought in thoughts if thought]  # a block whose thinking the model keeps to itself is empty
     odd = [thought for thought in shown if not isinstance(thought, str)]
     return Generation(
         text="".join(texts) if texts or not calls else None,
         finish_reason=FINISH_REASONS.get(reason, reason) if isinstance(reason, str) else reason,
         reasoning=odd[0] if odd else "\n\n".join(shown) or None,  # the engine leaves out what is odd, and says so
-        tool_calls=calls or None,
+        tool_calls=tuple(calls) or None,
     )
+
+
+_THINKING = ("thinking", "redacted_thinking")
 
 
 def _is_text(block: Mapping[str, Any]) -> bool:
     """Tell whether a block is one of text, or has a text though it says to be of an unknown kind."""
     kind = block.get("type")
-    return kind == "text" or ("text" in block and kind not in ("thinking", "redacted_thinking"))
+    return kind == "text" or ("text" in block and kind not in _THINKING)
 
 
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,75 +143,134 @@ def _sum(usage: Mapping[str, Any], *names: str) -> Any:
     return odd[0] if odd else sum(count or 0 for count in counts)
 
 
-def message_of_events(content: bytes) -> dict[str, Any]:
+def message_of_events(content: bytes, *, left_out: list[str] | None = None) -> dict[str, Any]:
     """The message that a whole stream of server-sent events builds; the error, where it ends in one.
 
-    An error has `usage` and `model` of the message that it broke off, beside its own fields.
+    An error has `usage` and `model` of the message that it broke off, beside its own fields. An event that cannot be
+    read, or belongs to a block whose beginning could not, costs no answer that goes on to its end.
+
+    Args:
+        content: the body. left_out: is given a word for events that cannot be read.
 
     Raises:
         TransientError: the stream ended before the message did; it has the tokens counted by then.
-        ValueError, LookupError: it is not a stream of the Messages API.
     """
-    message: dict[str, Any] = {}
-    blocks: dict[int, _Block] = {}
-    for event in events_in(content):
-        if not isinstance(event, dict):
-            continue
-        kind = event.get("type")
-        if kind == "message_start":
-            message = event["message"]
-        elif kind == "content_block_start":
-            blocks[event["index"]] = _Block(event["content_block"])
-        elif kind == "content_block_delta":
-            blocks[event["index"]].add(event["delta"])
-        elif kind == "message_delta":
-            _finish(message, event)
-        elif kind == "message_stop":
+    stream = _Stream()
+    lost = []
+    for number, event in enumerate(events_in(content), 1):
+        kind = event.get("type") if isinstance(event, dict) else None
+        if kind == "error":
+            return {**{name: stream.message[name] for name in ("usage", "model") if name in stream.message}, **event}
+        if kind == "message_stop" or event == "[DONE]":
             break
-        elif kind == "error":
-            return {**{name: message[name] for name in ("usage", "model") if name in message}, **event}
+        read = stream.takes(kind, event) if isinstance(event, dict) else not is_unreadable(event)
+        if not read:
+            lost.append(number)
     else:
-        if message.get("stop_reason") is None:
+        if stream.message.get("stop_reason") is None:
             fault = "The server's stream ended before the answer did."
-            raise TransientError(fault, usage=usage_in(message), model=model_in(message))
-    return {**message, "content": [blocks[index].whole() for index in sorted(blocks)]}
+            raise TransientError(fault, usage=usage_in(stream.message), model=model_in(stream.message))
+    unreadable_events(lost, left_out)
+    return stream.whole()
+
+
+class _Stream:
+    """The message that events build."""
+
+    def __init__(self) -> None:
+        self.message: dict[str, Any] = {}
+        self._blocks: dict[int, _Block] = {}
+
+    def takes(self, kind: Any, event: Mapping[str, Any]) -> bool:
+        """Take an event in. Whether all of it could be read; one of another kind has nothing to read."""
+        if kind == "message_start":
+            return self._start(event.get("message"))
+        if kind == "content_block_start":
+            return self._start_block(event.get("index"), event.get("content_block"))
+        if kind == "content_block_delta":
+            return self._add(event.get("index"), event.get("delta"))
+        return kind != "message_delta" or self._finish(event.get("delta"), event.get("usage"))
+
+    def whole(self) -> dict[str, Any]:
+        """The message so far."""
+        return {**self.message, "content": [self._blocks[index].whole() for index in sorted(self._blocks)]}
+
+    def _start(self, message: Any) -> bool:
+        if not isinstance(message, dict):
+            return False
+        self.message = {**message, **self.message}  # should some of it have come before
+        return True
+
+    def _start_block(self, index: Any, start: Any) -> bool:
+        if not isinstance(start, dict):
+            return False
+        self._blocks[index if _is_index(index) else len(self._blocks)] = _Block(start)
+        return True
+
+    def _add(self, index: Any, delta: Any) -> bool:
+        if not isinstance(delta, dict):
+            return False
+        if not _is_index(index):
+            index = max(self._blocks, default=0)
+        if index in self._blocks:
+            return self._blocks[index].add(delta)
+        # Its beginning was lost: a text is one all the same; a tool's input without the tool's name is of no use.
+        kind = {"text_delta": "text", "thinking_delta": "thinking"}.get(str(delta.get("type")))
+        if kind is not None:
+            self._blocks[index] = _Block({"type": kind})
+            self._blocks[index].add(delta)
+        return False
+
+    def _finish(self, delta: Any, usage: Any) -> bool:
+        """Take in the last facts; counts in a `message_delta` are totals, not increments."""
+        if isinstance(delta, dict):
+            self.message.update(delta)
+        before = self.message.get("usage")
+        if isinstance(usage, dict) and isinstance(before, dict | None):
+            counts = {name: count for name, count in usage.items() if count is not None}
+            if before is not None or "input_tokens" in counts:  # else a part would pass for the whole
+                self.message["usage"] = {**(before or {}), **counts}
+        elif usage is not None:
+            self.message["usage"] = usage
+        return isinstance(delta, dict)
+
+
+def _is_index(index: Any) -> bool:
+    return isinstance(index, int) and not isinstance(index, bool)
 
 
 class _Block:
-    """A content block whose text comes in pieces."""
+    """A content block whose fields come in pieces."""
 
     # The pieces of a delta, and the field of the block that they make up.
     _FIELDS: ClassVar = {
         "text_delta": ("text", "text"),
         "thinking_delta": ("thinking", "thinking"),
+        "signature_delta": ("signature", "signature"),
         "input_json_delta": ("partial_json", "input"),
     }
 
     def __init__(self, start: dict[str, Any]) -> None:
         self._start = start
-        self._field = ""
-        self._pieces: list[str] = []
+        self._pieces: dict[str, list[str]] = {}
 
-    def add(self, delta: Mapping[str, Any]) -> None:
-        names = self._FIELDS.get(delta["type"])
-        if names is not None:
-            piece, self._field = names
-            self._pieces.append(delta[piece])
+    def add(self, delta: Mapping[str, Any]) -> bool:
+        """Add a piece. Whether it could be read."""
+        names = self._FIELDS.get(str(delta.get("type")))
+        if names is None:  # citations
+            return True
+        piece = delta.get(names[0])
+        if isinstance(piece, str):
+            self._pieces.setdefault(names[1], []).append(piece)
+        return isinstance(piece, str)
 
     def whole(self) -> dict[str, Any]:
-        joined = "".join(self._pieces)
-        if not joined:
-            return self._start
-        start = self._start.get(self._field) or ""
-        return {**self._start, self._field: decoded(joined.encode()) if self._field == "input" else start + joined}
+        """The block so far."""
+        fields = {name: self._field(name, "".join(pieces)) for name, pieces in self._pieces.items() if any(pieces)}
+        return {**self._start, **fields}
 
-
-def _finish(message: dict[str, Any], event: Mapping[str, Any]) -> None:
-    """Take in the last facts; counts in a `message_delta` are totals, not increments."""
-    message.update(event["delta"])
-    usage, before = event.get("usage"), message.get("usage")
-    if isinstance(usage, dict) and isinstance(before, dict | None):
-        counts = {name: count for name, count in usage.items() if count is not None}
-        message["usage"] = {**(before or {}), **counts}
-    elif usage is not None:
-        message["usage"] = usage
+    def _field(self, name: str, joined: str) -> Any:
+        if name == "input":
+            return decoded(joined.encode())
+        start = self._start.get(name) or ""
+        return joined if name == "signature" or not isinstance(start, str) else start + joined

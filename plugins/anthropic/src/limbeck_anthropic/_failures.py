@@ -66,7 +66,9 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def refusal_of(status: int, body: Any, headers: Mapping[str, str], *, redact: Callable[[str], str]) -> Refusal:
+def refusal_of(
+    status: int, body: Any, headers: Mapping[str, str], *, redact: Callable[[str], str], sent: bytes | None = None
+) -> Refusal:
     """Read an error body: Anthropic's form, a gateway's, or plain text.
 
     Args:
@@ -74,11 +76,12 @@ def refusal_of(status: int, body: Any, headers: Mapping[str, str], *, redact: Ca
         body: the JSON value, or the text where it was none.
         headers: with lower-case names.
         redact: takes keys out of a text. It is applied before the text is cut, which could leave half a key.
+        sent: the body of the request, where that is known.
     """
     error = body.get("error", body) if isinstance(body, dict) else body
     facts: dict[str, Any] = error if isinstance(error, dict) else {}
     kind = facts.get("type")
-    parsed = read_refusal(status, body, headers)
+    parsed = read_refusal(status, body, headers, sent=sent)
     claimed = _STATUS_OF_TYPE.get(str(kind), 500 if parsed.guessed else parsed.status)
     return Refusal(
         status=status if status >= 300 else claimed,

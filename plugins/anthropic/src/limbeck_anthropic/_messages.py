@@ -1,18 +1,19 @@
 """A chat in OpenAI's form, as Anthropic's Messages API takes it.
 
 System and developer messages become the top-level `system`; consecutive messages of one role
-become one turn (a result of a tool is the user's); tool calls, their results and images become
-blocks. A text of nothing but white space says nothing, and the API refuses it: it is left out.
+become one turn (a result of a tool is the user's); tool calls, their results, images and documents
+become blocks. A text of nothing but white space says nothing, and the API refuses it: it is left out.
 Parts that are Anthropic blocks already (`document`, `thinking`, an `image` with a `source`, ...)
 pass unchanged.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from limbeck.backends import Media, extra_in, media_of
 from limbeck.errors import BadRequestError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 Block: TypeAlias = dict[str, Any]
 Content: TypeAlias = "str | list[Block]"
 
-_DATA_URL = re.compile(r"data:(?P<media_type>[\w.+/-]+)(?:;[\w.=+-]+)*;base64,(?P<data>.*)", re.DOTALL | re.IGNORECASE)
-_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
-_NO_BLOCK_FOR = {"input_audio": "audio", "file": "OpenAI's `file` parts; give an Anthropic `document` block"}
 
 
 def wire_chat(messages: Sequence[Mapping[str, Any]]) -> tuple[Content | None, list[dict[str, Any]]]:
@@ -121,10 +120,17 @@ def _part(part: Any, place: int) -> Block:
         raise BadRequestError(
             f"Message {place}: a part of `content` must be a dict with a `type`; one is {part!r:.80}."
         )
-    if kind in _NO_BLOCK_FOR:
-        raise BadRequestError(f"Message {place}: Anthropic takes no {_NO_BLOCK_FOR[kind]}.")
-    if kind == "image_url":
-        return {"type": "image", "source": _image_source(part.get("image_url"), place)}
+    try:
+        media = media_of(part)
+    except BadRequestError as exc:
+        raise BadRequestError(f"Message {place}: {exc}") from None
+    if media is not None:
+        return _media_block(media, place)
+    if kind == "file":
+        raise BadRequestError(
+            f"Message {place}: a `file` part must have `file_data`. For a file that was uploaded to Anthropic, give "
+            "its own `document` block."
+        )
     if kind == "refusal":
         return {"type": "text", "text": part.get("refusal", "")}
     if kind == "tool_result" and isinstance(part.get("content"), list):
@@ -132,27 +138,71 @@ def _part(part: Any, place: int) -> Block:
     return dict(part)
 
 
-def _image_source(image: Any, place: int) -> Block:
-    url = image.get("url") if isinstance(image, dict) else image
-    if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
-        return {"type": "url", "url": url}
-    match = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
-    if match is None:
+def _media_block(media: Media, place: int) -> Block:
+    if media.kind == "audio":
+        raise BadRequestError(f"Message {place}: Anthropic takes no audio.")
+    if media.kind == "image":
+        return {"type": "image", "source": _image_source(media, place)}
+    title = {} if media.name is None else {"title": media.name}
+    return {"type": "document", "source": _document_source(media, place), **title}
+
+
+def _image_source(media: Media, place: int) -> Block:
+    if media.url is not None:
+        return {"type": "url", "url": media.url}
+    if media.media_type not in _IMAGES:
         raise BadRequestError(
-            f"Message {place}: `image_url` must be an http(s) URL or a base64 `data:` URL; it begins {str(url)[:40]!r}."
+            f"Message {place}: Anthropic takes images as {', '.join(_IMAGES)}, not as {media.media_type}."
         )
-    media_type = match["media_type"].lower().replace("image/jpg", "image/jpeg")
-    if media_type not in _MEDIA_TYPES:
-        raise BadRequestError(
-            f"Message {place}: Anthropic takes images as {', '.join(_MEDIA_TYPES)}, not as {media_type}."
-        )
-    return {"type": "base64", "media_type": media_type, "data": match["data"]}
+    return {"type": "base64", "media_type": media.media_type, "data": media.data}
+
+
+def _document_source(media: Media, place: int) -> Block:
+    """A PDF as it is, and a text as text: the API takes no other documents."""
+    if media.url is not None:
+        return {"type": "url", "url": media.url}
+    if media.media_type == "application/pdf":
+        return {"type": "base64", "media_type": media.media_type, "data": media.data}
+    try:
+        if (media.media_type or "").startswith("text/"):
+            return {"type": "text", "media_type": "text/plain", "data": base64.b64decode(media.data).decode()}
+    except ValueError as exc:
+        raise BadRequestError(f"Message {place}: a document of type {media.media_type} is not UTF-8: {exc}.") from exc
+    raise BadRequestError(
+        f"Message {place}: Anthropic takes documents as application/pdf and as text, not as {media.media_type}."
+    )
 
 
 def _assistant_content(message: Mapping[str, Any], place: int) -> Content:
     content = _content(message.get("content"), place)
     calls = message.get("tool_calls")
-    return [*_blocks(content), *(_tool_use(call, place) for call in calls)] if calls else content
+    if not calls:
+        return content
+    blocks = [*_blocks(content), *(_tool_use(call, place) for call in calls)]
+    return _with_thinking(blocks, extra_in(message, "anthropic") or {})
+
+
+def _with_thinking(blocks: list[Block], extra: Mapping[str, Any]) -> list[Block]:
+    """The blocks as the model wrote them, its thinking included, which the API wants back unmodified and in place.
+
+    Where the message is not what the model wrote any more, it goes without.
+    """
+    given = extra.get("content")
+    if not isinstance(given, list) or not all(isinstance(block, dict) for block in given):
+        return blocks
+    inputs = {block.get("id"): block["input"] for block in blocks if block.get("type") == "tool_use"}
+    written = [
+        {**block, "input": inputs.get(block.get("id"), {})} if block.get("type") == "tool_use" else dict(block)
+        for block in given
+        if not _is_empty(block)
+    ]
+    return written if _said(written) == _said(blocks) else blocks
+
+
+def _said(blocks: list[Block]) -> tuple[str, list[Any]]:
+    texts = [str(block.get("text")) for block in blocks if block.get("type") == "text"]
+    calls = [(block.get("id"), block.get("name")) for block in blocks if block.get("type") == "tool_use"]
+    return "".join(texts), calls
 
 
 def _tool_use(call: Mapping[str, Any], place: int) -> Block:

@@ -33,6 +33,7 @@ _INSTEAD = {
     "max_completion_tokens": "`max_tokens`",
     "max_new_tokens": "`max_tokens`",
     "max_retries": "the field `max_attempts`",
+    "parallel_tool_calls": "`tool_choice={'type': 'auto', 'disable_parallel_tool_use': True}`",
 }
 _FOR_SECRETS = (
     "Pass a key as `api_key=`, another secret header through the variable `ANTHROPIC_CUSTOM_HEADERS`, and a secret "
@@ -96,12 +97,6 @@ def _check_values(parameters: Mapping[str, Any], owner: str) -> None:
     output_config = parameters.get("output_config")
     if isinstance(output_config, dict) and "format" in output_config:
         raise ConfigurationError(f"`{owner}`: `output_config` cannot hold 'format': use `output_schema` of the task.")
-    for tool in parameters.get("tools") or ():
-        if isinstance(tool, dict) and "function" in tool:
-            raise ConfigurationError(
-                f"`{owner}`: a tool is in OpenAI's form, with 'function'; Anthropic's is "
-                "{'name': ..., 'description': ..., 'input_schema': ...}."
-            )
     check_headers(parameters.get("extra_headers"), owner=owner)
     refuse_secrets(parameters, owner=owner, remedy=_FOR_SECRETS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -15,6 +16,8 @@ from limbeck.backends import (
     ClientPerLoop,
     Secrets,
     ServerAddress,
+    body_sent,
+    check_environment,
     decoded,
     find_key,
     import_sdk,
@@ -40,6 +43,7 @@ from ._messages import batch_entry, wire_chat, with_instruction
 from ._parameters import check_parameters, wire_parameters
 from ._schema import instruction, output_format
 from ._secrets import secrets_of
+from ._tools import with_wire_tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
@@ -55,6 +59,8 @@ T = TypeVar("T")
 
 _DEFAULT_BASE_URL = "https://api.anthropic.com"
 _CONNECT_SECONDS = 30.0
+_ACCOUNT = ("ANTHROPIC_ORGANIZATION_ID", "ANTHROPIC_WORKSPACE_ID")  # which the SDK sends with a federated identity
+_CUSTOM_HEADERS = "ANTHROPIC_CUSTOM_HEADERS"  # the variable that the SDK's clients read
 
 # The SDK's own rule: a whole answer may take ten minutes, at 128,000 tokens an hour.
 _WHOLE_ANSWER_SECONDS = 600.0
@@ -84,7 +90,7 @@ class AnthropicLLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_json_schema=True, tools=True, vision=True, batches=True, prefill=True
+        native_json_schema=True, tools=True, vision=True, batches=True, documents=True, prefill=True
     )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"stream", "max_response_bytes"})
@@ -132,6 +138,7 @@ class AnthropicLLM(LLM):
         Raises:
             MissingDependencyError: the SDK, or aiohttp, is not installed.
             MissingCredentialError: there is no key, token or profile.
+            ConfigurationError: an environment variable for proxies, certificates or headers cannot be used.
         """
         self._new_client()
 
@@ -194,6 +201,7 @@ class AnthropicLLM(LLM):
         self._require_sdk()
         import anthropic
 
+        check_environment(self.base_url or self._environment().url or _DEFAULT_BASE_URL, headers=_CUSTOM_HEADERS)
         timeout = anthropic.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
         http_client = open_http_client(
             max_connections=self.max_concurrency,
@@ -204,6 +212,8 @@ class AnthropicLLM(LLM):
         )
         key = find_key(self.api_key.get_secret_value() if self.api_key else None, "ANTHROPIC_API_KEY")
         token = None if key else find_key(None, "ANTHROPIC_AUTH_TOKEN")
+        for variable in _ACCOUNT:
+            find_key(None, variable)
         missing = MissingCredentialError(needed_by=type(self).__name__, variable="ANTHROPIC_API_KEY")
         try:
             client = anthropic.AsyncAnthropic(
@@ -246,7 +256,7 @@ class AnthropicLLM(LLM):
 
     def _wire(self, request: GenerationRequest, *, whole: bool = False) -> tuple[dict[str, Any], RequestOptions]:
         """The request's body, as the API takes it, and the SDK's options for it. A `whole` answer is never a stream."""
-        parameters, options = wire_parameters({**self.generation_kwargs, **request.parameters})
+        parameters, options = wire_parameters(with_wire_tools({**self.generation_kwargs, **request.parameters}))
         system, messages = wire_chat(request.messages)
         body = {"model": self.model, "max_tokens": self.max_tokens, "messages": messages, **parameters}
         if request.output_schema is not None:
@@ -319,7 +329,8 @@ class AnthropicLLM(LLM):
         if (typed := typed_cause(exc)) is not None:
             return typed
         if isinstance(exc, anthropic.APIStatusError):
-            refusal = refusal_of(exc.status_code, exc.body, exc.response.headers, redact=secrets.redact)
+            sent = body_sent(exc.response)
+            refusal = refusal_of(exc.status_code, exc.body, exc.response.headers, redact=secrets.redact, sent=sent)
             return failure_of(refusal, server=server, model=self.model)
         if isinstance(exc.__cause__, httpx2.ConnectTimeout):
             return UnavailableError(
@@ -339,15 +350,16 @@ class AnthropicLLM(LLM):
         )
 
     def _read(self, response: httpx2.Response, client: AsyncAnthropic) -> GenerationResponse:
+        left_out: list[str] = []
         try:
-            message = _message(response)
+            message = _message(response, left_out)
             if message.get("type") != "error" and not is_error_body(message, answer="content"):
-                return response_of(message, quota=quota_of(response.headers))
+                return replace(response_of(message, quota=quota_of(response.headers)), left_out=tuple(left_out))
         except (ValueError, LookupError, TypeError, AttributeError):
             message = {}
         redact = self._secrets(response.request.headers).redact
         if message:
-            refusal = refusal_of(200, message, response.headers, redact=redact)
+            refusal = refusal_of(200, message, response.headers, redact=redact, sent=body_sent(response))
             failure = failure_of(refusal, server=_server(client), model=self.model)
             failure.usage, failure.model = usage_in(message), model_in(message)
             raise failure
@@ -367,10 +379,10 @@ class _Connection:
         await self.client.close()
 
 
-def _message(response: httpx2.Response) -> dict[str, Any]:
+def _message(response: httpx2.Response, left_out: list[str]) -> dict[str, Any]:
     # By what came, not by what was asked for: a gateway may do either.
     if is_event_stream(response.content):
-        return message_of_events(response.content)
+        return message_of_events(response.content, left_out=left_out)
     message = decoded(response.content)
     if isinstance(message, list) and is_error_body(message, answer="content"):
         message = message[0]

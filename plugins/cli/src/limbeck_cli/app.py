@@ -278,6 +278,9 @@ def retry(
         typer.Option("--set", metavar="llm.NAME=VALUE", help="A changed parameter or field of the LLM. Repeatable."),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Another LLM: `provider/model`.")] = None,
+    from_turn: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of a conversation: keep what is before turn N.")
+    ] = None,
     money: RunSettings,
     options: CommandOptions,
 ) -> None:
@@ -285,7 +288,7 @@ def retry(
     from .jobs import resume_run
     from .retry import Retry
 
-    asked = Retry(run_dir, where, step=step, settings=settings or [], model=model)
+    asked = Retry(run_dir, where, step=step, settings=settings or [], model=model, from_turn=from_turn)
     raise typer.Exit(resume_run(run_dir, [], options=options.with_money(money, retry=asked)))
 
 
@@ -460,6 +463,14 @@ def steps(as_json: AsJson = False) -> None:
     show_names("step", as_json=as_json)
 
 
+@app.command()
+def tools(as_json: AsJson = False) -> None:
+    """List the tools that models may be given."""
+    from .listing import show_names
+
+    show_names("tool", as_json=as_json)
+
+
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Give a field that it cannot be made without. Repeatable."),
@@ -512,6 +523,14 @@ def show_step(name: Name, settings: Settings = None) -> None:
     from .show import show
 
     show("step", name, settings or [])
+
+
+@show_app.command("tool")
+def show_tool(name: Name) -> None:
+    """Show a tool: what a model is told of it, or the fields of a class of tools."""
+    from .show import show
+
+    show("tool", name, [])
 
 
 @plugins_app.command("list")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -107,6 +107,9 @@ class Progress:
 
     def line(self) -> str:
         """The state in one line: rows, speed, time left, failures, requests, tokens."""
+        return self._line(", ".join(shares_of(self.stats)))
+
+    def _line(self, shares: str = "") -> str:
         stats, last = self.stats, self._pipeline.leaves
         done = sum(self.of(name).rows_done for name in last)
         total = self._total(last)
@@ -116,7 +119,7 @@ class Progress:
             parts.append(f"ETA {duration(max(total - done, 0) / speed)}")
         parts.append(f"{sum(each.rows_failed for each in stats):,} failed")
         in_flight = sum(each.in_flight for each in stats)
-        parts += [f"{in_flight:,} in flight", *_waiting(stats)]
+        parts += [f"{in_flight:,} in flight{f' ({shares})' if shares else ''}", *_waiting(stats)]
         parts += self._spending(sum(each.input_tokens + each.output_tokens for each in stats))
         silence = self._silence(in_flight)
         parts += self._away() or silence
@@ -218,7 +221,15 @@ class Progress:
         expected = self._expected()
         for name in self._steps:
             grid.add_row(*self._bar(name, expected[name]))
-        return Group(grid, Text(self.line(), no_wrap=True, overflow="ellipsis"))
+        shares = [Text(line, overflow="fold") for line in self._shares()]
+        return Group(grid, *shares, Text(self._line(), no_wrap=True, overflow="ellipsis"))
+
+    def _shares(self) -> Iterator[str]:
+        """A line for each step whose calls go to several models, or that has effects under way."""
+        for name in self._steps:
+            parts = shares_of([self.of(name)])
+            if parts:
+                yield printable(f"{name}: {', '.join(parts)}")
 
     def _bar(self, name: str, expected: float | None) -> tuple[RenderableType, ...]:
         from rich.progress_bar import ProgressBar
@@ -250,6 +261,14 @@ def state_of(stats: RunStats, arrived: int) -> list[str]:
     if stats.rate_limited:
         parts.append(f"{stats.rate_limited:,} refused for rate")
     return parts
+
+
+def shares_of(stats: list[RunStats]) -> list[str]:
+    """The requests in flight by model, of tasks that ask several, and the effects that are under way."""
+    of_models: Counter[str] = sum((each.in_flight_of for each in stats), Counter())
+    effects = sum(each.effects for each in stats)
+    told = [f"{effects:,} effect{'s' * (effects != 1)}"] if effects else []
+    return told + [f"{count:,} {model}" for model, count in sorted(of_models.items())]
 
 
 def _waiting(stats: list[RunStats]) -> list[str]:

@@ -21,6 +21,7 @@ class Retry:
     Attributes:
         run_dir: the run's directory. where: the condition. step: the task's name; None for the only one.
         settings: `llm.NAME=VALUE`, what is changed. model: another LLM, or None.
+        from_turn: the first turn of a conversation that is asked anew, or None.
     """
 
     run_dir: str
@@ -28,6 +29,7 @@ class Retry:
     step: str | None
     settings: Sequence[str]
     model: str | None
+    from_turn: int | None = None
 
     def rerun(self, pipeline: Pipeline) -> Rerun:
         """What the run is told.
@@ -36,7 +38,8 @@ class Retry:
             ConfigurationError: there is no such task, or a setting cannot be read.
         """
         task = task_of(pipeline, self.step)
-        return Rerun(self.where, step=task.name, llm=self._model(task.name, task.model_kind))
+        llm = self._model(task.name, task.model_kind)
+        return Rerun(self.where, step=task.name, llm=llm, from_turn=self.from_turn)
 
     def _model(self, name: str, field: str) -> Any:
         """The model that is asked: as the file's own `--set` would make it. None for the one that there was.

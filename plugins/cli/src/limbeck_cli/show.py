@@ -1,4 +1,4 @@
-"""`limbeck show`: one task, LLM or step in full, from its class and its own first example."""
+"""`limbeck show`: one task, LLM, step or tool in full, from its class and its own first example."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
     make_pydantic_usable()
     cls = plugins.get(kind, name)
     _show_source(kind, name, cls)
+    if kind == "tool":
+        _show_tool(cls)
+        return
     if kind in get_args(ModelKind):
         _show_fields(cls)
         _show_capabilities(cls)
@@ -51,13 +54,25 @@ def _heading(text: str) -> None:
 
 def _show_source(kind: Kind, name: str, cls: Any) -> None:
     echo(f"{kind.replace('_', ' ')} {name}", bold=True)
-    target = f"{cls.__module__}:{cls.__qualname__}"
+    target = f"{cls.__module__}:{getattr(cls, '__qualname__', type(cls).__qualname__)}"
     listing = next((each for each in plugins.listings(kind) if name in (each.name, each.qualified)), None)
     owner = f"{listing.distribution} {listing.version}, " if listing and listing.distribution else ""
     echo(f"  {owner}{target}")
     doc = inspect.getdoc(cls) if cls.__doc__ else None
     if doc:
         echo(f"\n{_prose(doc)}")
+
+
+def _show_tool(tool: Any) -> None:
+    """What a model is told of a tool; the fields of a class of tools, which is asked only when it is used."""
+    from limbeck.tools import tool_of
+
+    if isinstance(tool, type):
+        _show_fields(tool)
+        return
+    made = tool_of(tool)
+    _heading("A model is told")
+    _show_json({name: getattr(made, name) for name in ("name", "description", "parameters")})
 
 
 def _prose(doc: str) -> str:

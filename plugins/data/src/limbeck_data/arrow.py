@@ -40,7 +40,7 @@ class LoadDataFromArrow(FileSource):
         try:
             for batch in _batches(_reader(file, name)):
                 for start in range(0, batch.num_rows, self.batch_size):
-                    yield from rows_of(batch.slice(start, self.batch_size))
+                    yield from rows_of(batch.slice(start, self.batch_size), done + start)
                 done += batch.num_rows
         except (pa.ArrowException, OSError) as exc:
             raise ConfigurationError(f"{name}: after row {done} this Arrow file cannot be read: {exc}") from exc

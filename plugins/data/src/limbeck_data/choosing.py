@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, PrivateAttr
 
 from limbeck import Step
-from limbeck.files import plain
+
+from .equality import IncomparableError, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from limbeck.types import Row
 
@@ -49,7 +49,8 @@ class Sample(Step):
     """Lets a fraction of the rows through, chosen by a hash of each row and the seed.
 
     A row's fate depends on nothing but the row and the seed, so it is the same in every run and
-    in whatever order rows come; equal rows share it. For an exact number there is `sample-rows`.
+    in whatever order rows come; rows that are equal, as in `deduplicate`, share it, and one with a value that
+    equals nothing but itself fails. For an exact number there is `sample-rows`.
 
     Attributes:
         fraction: of the rows, between 0 and 1. seed: another one gives another sample.
@@ -71,6 +72,10 @@ class Sample(Step):
 
 class Deduplicate(Step):
     """Lets the first of equal rows through. It remembers 16 bytes of each row that it let through.
+
+    Values are equal that are of one kind and have one value. So are 1 and 1.0, a list and a tuple, a dict in any order,
+    the same moment in two zones, and NaN with itself; a text is no bytes, no day and no number, and true is not 1. A
+    row with a value that equals nothing but itself, such as a function, goes through.
 
     Attributes:
         columns: what must be equal; by default all of the row.
@@ -97,20 +102,11 @@ class Deduplicate(Step):
 
     def _is_new(self, row: Row) -> bool:
         before = len(self._seen)
-        self._seen.add(digest(row, self.columns))
+        try:
+            self._seen.add(digest(row, self.columns))
+        except IncomparableError:
+            return True
         return len(self._seen) > before
-
-
-def digest(row: Row, columns: Sequence[str], salt: bytes = b"") -> bytes:
-    """16 bytes that tell the values of `columns`, or of the whole row, from any others."""
-    values: Any = [row[column] for column in columns] if columns else row
-    return blake2b(_canonical(values), digest_size=16, key=salt).digest()
-
-
-def _canonical(value: Any) -> bytes:
-    import json
-
-    return json.dumps(value, sort_keys=True, default=plain).encode("ascii")
 
 
 def _position(digest: bytes) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import Step
-from limbeck.errors import ConfigurationError
+from limbeck.errors import ConfigurationError, RowError
 from limbeck.files import plain_value
 from limbeck.types import METADATA
 
@@ -89,7 +89,7 @@ class RenameColumns(Step):
         if len(renamed) < len(row):
             names = [self.columns.get(column, column) for column in row]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"two columns would have the name {twice!r}; drop or rename the other one too")
+            raise RowError(f"Two columns would have the name {twice!r}. Drop or rename the other one too.")
         return renamed
 
 
@@ -119,7 +119,7 @@ class ExpandColumns(Step):
         for column, items in lists.items():
             if items is not None and len(items) != length:
                 lengths = ", ".join(f"{name!r} has {len(each)}" for name, each in lists.items() if each is not None)
-                raise ValueError(f"the lists are not of one length: {lengths} ({column!r} is short)")
+                raise RowError(f"The lists are not of one length: {lengths} ({column!r} is short).")
         for place in range(length):
             yield {**row, **{column: items and items[place] for column, items in lists.items()}}
 
@@ -129,7 +129,7 @@ class ExpandColumns(Step):
             return value
         if isinstance(value, tuple):
             return list(value)
-        raise TypeError(f"the column {column!r} holds {type(value).__name__}, where a list is expanded")
+        raise RowError(f"The column {column!r} holds {type(value).__name__}, where a list is expanded.")
 
 
 class CombineColumns(Step):

@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 from pydantic.json_schema import SkipJsonSchema
 
 from limbeck import Step
+from limbeck.errors import RowError, described
 from limbeck.recipes import compile_expression, expression_columns
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class FilterRows(Step):
     _needs: dict[str, bool] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
-        self._test = compile_expression(self.condition, where="`condition`")
+        self._test = compile_expression(self.condition, where="`condition`", truth=True)
         self._needs = expression_columns(self.condition)
         super().model_post_init(context)
 
@@ -84,7 +85,9 @@ def _value(column: str, value: Any) -> Any:
     try:
         return _plain(value)
     except _NoValueError as exc:
-        raise ValueError(f"the expression for the column {column!r} gives {exc}") from exc
+        raise RowError(f"The expression for the column {column!r} gives {exc}.") from exc
+    except Exception as exc:  # what is lazy is computed here
+        raise RowError(f"The column {column!r} cannot be computed: {described(exc).rstrip('.')}.") from exc
 
 
 class _NoValueError(Exception):

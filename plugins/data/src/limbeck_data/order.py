@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from limbeck import GlobalStep
+from limbeck.errors import ConfigurationError, described
 from limbeck.files import plain_value
 
 if TYPE_CHECKING:
@@ -41,9 +42,11 @@ class Sort(GlobalStep):
         present = [row for row in rows if not _is_missing(row.get(column))]
         try:
             present.sort(key=lambda row: row[column], reverse=self.descending)
-        except TypeError as exc:
+        except Exception as exc:  # of the values' own methods
             kinds = ", ".join(sorted({type(row[column]).__name__ for row in present}))
-            raise ValueError(f"the rows cannot be sorted by the column {column!r}, which holds {kinds}: {exc}") from exc
+            raise ConfigurationError(
+                f"The rows cannot be sorted by the column {column!r}, which holds {kinds}: {described(exc)}."
+            ) from exc
         return [*present, *(row for row in rows if _is_missing(row.get(column)))]
 
 

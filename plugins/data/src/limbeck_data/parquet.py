@@ -36,7 +36,7 @@ class LoadDataFromParquet(FileSource):
         done = 0
         try:
             for batch in _parquet_file(file, name).iter_batches(batch_size=self.batch_size):
-                yield from rows_of(batch)
+                yield from rows_of(batch, done)
                 done += batch.num_rows
         except (pa.ArrowException, OSError) as exc:
             raise ConfigurationError(f"{name}: after row {done} this Parquet file cannot be read: {exc}") from exc

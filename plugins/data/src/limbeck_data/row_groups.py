@@ -128,10 +128,10 @@ class RowGroups:
         return None
 
     def _misfit(self, clash: ColumnClash, row: Row) -> ConfigurationError:
-        value = repr(row.get(clash.column))
+        value = _shown(row.get(clash.column))
         return ConfigurationError(
             f"{self._target}: row {self._converted + 1} does not fit the column {clash.column!r}: {clash}. "
-            f"Its value is {value[:80] + '…' if len(value) > 80 else value}. The rows before it are kept. Make the "
+            f"Its value is {value}. The rows before it are kept. Make the "
             f"values of one kind, or store the column as JSON text with `json_columns=[{clash.column!r}]`."
         )
 
@@ -200,3 +200,11 @@ class RowGroups:
             for table in self._format.tables(str(path)):
                 writer.write_table(conformed(table, schema))
         writer.close()
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - of the value's own method
+        return f"of the type `{type(value).__name__}`"
+    return f"{text[:80]}…" if len(text) > 80 else text

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck.files import plain, plain_value
+from limbeck.files import image_bytes, plain, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _LARGEST_WHOLE_FLOAT = 2**53  # beyond it, not every whole number is a fraction too
 _LONGEST = timedelta(microseconds=2**63 - 1)
-_DEEPEST = 50  # lists and dicts in each other; a file of Arrow's is read to 64 levels
+_DEEPEST = 48  # lists and dicts in each other; Arrow reads its files to 64 levels, and lists in Parquet to 49
 _NARROW, _WIDE = 38, 76  # the digits of decimals that go into 128 bits, and into 256
 
 
@@ -339,7 +339,7 @@ def storable(value: Any) -> Any:
     """The value in types that have shapes: what Arrow does not have is as JSON would have it.
 
     Raises:
-        Misfit: a dict has a key that is no text.
+        Misfit: a dict has a key that is no text, or an image cannot be written.
     """
     cls = type(value)
     if cls in _STORABLE:
@@ -352,7 +352,16 @@ def storable(value: Any) -> Any:
     if found is not value:
         return storable(found)
     own = next((base for base in _STORABLE if isinstance(value, base)), None)
-    return storable(plain(value)) if own is None else _without_subclass(own, value)
+    return _stand_in(value) if own is None else _without_subclass(own, value)
+
+
+def _stand_in(value: Any) -> Any:
+    """A PIL image as the bytes of a PNG; anything else as JSON would have it."""
+    try:
+        image = image_bytes(value)
+    except ValueError as exc:
+        raise Misfit(str(exc)) from exc
+    return storable(plain(value)) if image is None else image
 
 
 def _with_texts_as_keys(value: Mapping[Any, Any]) -> dict[str, Any]:

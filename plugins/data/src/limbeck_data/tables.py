@@ -5,12 +5,13 @@ Importing this module imports pyarrow.
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from limbeck.files import arrow_values, as_json
+from limbeck.errors import RowError, described
+from limbeck.files import arrow_values, as_json, read_json
 from limbeck.types import METADATA
 
 from .shapes import Misfit, Shape, joined, shape_of, storable
@@ -62,6 +63,8 @@ def _storables(name: str, values: list[Any]) -> list[Any]:
         raise ColumnClash(name, "a value that holds itself or is nested too deeply") from None
     except Misfit as exc:
         raise ColumnClash(name, exc) from exc
+    except Exception as exc:  # of a value's own methods
+        raise ColumnClash(name, described(exc)) from exc
 
 
 def shapes_of(columns: Mapping[str, list[Any]], as_text: Collection[str]) -> dict[str, Any]:
@@ -138,8 +141,8 @@ def table_of(columns: Mapping[str, list[Any]], schema: pa.Schema, rows: int) -> 
 def _array(field: pa.Field, values: list[Any]) -> pa.Array:
     try:
         return _texts(values) if is_json(field) else pa.array(values, field.type)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as exc:
-        raise ColumnClash(field.name, exc) from exc
+    except Exception as exc:  # Arrow's; what JSON cannot hold, of a value's own methods, too
+        raise ColumnClash(field.name, described(exc) if isinstance(exc, RuntimeError) else exc) from exc
 
 
 def _texts(values: Sequence[Any]) -> pa.Array:
@@ -180,19 +183,46 @@ def _conformed(table: pa.Table, field: pa.Field) -> Any:
         return pa.array(column.to_pylist(), field.type)
 
 
-def rows_of(batch: Any) -> Iterator[Row]:
-    """The rows of a table or record batch, as they were before they went into one."""
+def rows_of(batch: Any, first: int = 0) -> Iterator[Row | RowError]:
+    """The rows of a table or record batch, as they were before they went into one, numbered from `first`.
+
+    In the place of one whose JSON cannot be read stands an error.
+    """
     names = batch.schema.names
-    columns = [_values(batch, place) for place in range(len(names))]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(names, values, strict=True))
+    columns = [_values(batch, place, first) for place in range(len(names))]
+    for number, values in enumerate(zip(*columns, strict=True), first):
+        row = dict(zip(names, values, strict=True))
+        torn = next((name for name, value in row.items() if isinstance(value, _Torn)), None)
+        yield row if torn is None else _unread(number, torn, row)
 
 
-def _values(batch: Any, place: int) -> list[Any]:
+def _unread(number: int, column: str, row: Row) -> RowError:
+    torn = row[column]
+    message = f"Row {number}: the column {column!r} is marked as JSON, and cannot be read as that: {torn.fault}."
+    whole = {name: value.text if isinstance(value, _Torn) else value for name, value in row.items()}
+    return RowError(message, raw=torn.text, row=whole)
+
+
+@dataclass(frozen=True, slots=True)
+class _Torn:
+    """A text that is no JSON, or gives a key twice."""
+
+    text: str
+    fault: Exception
+
+
+def _read(text: str | None) -> Any:
+    try:
+        return None if text is None else read_json(text)
+    except (ValueError, RecursionError) as exc:
+        return _Torn(text or "", exc)
+
+
+def _values(batch: Any, place: int, first: int = 0) -> list[Any]:
     field = batch.schema.field(place)
-    values = arrow_values(batch.column(place), field.name)
+    values = arrow_values(batch.column(place), field.name, first=first)
     if is_json(field):
-        return [None if value is None else json.loads(value) for value in values]
+        return [_read(value) for value in values]
     return [_without_nulls(value) for value in values] if field.name == METADATA else values
 
 

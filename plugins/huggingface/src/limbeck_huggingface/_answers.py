@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import chat_usage, events_in, messages_in, reasoning_in, text_in
+from limbeck.backends import (
+    chat_calls,
+    chat_usage,
+    events_in,
+    is_unreadable,
+    messages_in,
+    reasoning_in,
+    text_in,
+    unreadable_events,
+)
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse, Usage
 
@@ -16,12 +25,12 @@ if TYPE_CHECKING:
     from limbeck.types import Quota
 
 
-def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
+def read_chat(body: Any, *, quota: Quota | None, model_name: str) -> GenerationResponse:
     """The answer of a chat-completions API.
 
     Args:
         body: the JSON value that came.
-        quota: what its headers say.
+        quota: what its headers say. model_name: the LLM's.
 
     Raises:
         TransientError: there is no answer in it.
@@ -41,7 +50,7 @@ def read_chat(body: Any, *, quota: Quota | None) -> GenerationResponse:
         fault = f"The model's answer was withheld: {message.get('refusal') or finish_reason}."
         raise ContentFilteredError(fault, usage=usage, model=model)
     reasoning = reasoning_in(message.get("reasoning"), message.get("reasoning_content"), content=content)
-    tool_calls = message.get("tool_calls") or None
+    tool_calls = chat_calls(message, model=model_name) or None
     if text is None and tool_calls is None and reasoning is None:
         fault = f"The server's answer has no content; finish_reason is {finish_reason!r}."
         raise TransientError(fault, usage=usage, model=model)
@@ -59,16 +68,35 @@ def _model(model: Any) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def text_of_events(content: bytes) -> Any:
+def text_of_events(content: bytes, left_out: list[str]) -> Any:
     """The answer that the events of TGI's text generation build, in the form of one that came whole.
+
+    The last event has the whole text; where that one cannot be read, the tokens of the others are it.
+
+    Args:
+        content: the body. left_out: is given a word for events that cannot be read, where text is missed.
 
     Raises:
         TransientError: the events end before the answer does.
     """
-    for event in events_in(content):
+    lost, tokens, ended = [], [], False
+    for number, event in enumerate(events_in(content), 1):
         if isinstance(event, dict) and (event.get("error") or event.get("generated_text") is not None):
             return event
+        if isinstance(event, dict):
+            tokens.append(_token_text(event.get("token")))
+        elif is_unreadable(event):
+            lost.append(number)
+        ended = ended or event == "[DONE]"
+    if ended and any(tokens):
+        unreadable_events(lost, left_out)
+        return {"generated_text": "".join(tokens)}
     raise TransientError("The server's stream ended before the answer did.")
+
+
+def _token_text(token: Any) -> str:
+    shown = isinstance(token, dict) and not token.get("special")
+    return (text_in(token.get("text")) or "") if shown else ""
 
 
 def read_text(body: Any, *, quota: Quota | None, input_tokens: int, keep_tokens: bool) -> GenerationResponse:

@@ -37,15 +37,17 @@ _NO_CREDIT = (
 _AGAIN = frozenset({408, 409, 424, 425})
 
 
-def failure(status: int, headers: Mapping[str, str], body: Any, *, subject: str, secrets: Secrets) -> GenerationError:
+def failure(
+    status: int, headers: Mapping[str, str], body: Any, *, subject: str, secrets: Secrets, sent: bytes | None = None
+) -> GenerationError:
     """The error that an HTTP answer of 400 and above stands for.
 
     Args:
         status, headers, body: the answer, as its JSON value or its text; 200 for an error that came in place of one.
         subject: who was asked, for the message.
-        secrets: what no message may show.
+        secrets: what no message may show. sent: the body of the request, where that is known.
     """
-    refusal = read_refusal(status, body, headers)
+    refusal = read_refusal(status, body, headers, sent=sent)
     status, detail = refusal.status, _shortened(secrets.redact(_message_in(body)))
     message = f"{subject} answered {status}{f': {detail}' if detail else ''}."
     if refusal.no_credit:

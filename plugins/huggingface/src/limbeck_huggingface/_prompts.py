@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import Secrets
+from limbeck.backends import Secrets, media_of
 from limbeck.errors import BadRequestError, ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def render(tokenizer: Any, messages: ChatType) -> str:
     Raises:
         BadRequestError: the template refuses them (a role it does not know, two turns of one role, images).
     """
+    if any(map(_holds_media, messages)):  # a template would write them out, or leave them out
+        raise BadRequestError("A prompt that is sent as text takes no images, audio or documents; send chats instead.")
     begun = bool(messages) and messages[-1].get("role") == "assistant"
     how = {"continue_final_message": True} if begun else {"add_generation_prompt": True}
     try:
@@ -64,6 +66,11 @@ def render(tokenizer: Any, messages: ChatType) -> str:
     except Exception as exc:
         raise BadRequestError(f"The chat template of the tokenizer refuses the messages: {exc}") from exc
     return str(prompt)
+
+
+def _holds_media(message: Any) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(media_of(part) is not None for part in content)
 
 
 def _plain(message: Any) -> Any:

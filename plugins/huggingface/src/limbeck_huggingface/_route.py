@@ -15,7 +15,7 @@ from huggingface_hub import __version__ as hub_version
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.inference._providers import get_provider_helper
 
-from limbeck.backends import Secrets, ServerAddress, decoded, find_key
+from limbeck.backends import Secrets, ServerAddress, check_environment, decoded, find_key
 from limbeck.errors import BadRequestError, ConfigurationError, MissingCredentialError, TransientError
 
 from . import __version__
@@ -160,6 +160,8 @@ class RouteFinder:
         """
         if not self.chat:
             self._require_tokenizer()
+        find_key(self.bill_to, field="bill_to")
+        check_environment(self.base_url or constants.ENDPOINT, socks="socksio")
         if self.base_url is not None:
             self._key_for(self.base_url)
             return

@@ -15,6 +15,7 @@ import httpx2
 from huggingface_hub.utils import _http
 
 from limbeck.backends import (
+    body_sent,
     chat_usage,
     completion_in,
     decoded,
@@ -105,6 +106,20 @@ class Server:
         return self.max_total_tokens is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A server's answer.
+
+    Attributes:
+        body: its JSON value. quota: what is left of the caller's allowance.
+        left_out: a word for what could not be read of it.
+    """
+
+    body: Any
+    quota: Quota | None
+    left_out: tuple[str, ...]
+
+
 class Wire:
     """One backend's way to its server, on the event loop it was made on.
 
@@ -158,10 +173,8 @@ class Wire:
         limit = info.get("max_total_tokens") if isinstance(info, dict) else None
         return Server(max_total_tokens=limit if isinstance(limit, int) else None)
 
-    async def post(
-        self, route: Route, inputs: Any, parameters: dict[str, Any], **body: Any
-    ) -> tuple[Any, Quota | None]:
-        """The JSON of the answer, and what is left of the caller's allowance.
+    async def post(self, route: Route, inputs: Any, parameters: dict[str, Any], **body: Any) -> Answer:
+        """The answer.
 
         Args:
             route: what `route` gave.
@@ -175,7 +188,7 @@ class Wire:
         url, headers, payload = route.prepare(inputs, parameters)
         return await self._posted(route, url, headers, {**payload, **body})
 
-    async def post_to(self, route: Route, url: str, body: dict[str, Any]) -> tuple[Any, Quota | None]:
+    async def post_to(self, route: Route, url: str, body: dict[str, Any]) -> Answer:
         """As `post`, for a body that the SDK has no helper for, and another address of the server."""
         headers = {"authorization": f"Bearer {route.key}", "content-type": "application/json", **route.headers}
         known = {name: value for name, value in headers.items() if value is not None}
@@ -190,13 +203,11 @@ class Wire:
             raise _failure(route, response)
         return await asyncio.to_thread(route.content, response.content, request)  # some providers are asked again
 
-    async def _posted(
-        self, route: Route, url: str, headers: dict[str, Any], body: dict[str, Any]
-    ) -> tuple[Any, Quota | None]:
+    async def _posted(self, route: Route, url: str, headers: dict[str, Any], body: dict[str, Any]) -> Answer:
         response = await self._send(route, "POST", url, headers, _encoded(body))
         if response.status_code >= 300:
             raise _failure(route, response)
-        return _answer(route, response), quota_of(response.headers.raw)
+        return _answer(route, response)
 
     async def _send(
         self, route: Route, method: str, url: str, headers: dict[str, Any], content: bytes | None = None
@@ -228,25 +239,33 @@ def _encoded(payload: dict[str, Any]) -> bytes:
         raise BadRequestError(f"The request cannot be written as JSON: {exc}") from exc
 
 
-def _answer(route: Route, response: httpx2.Response) -> Any:
+def _answer(route: Route, response: httpx2.Response) -> Answer:
     """The answer in a body, whole or as the events that nobody asked for."""
     chat = route.prompter is None
+    left_out: list[str] = []
     if not chat and is_event_stream(response.content):
-        answer = text_of_events(response.content)
+        answer = text_of_events(response.content, left_out)
     else:
-        answer = completion_in(response.content)
+        answer = completion_in(response.content, left_out=left_out)
     if isinstance(answer, str):
         start = route.secrets.redact(answer)[:_LONGEST_SHOWN]
         raise TransientError(f"{route.subject} sent an answer that is not JSON: {start!r}")
     if is_error_body(answer, answer="choices" if chat else "generated_text"):
         raise _failure(route, response, answer)
-    return answer
+    return Answer(answer, quota_of(response.headers.raw), tuple(left_out))
 
 
 def _failure(route: Route, response: httpx2.Response, answer: Any = None) -> Exception:
     """The error that a refusal means; `answer` is one that came with a status of success."""
     body = decoded(response.content) if answer is None else answer
-    failed = failure(response.status_code, response.headers, body, subject=route.subject, secrets=route.secrets)
+    failed = failure(
+        response.status_code,
+        response.headers,
+        body,
+        subject=route.subject,
+        secrets=route.secrets,
+        sent=body_sent(response),
+    )
     if isinstance(answer, dict):
         failed.usage = chat_usage(answer.get("usage"))
     return failed

@@ -90,8 +90,8 @@ class InferenceEmbedder(Embedder):
         """Send one request, once."""
         wire = await self._wires.get(lambda: wire_to(self, _TASK))
         route = await wire.route()
-        answer, quota = await wire.post(route, list(request.texts), {**self.generation_kwargs, **request.parameters})
-        vectors = route.values(answer)
+        answer = await wire.post(route, list(request.texts), {**self.generation_kwargs, **request.parameters})
+        vectors = route.values(answer.body)
         if not isinstance(vectors, list) or len(vectors) != len(request.texts):
             count = len(vectors) if isinstance(vectors, list) else "no"
             raise TransientError(f"{route.subject} answered with {count} vectors for {len(request.texts)} texts.")
@@ -99,8 +99,8 @@ class InferenceEmbedder(Embedder):
             raise BadRequestError(
                 f"{route.subject} gives a vector for each token, not one for a text. Take a model for sentences."
             )
-        usage = answer.get("usage") if isinstance(answer, dict) else None
-        return EmbeddingResponse(vectors=vectors, usage=chat_usage(usage), quota=quota)
+        usage = answer.body.get("usage") if isinstance(answer.body, dict) else None
+        return EmbeddingResponse(vectors=vectors, usage=chat_usage(usage), quota=answer.quota)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
-from limbeck.backends import ClientPerLoop, ServerAddress, import_sdk, refuse_secrets
+from limbeck.backends import ClientPerLoop, ServerAddress, chat_messages, import_sdk, refuse_secrets
 from limbeck.errors import (
     BadRequestError,
     ConfigurationError,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from limbeck.types import GenerationRequest, GenerationResponse, JSONSchema
 
     from ._route import Route, RouteFinder
-    from ._wire import Wire  # noqa: TC004 - pydantic leaves the type of a private attribute alone
+    from ._wire import Answer, Wire  # noqa: TC004 - pydantic leaves the type of a private attribute alone
 
 _NAME = "InferenceEndpointsLLM"
 
@@ -198,7 +199,8 @@ class InferenceEndpointsLLM(LLM):
         Raises:
             MissingDependencyError: huggingface_hub is not installed, or transformers, where a tokenizer is used.
             MissingCredentialError: there is no key, and Hugging Face would want one.
-            ConfigurationError: there is no such `provider`, or HF_HUB_OFFLINE is set.
+            ConfigurationError: there is no such `provider`, HF_HUB_OFFLINE is set, or an environment variable for
+                proxies or certificates cannot be used.
         """
         self._route_finder().check()
 
@@ -224,6 +226,7 @@ class InferenceEndpointsLLM(LLM):
 
     def _connect(self) -> Wire:
         finder = self._route_finder()
+        finder.check()  # a client that cannot be made would say less
         from ._wire import Wire
 
         return Wire(
@@ -237,6 +240,9 @@ class InferenceEndpointsLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request."""
         parameters = {**self.generation_kwargs, **request.parameters}
+        if self._speaks_chat and "parallel_tool_calls" in parameters:  # which servers take, and the SDK does not name
+            several = {"parallel_tool_calls": parameters.pop("parallel_tool_calls")}
+            parameters["extra_body"] = {**several, **(parameters.get("extra_body") or {})}
         try:
             _check_names(tuple(parameters), chat=self._speaks_chat)
         except ConfigurationError as exc:
@@ -260,8 +266,11 @@ class InferenceEndpointsLLM(LLM):
             )
         extra = parameters.pop("extra_body", None) or {}
         body = {"model": route.payload_model or "dummy", "prompt": request.prompt, **parameters, **extra}
-        answer, quota = await wire.post_to(route, f"{route.root}/v1/completions", body)
-        return read_chat(answer, quota=quota)
+        return self._read(await wire.post_to(route, f"{route.root}/v1/completions", body))
+
+    def _read(self, answer: Answer) -> GenerationResponse:
+        whole = read_chat(answer.body, quota=answer.quota, model_name=self.model_name)
+        return replace(whole, left_out=answer.left_out)
 
     async def _chat(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
@@ -282,8 +291,8 @@ class InferenceEndpointsLLM(LLM):
         elif form is not None:
             # The SDK puts TGI's form into every request to a URL, and other servers then constrain nothing, silently.
             body["response_format"] = _for_tgi(form) if (await wire.server(route)).is_tgi else form
-        answer, quota = await wire.post(route, request.messages, parameters, **body)
-        return read_chat(answer, quota=quota)
+        messages = chat_messages(request.messages, model=self.model_name)
+        return self._read(await wire.post(route, messages, parameters, **body))
 
     async def _text(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
@@ -296,8 +305,9 @@ class InferenceEndpointsLLM(LLM):
         parameters = {**await self._text_defaults(wire, route, tokens), **parameters}
         if grammar is not None:
             parameters["grammar"] = grammar
-        answer, quota = await wire.post(route, prompt, parameters)
-        return read_text(route.generated(answer), quota=quota, input_tokens=tokens, keep_tokens=keep_tokens)
+        answer = await wire.post(route, prompt, parameters)
+        read = read_text(route.generated(answer.body), quota=answer.quota, input_tokens=tokens, keep_tokens=keep_tokens)
+        return replace(read, left_out=answer.left_out)
 
     async def _text_defaults(self, wire: Wire, route: Route, prompt_tokens: int) -> dict[str, Any]:
         if route.root is None:

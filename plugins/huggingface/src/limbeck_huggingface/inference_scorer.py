@@ -105,16 +105,16 @@ class InferenceScorer(Scorer):
         candidates = list(request.candidates)
         if self._method == "similarity":
             inputs = {"source_sentence": request.query, "sentences": candidates}
-            answer, quota = await wire.post(route, inputs, {})
-            scores = answer
+            answer = await wire.post(route, inputs, {})
+            scores = answer.body
         else:
             parameters = {**self.generation_kwargs, **request.parameters}
             body = {"query": request.query, "texts": candidates, **parameters}
-            answer, quota = await wire.post_to(route, f"{route.root}/rerank", body)
-            scores = _by_index(answer, len(candidates))
+            answer = await wire.post_to(route, f"{route.root}/rerank", body)
+            scores = _by_index(answer.body, len(candidates))
         if not isinstance(scores, list) or len(scores) != len(candidates) or None in scores:
             raise TransientError(f"{route.subject} sent an answer without a score for each candidate.")
-        return ScoreResponse(scores=scores, quota=quota)
+        return ScoreResponse(scores=scores, quota=answer.quota)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""

@@ -12,6 +12,7 @@ import openai
 from limbeck.backends import (
     Secrets,
     ServerAddress,
+    body_sent,
     chat_usage,
     completion_in,
     decoded,
@@ -87,8 +88,12 @@ class Chat:
             GenerationError: one of the types of `limbeck.errors`, without the key in it or in its cause.
         """
         response = await self.post(query.path, query.body, query.options)
-        payload = completion_in(response.content)
-        return self.read(payload, asked=query.asked, model=query.model, headers=response.headers)
+        left_out: list[str] = []
+        payload = completion_in(response.content, left_out=left_out)
+        answer = self.read(
+            payload, asked=query.asked, model=query.model, headers=response.headers, sent=body_sent(response)
+        )
+        return replace(answer, left_out=tuple(left_out)) if left_out else answer
 
     async def guarded(self, call: Awaitable[T], *, model: str, missing: str | None = None) -> T:
         """The result of a call to the SDK, or its failure in the types of `limbeck.errors`.
@@ -150,19 +155,19 @@ class Chat:
         return await self._client.post(path, cast_to=httpx2.Response, body=body, options=all_options)
 
     def read(
-        self, payload: Any, *, asked: int, model: str, headers: httpx2.Headers | None = None
+        self, payload: Any, *, asked: int, model: str, headers: httpx2.Headers | None = None, sent: Any = None
     ) -> GenerationResponse:
-        """Read the decoded body of a completion."""
+        """Read the decoded body of a completion; `sent` is the request's body, where that is known."""
         if isinstance(payload, str):
             shown = self._secrets.redact(payload)[:_LONGEST_BODY_SHOWN]
             raise TransientError(f"{self._server} answered with something that is not a completion: {shown!r}")
         if is_error_body(payload, answer="choices"):  # gateways that have sent their 200 before they fail
-            failure = self.refused(200, payload, model=model, headers=headers)
+            failure = self.refused(200, payload, model=model, headers=headers, sent=sent)
             if isinstance(payload, dict):
                 failure.usage, failure.model = chat_usage(payload.get("usage")), model_in(payload)
             raise failure
         quota = quota_of(headers.raw) if headers is not None else None
-        return read_completion(payload, asked=asked, server=self._server, quota=quota)
+        return read_completion(payload, asked=asked, server=self._server, quota=quota, asked_model=model)
 
     def failure(self, exc: Exception, *, model: str, missing: str | None = None) -> GenerationError:
         """The error that an exception of the SDK, or of a library below it, means."""
@@ -171,9 +176,9 @@ class Chat:
         if isinstance(exc, openai.NotFoundError) and missing is not None:
             return BadRequestError(f"{self._server} answered 404: {missing}")
         if isinstance(exc, openai.APIStatusError):
-            return self.refused(
-                exc.status_code, decoded(exc.response.content), model=model, headers=exc.response.headers
-            )
+            answer = exc.response
+            body, sent = decoded(answer.content), body_sent(answer)
+            return self.refused(exc.status_code, body, model=model, headers=answer.headers, sent=sent)
         cause = _innermost(exc)
         reason = self._secrets.redact(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
         if isinstance(exc, (openai.APIConnectionError, aiohttp.ClientError, httpx2.TransportError, OSError)):
@@ -182,9 +187,11 @@ class Chat:
             return error(f"No answer from {self._server}: {reason}")
         return BadRequestError(f"The request to {self._server} could not be written: {reason}")
 
-    def refused(self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None) -> GenerationError:
+    def refused(
+        self, status: int, body: Any, *, model: str, headers: httpx2.Headers | None = None, sent: Any = None
+    ) -> GenerationError:
         """The error that a refusal means: of a request, or of the entry of a batch, which has no headers."""
-        refusal = read_refusal(status, body, headers or {})
+        refusal = read_refusal(status, body, headers or {}, sent=sent)
         shown = replace(refusal, message=self.redacted(refusal.message))
         failure = failure_of(shown, headers or {}, server=self._server, model=model)
         failure.quota = quota_of(headers.raw) if headers is not None else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from limbeck.backends import check_headers, refuse_secrets
+from limbeck.backends import chat_messages, check_headers, refuse_secrets
 from limbeck.errors import BadRequestError, ConfigurationError, did_you_mean
 
 from ._sdk import import_sdk
@@ -66,7 +66,10 @@ def chat_query(
         BadRequestError: an output schema and a `response_format` were both given.
     """
     body, options = split_options({**generation_kwargs, **request.parameters})
-    asks = {"messages": request.messages} if request.prompt is None else {"prompt": request.prompt}
+    if request.prompt is None:
+        asks: dict[str, Any] = {"messages": chat_messages(request.messages, model=model)}
+    else:
+        asks = {"prompt": request.prompt}
     body |= {"model": model, **asks}
     asked = min(request.num_generations, max_choices)
     if asked > 1:

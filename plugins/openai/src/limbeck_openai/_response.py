@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from limbeck.backends import chat_usage, messages_in, reasoning_in, text_in
+from limbeck.backends import chat_calls, chat_usage, messages_in, reasoning_in, text_in
 from limbeck.errors import ContentFilteredError, TransientError
 from limbeck.types import Generation, GenerationResponse
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 _BROKEN_OFF = {"error", "insufficient_system_resource"}
 
 
-def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | None = None) -> GenerationResponse:
-    """Read the answers, at most `asked` of them.
+def read_completion(
+    payload: Any, *, asked: int, server: str, quota: Quota | None = None, asked_model: str = ""
+) -> GenerationResponse:
+    """Read the answers, at most `asked` of them; `asked_model` is the model's name in the request.
 
     A choice that was refused, or cut off by the server's fault, is left out when others are
     good: the engine asks for what is missing.
@@ -39,7 +41,9 @@ def read_completion(payload: Any, *, asked: int, server: str, quota: Quota | Non
     messages = [(choice, message) for choice, message in messages_in(fields) if not _is_broken_off(choice)]
     if not messages:
         raise TransientError(f"{server} answered with choices that hold no message.", usage=usage, model=model)
-    generations = [_generation(choice, message) for choice, message in messages if not _is_refused(choice, message)]
+    generations = [
+        _generation(choice, message, asked_model) for choice, message in messages if not _is_refused(choice, message)
+    ]
     if not generations:
         choice, message = messages[0]
         fault = _refusal_text(choice, message, server)
@@ -63,21 +67,21 @@ def _refusal_text(choice: Mapping[str, Any], message: Mapping[str, Any], server:
     return f"{server} withheld the answer (finish reason {choice.get('finish_reason')!r})."
 
 
-def _generation(choice: Mapping[str, Any], message: Mapping[str, Any]) -> Generation:
+def _generation(choice: Mapping[str, Any], message: Mapping[str, Any], model: str) -> Generation:
     content = message.get("content")
     return Generation(
         text=text_in(content),
         finish_reason=choice.get("finish_reason"),
         # vLLM and DeepSeek, then OpenRouter and newer vLLM, then content in parts.
         reasoning=reasoning_in(message.get("reasoning_content"), message.get("reasoning"), content=content),
-        tool_calls=_tool_calls(message),
+        tool_calls=_tool_calls(message, model),
         logprobs=choice.get("logprobs"),
     )
 
 
-def _tool_calls(message: Mapping[str, Any]) -> Any:
+def _tool_calls(message: Mapping[str, Any], model: str) -> Any:
     """The calls as they came, odd ones too: the engine leaves those out, and says so."""
-    calls = message.get("tool_calls")
+    calls = chat_calls(message, model=model)
     if calls:
         return calls
     function = message.get("function_call")  # the form before tools

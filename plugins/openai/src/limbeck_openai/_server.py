@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from limbeck.backends import ServerAddress, find_key
+from limbeck.backends import ServerAddress, check_environment, find_key
 from limbeck.errors import MissingCredentialError
 
-from ._sdk import import_sdk
+from ._sdk import CUSTOM_HEADERS, account, import_sdk
 from ._url import checked_address
 
 if TYPE_CHECKING:
@@ -56,10 +56,12 @@ class Server:
         Raises:
             MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
             MissingCredentialError: there is no key, and the server is OpenAI's.
+            ConfigurationError: an environment variable for proxies, certificates or headers cannot be used.
         """
         import_sdk()
         self.key()
         self.account()
+        check_environment(self.address().url, headers=CUSTOM_HEADERS)
 
     def address(self) -> ServerAddress:
         """The address of the server, with the query in effect."""
@@ -71,6 +73,12 @@ class Server:
         return address.with_query(self.url_query)
 
     @property
+    def is_openai(self) -> bool:
+        """True if it is OpenAI's own."""
+        host = urlsplit(self.address().url).hostname or ""
+        return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What of it identifies an answer."""
         address = self.address()
@@ -78,10 +86,7 @@ class Server:
 
     def account(self) -> tuple[str | None, str | None]:
         """The organization and the project, which travel as headers."""
-        return (
-            find_key(self.organization, "OPENAI_ORG_ID", field="organization"),
-            find_key(self.project, "OPENAI_PROJECT_ID", field="project"),
-        )
+        return account(self.organization, self.project)
 
     def key(self) -> str:
         """The key.
@@ -91,7 +96,7 @@ class Server:
         """
         if key := find_key(self.api_key.get_secret_value() if self.api_key else None, "OPENAI_API_KEY"):
             return key
-        if _is_openai(self.address().url):
+        if self.is_openai:
             raise MissingCredentialError(needed_by=f"`{self.owner}`", variable="OPENAI_API_KEY")
         return _NO_KEY
 
@@ -103,6 +108,7 @@ class Server:
         from ._chat import Chat, http_client, timeouts
 
         address, key = self.address(), self.key()
+        check_environment(address.url, headers=CUSTOM_HEADERS)
         organization, project = self.account()
         client = openai.AsyncOpenAI(
             api_key=key,
@@ -126,8 +132,3 @@ def place_query(model: Any) -> None:
         model.base_url = address.url
         if address.query:
             model.url_query = address.query_beside(model.url_query, name="`base_url`")
-
-
-def _is_openai(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "api.openai.com" or host.endswith(".api.openai.com")

@@ -9,12 +9,13 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
-from limbeck.backends import ClientPerLoop, ServerAddress, find_key
+from limbeck.backends import ClientPerLoop, ServerAddress, check_environment, find_key
 from limbeck.errors import ConfigurationError, MissingCredentialError
 from limbeck.types import Capabilities
 
+from ._media import check_media
 from ._request import chat_query, check_parameters
-from ._sdk import import_sdk
+from ._sdk import CUSTOM_HEADERS, account, import_sdk
 from ._url import checked_address
 
 if TYPE_CHECKING:
@@ -51,7 +52,13 @@ class AzureOpenAILLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_n=True, native_json_schema=True, tools=True, vision=True, logprobs=True
+        native_n=True,
+        native_json_schema=True,
+        tools=True,
+        vision=True,
+        logprobs=True,
+        audio=True,
+        documents=True,
     )
     transport_fields: ClassVar[frozenset[str]] = frozenset(
         {"api_key", "azure_ad_token", "max_choices", "max_response_bytes"}
@@ -103,15 +110,17 @@ class AzureOpenAILLM(LLM):
         Raises:
             MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
             MissingCredentialError: there is neither a key nor a token.
-            ConfigurationError: the endpoint or the version is missing.
+            ConfigurationError: the endpoint or the version is missing, or an environment variable cannot be used.
         """
         import_sdk()
-        self._address()
         self._version()
         self._credentials()
+        account()
+        check_environment(self._address().url, headers=CUSTOM_HEADERS)
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
+        check_media(request.messages)
         # The SDK builds the path from the body's model: there it is the deployment.
         query = chat_query(
             request, model=self._deployment, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices
@@ -130,9 +139,13 @@ class AzureOpenAILLM(LLM):
         from ._chat import Chat, http_client, timeouts
 
         address, credentials = self._address(), self._credentials()
+        organization, project = account()
+        check_environment(address.url, headers=CUSTOM_HEADERS)
         client = openai.AsyncAzureOpenAI(
             azure_endpoint=address.url,
             api_version=self._version(),
+            organization=organization,
+            project=project,
             max_retries=0,
             timeout=timeouts(self.timeout),
             http_client=http_client(

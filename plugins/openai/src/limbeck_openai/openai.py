@@ -10,6 +10,7 @@ from limbeck import LLM
 from limbeck.backends import ClientPerLoop
 from limbeck.types import BatchLimits, Capabilities
 
+from ._media import check_media
 from ._request import batch_entry, chat_query, check_parameters
 from ._server import Server, place_query
 
@@ -59,6 +60,8 @@ class OpenAILLM(LLM):
         vision=True,
         logprobs=True,
         batches=True,
+        audio=True,
+        documents=True,
         completions=True,
     )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000, price_share=0.5)
@@ -98,6 +101,7 @@ class OpenAILLM(LLM):
         Raises:
             MissingDependencyError: the SDK, or its aiohttp extra, is not installed.
             MissingCredentialError: there is no key, and the server is OpenAI's.
+            ConfigurationError: an environment variable for proxies, certificates or headers cannot be used.
         """
         Server.of(self).check()
 
@@ -107,6 +111,8 @@ class OpenAILLM(LLM):
         return await chat.complete(self._query(request))
 
     def _query(self, request: GenerationRequest) -> ChatQuery:
+        if Server.of(self).is_openai:
+            check_media(request.messages)
         return chat_query(
             request, model=self.model, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices
         )

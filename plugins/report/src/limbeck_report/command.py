@@ -21,26 +21,33 @@ def report(
         typer.Option(metavar="FILE", help="Write one HTML page, with plots and samples; needs no network to open."),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=0, max=200, help="Failures, and as many successes, of each step in the page.")
-    ] = 6,
+        int | None,
+        typer.Option(
+            min=0,
+            max=200,
+            help="Failures, and as many successes, of each step to look at: 6 in the page and in JSON, else none.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Draws other samples.")] = 0,
 ) -> None:
     """Show what came of a run: rows in and out, failures by reason, tokens, cost and time of each step."""
+    count = samples if samples is not None else 6 if as_json or html is not None else 0
     if html is not None:
         from .page import write_page
 
-        write_page(run, html, count=samples, seed=seed)
+        write_page(run, html, count=count, seed=seed)
         typer.echo(f"Written: {printable(str(html))}", err=True)
         if not as_json:
             return
-    from .run import read_run
+    from .samples import read_with_samples
 
-    figures = read_run(run)
+    figures, drawn = read_with_samples(run, count=count, seed=seed)
     if as_json:
         import json
 
-        typer.echo(json.dumps(figures.as_dict(), indent=2))
+        document = {**figures.as_dict(), "samples": [each.as_dict() for each in drawn]}
+        typer.echo(json.dumps(document, indent=2))
         return
     from .text import show
 
-    show(figures)
+    show(figures, drawn)

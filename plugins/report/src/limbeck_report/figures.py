@@ -19,6 +19,8 @@ class StepFigures:
         kind: "source", "step", "task", "router", "join", "global" or "sink". after: the steps before it.
         rows_in, rows_out, rows_failed: rows. failures: failed generations by the error's type.
         requests: attempts sent. reused: answers that were in the ledger before.
+        repaired, fell_back: rows that an answer asked for again, or of another LLM, has saved.
+        repair_calls, fallback_calls: the answers for that.
         cost: in US dollars. seconds: from its first row to its last.
     """
 
@@ -40,6 +42,10 @@ class StepFigures:
     cost: float | None = None
     seconds: float | None = None
     model_name: str | None = None
+    repaired: int | None = None
+    repair_calls: int | None = None
+    fell_back: int | None = None
+    fallback_calls: int | None = None
 
     @property
     def came_in(self) -> int | None:

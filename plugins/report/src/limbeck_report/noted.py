@@ -14,6 +14,7 @@ from .figures import StepFigures
 _COUNTS = (
     *("rows_in", "rows_out", "rows_failed", "requests", "reused", "retries", "rate_limited"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
+    *("repaired", "repair_calls", "fell_back", "fallback_calls"),
 )
 
 

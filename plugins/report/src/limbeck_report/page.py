@@ -16,12 +16,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from limbeck.errors import ConfigurationError, printable
-from limbeck.runs import find_run
 
 from . import plots, wording
-from .records import open_records
-from .run import figures_of, stretches
-from .samples import draw_samples
+from .conversations import abreast
+from .run import stretches
+from .samples import read_with_samples
 from .text import verdict
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ def write_page(run: str, path: Path, *, count: int, seed: int) -> None:
         LedgerError: the ledger cannot be read.
     """
     refuse_foreign(path)
-    with open_records(find_run(run).path) as records:
-        figures = figures_of(records)
-        samples = draw_samples(records, figures.calls, [step.name for step in figures.steps], count=count, seed=seed)
+    figures, samples = read_with_samples(run, count=count, seed=seed)
     publish(path, render(figures, samples, seed=seed))
 
 
@@ -131,6 +128,12 @@ def _environment() -> Environment:
         "moment": wording.moment,
         "short": wording.short,
         "excerpt": excerpt_of,
+        "abreast": abreast,
+        "turn_name": wording.turn_name,
+        "told_before": wording.told_before,
+        "what_became": wording.what_became,
+        "called": lambda turn: wording.called(turn.name, turn.arguments),
+        "how_it_failed": wording.how_it_failed,
         "cells": lambda row: list(islice(row.items(), _MOST_COLUMNS)),
         "some": lambda messages: messages[:_MOST_MESSAGES],
     }

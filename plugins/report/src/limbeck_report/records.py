@@ -1,7 +1,7 @@
 """The records of a run directory, read without writing: the ledger's calls, and the rows that failed.
 
 All queries see one moment of the ledger, also while a run writes to it. A failure is known from
-two places: the ledger has the calls that failed, `failed.jsonl` the rows that failed in the last
+two places: the ledger has the calls and effects that failed, `failed.jsonl` the rows that failed in the last
 run, also those whose answer could not be read and those that were never sent. A temporary table
 has each failed sample once.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.errors import LedgerError
 from limbeck.runs import Run
 
+from .failures import MESSAGE_LENGTH, gather
 from .figures import Calls, Reason, Spending
 
 if TYPE_CHECKING:
@@ -24,18 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ERROR_COLUMN = "limbeck_error"
-_MESSAGE_LENGTH = 2_000
 _NEEDED = frozenset(
     {"id", "step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model", "latency", "attempts"}
     | {"input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "error", "message", "at"}
 )
 _NO_CALLS = f"CREATE TABLE calls ({', '.join(sorted(_NEEDED))}); CREATE TABLE steps (name, config);"
-_FAILED_TABLE = """
-    CREATE TEMP TABLE failed (
-        step TEXT, row TEXT, sample INTEGER, error TEXT, message TEXT, attempts INTEGER, call INTEGER, place INTEGER,
-        PRIMARY KEY (step, row, sample)
-    )
-"""
+
+_TALKS_TABLE = "CREATE TEMP TABLE talks (step TEXT, row TEXT, sample INTEGER, UNIQUE (step, row, sample))"
 
 
 class Records:
@@ -43,6 +39,7 @@ class Records:
 
     Attributes:
         run: the run. folder: its directory. broken_lines: lines of `failed.jsonl` that could not be read.
+        conversing: the steps that ask more than once about a row.
     """
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
@@ -57,7 +54,9 @@ class Records:
                 f"The ledger in {str(folder)!r} has no column {', '.join(sorted(lacking))}: it was written by another "
                 "version of Limbeck. Upgrade limbeck-report."
             )
-        self._gather_failures()
+        self._tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        gather(connection, self._columns, self._tables, self._failed_rows())
+        self.conversing = self._find_conversations()
 
     def query(self, statement: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The records of a query."""
@@ -71,24 +70,6 @@ class Records:
         return None if record is None else dict(zip(names, record, strict=True))
 
     # Failures
-
-    def _gather_failures(self) -> None:
-        self._sql.execute(_FAILED_TABLE)
-        final = " AND retried IS NULL" if "retried" in self._columns else ""
-        self._sql.execute(
-            "INSERT OR REPLACE INTO failed SELECT step, row, sample, error, substr(message, 1, ?), attempts, id, NULL"
-            f" FROM calls WHERE error IS NOT NULL{final} ORDER BY id",
-            (_MESSAGE_LENGTH,),
-        )
-        self._sql.execute(  # those answered since
-            "DELETE FROM failed WHERE rowid IN (SELECT f.rowid FROM calls a CROSS JOIN failed f"
-            " ON f.step = a.step AND f.row = a.row AND f.sample = a.sample WHERE a.error IS NULL AND a.id > f.call)"
-        )
-        self._sql.executemany(
-            "INSERT INTO failed VALUES (?, ?, ?, ?, ?, ?, NULL, ?) ON CONFLICT DO UPDATE SET"
-            " error = excluded.error, message = excluded.message, attempts = excluded.attempts, place = excluded.place",
-            self._failed_rows(),
-        )
 
     def _failed_rows(self) -> Iterator[tuple[Any, ...]]:
         """Each failed sample of `failed.jsonl`, with the place of its line."""
@@ -110,7 +91,8 @@ class Records:
             message = _text(error.get("message"))
             yield (
                 *(record.step, record.row, error.get("sample", number), _text(error.get("type")) or "?"),
-                *(message and storable(message[:_MESSAGE_LENGTH]), error.get("attempts"), place),
+                *(message and storable(message[:MESSAGE_LENGTH]), error.get("attempts"), place),
+                _text(error.get("turn")),
             )
 
     def failed_record(self, place: int) -> FailedRecord | None:
@@ -134,7 +116,52 @@ class Records:
         """Rows with a failed sample, by step."""
         return dict(self.query("SELECT step, count(DISTINCT row) FROM failed GROUP BY step"))
 
+    # Conversations
+
+    def _find_conversations(self) -> frozenset[str]:
+        """The steps that ask more than once about a row; makes the temporary table of their samples."""
+        if "turn" not in self._columns:
+            return frozenset()
+        found = "SELECT DISTINCT step FROM calls WHERE turn IS NOT NULL UNION SELECT DISTINCT step FROM effects"
+        steps = [step for (step,) in self.query(found)]
+        if steps:
+            self._sql.execute(_TALKS_TABLE)
+            among = f"step IN ({', '.join('?' * len(steps))})"
+            for table, condition in (("calls", f"{among} AND retried IS NULL"), ("effects", among)):
+                columns = f"INSERT OR IGNORE INTO talks SELECT step, row, sample FROM {table}"
+                self._sql.execute(f"{columns} WHERE {condition} ORDER BY id", steps)
+        return frozenset(steps)
+
+    def good_conversations(self, step: str) -> array[int]:
+        """The samples of a step of conversations that did not fail, by their place in the table `talks`."""
+        query = (
+            "SELECT rowid FROM talks t WHERE step = ? AND NOT EXISTS"
+            " (SELECT 1 FROM failed f WHERE f.step = t.step AND f.row = t.row AND f.sample = t.sample) ORDER BY rowid"
+        )
+        return array("q", (id for (id,) in self.query(query, (step,))))
+
+    def is_under_way(self, step: str) -> bool:
+        """Tell whether some samples of a step that called may have been neither answered nor given up."""
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM open_runs WHERE step = ?1) OR coalesce("
+            "(SELECT rows_done < rows_in FROM step_runs WHERE step = ?1 ORDER BY id DESC LIMIT 1), 0)"
+        )
+        return "open_runs" in self._tables and bool(next(self.query(query, (step,)))[0])
+
+    def mended(self) -> dict[str, dict[str, Any]]:
+        """How answers were mended in the latest run of each step; nothing where that was killed, or is of before."""
+        names = ("repaired", "repair_calls", "fell_back", "fallback_calls")
+        if "repaired" not in {record[1] for record in self._sql.execute("PRAGMA table_info(step_runs)")}:
+            return {}
+        found = self.query(f"SELECT step, {', '.join(names)} FROM yields WHERE repaired IS NOT NULL")
+        return {step: dict(zip(names, counts, strict=True)) for step, *counts in found}
+
     # Calls
+
+    @property
+    def knows_turns(self) -> bool:
+        """Tell whether a call says at which turn of a conversation it was made."""
+        return "turn" in self._columns
 
     @property
     def has_makers(self) -> bool:
@@ -147,24 +174,31 @@ class Records:
         return {name: config for name, config in found.items() if isinstance(config, dict)}
 
     def rows(self) -> dict[str, int]:
-        """The rows that a call was made for, or that failed, by step."""
-        query = (
-            "SELECT step, count(*) FROM (SELECT step, row FROM calls UNION SELECT step, row FROM failed) GROUP BY step"
-        )
-        return dict(self.query(query))
+        """The rows that a call was made for, or an effect, or that failed, by step."""
+        effects = " UNION SELECT step, row FROM effects" if "effects" in self._tables else ""
+        asked = f"SELECT step, row FROM calls UNION SELECT step, row FROM failed{effects}"
+        return dict(self.query(f"SELECT step, count(*) FROM ({asked}) GROUP BY step"))
 
     def spending(self) -> list[Spending]:
         """Tokens and cost by step and model, of all that was asked for here: answers, and failures that cost some."""
         unpriced = "sum(cost IS NULL AND input_tokens IS NOT NULL)"  # then the whole is not known
         cost = f"CASE WHEN {unpriced} THEN NULL ELSE sum(cost) END" if "cost" in self._columns else "NULL"
         copied = " AND origin IS NULL" if "origin" in self._columns else ""  # from another run directory
+        model, named = "model", ""
+        if self.has_makers:
+            model = "coalesce(model, name)"
+            named = (
+                " LEFT JOIN (SELECT id AS made, json_extract(identity, '$.model_name') AS name FROM makers)"
+                " ON made = maker"
+            )
         query = (
-            "SELECT step, model, sum(error IS NULL), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),"
+            f"SELECT step, {model}, sum(error IS NULL), coalesce(sum(input_tokens), 0),"
+            " coalesce(sum(output_tokens), 0),"
             f" coalesce(sum(cached_tokens), 0), coalesce(sum(reasoning_tokens), 0), {cost}"
-            f" FROM calls WHERE (error IS NULL OR input_tokens IS NOT NULL){copied}"
-            " GROUP BY step, model ORDER BY min(id)"
+            f" FROM calls{named} WHERE (error IS NULL OR input_tokens IS NOT NULL){copied}"
+            " GROUP BY 1, 2 ORDER BY min(id)"
         )
-        return [Spending(*record) for record in self.query(query)]
+        return [Spending(step, text_of(model), *sums) for step, model, *sums in self.query(query)]
 
     def calls(self) -> dict[str, Calls]:
         """Every call as columns, by step."""

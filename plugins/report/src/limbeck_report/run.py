@@ -106,7 +106,7 @@ def _told_reasons(steps: Sequence[StepFigures], known: Sequence[Reason]) -> list
 
 def _counted(records: Records, called: Sequence[str]) -> list[StepFigures]:
     """Every step that has calls or failures, with what can be counted; those that have calls first."""
-    rows, failed = records.rows(), records.rows_failed()
+    rows, failed, mended = records.rows(), records.rows_failed(), records.mended()
     failures: dict[str, dict[str, int]] = {}
     for reason in records.reasons():
         failures.setdefault(reason.step, {})[reason.type] = reason.count
@@ -117,7 +117,13 @@ def _counted(records: Records, called: Sequence[str]) -> list[StepFigures]:
     names = dict.fromkeys([*called, *rows])
     return [
         _counted_step(
-            StepFigures(name, rows_in=rows.get(name), rows_failed=failed.get(name, 0), failures=failures.get(name, {})),
+            StepFigures(
+                name,
+                rows_in=rows.get(name),
+                rows_failed=failed.get(name, 0),
+                failures=failures.get(name, {}),
+                **mended.get(name, {}),
+            ),
             spent.get(name, []),
             configs.get(name, {}),
         )
@@ -242,7 +248,18 @@ def _notes(records: Records, noted: Noted | None, told: Noted | None) -> list[st
             f"Counted from the ledger{old}: rows are those that a model was asked about or that failed, and tokens are "
             "of every run in this directory."
         )
+    if records.conversing:
+        notes.append(_note_on_conversations(sorted(records.conversing)))
     if records.broken_lines:
         some = "A line" if records.broken_lines == 1 else f"{records.broken_lines:,} lines"
         notes.append(f"{some} of {records.run.failed_rows.name} could not be read.")
     return notes
+
+
+def _note_on_conversations(steps: Sequence[str]) -> str:
+    several = len(steps) > 1
+    names = ", ".join(repr(name) for name in steps[:5]) + (", …" if len(steps) > 5 else "")
+    return (
+        f"Step{'s' * several} {names} {'ask' if several else 'asks'} more than once about some rows. Failures and "
+        "samples count conversations; answers, times, lengths and rates are of single calls."
+    )

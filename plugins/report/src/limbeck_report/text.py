@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from limbeck.errors import printable
 
+from .sample_lines import step_lines
 from .wording import NONE, count, moment, money, seconds, share, short
 
 if TYPE_CHECKING:
@@ -14,20 +15,25 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .figures import RunFigures, StepFigures
+    from .samples import StepSamples
 
 
-def show(run: RunFigures) -> None:
-    """Write the report to stdout."""
+def show(run: RunFigures, samples: Sequence[StepSamples] = ()) -> None:
+    """Write the report to stdout, with the samples that were drawn."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
     _head(console, run)
     _table(console, "Yield", _STEP_COLUMNS, [_step_cells(step) for step in run.steps])
+    _mended(console, run)
     _table(console, "Failures", ("step", "reason", "#count", "for example"), _reason_cells(run))
     _table(console, "Tokens", _SPENDING_COLUMNS, _spending_cells(run))
     _table(
         console, "Time of an answer", ("step", "#answers", "#median", "#90 %", "#99 %", "#longest"), _time_cells(run)
     )
+    for step in samples:
+        for line in step_lines(step):
+            console.print(printable(line), soft_wrap=not console.is_terminal)
     for note in run.notes:
         console.print(f"\n{printable(note)}", style="dim", soft_wrap=not console.is_terminal)
 
@@ -52,6 +58,24 @@ def _head(console: Console, run: RunFigures) -> None:
     )
     if run.state != "finished" and run.resume:
         console.print(f"To go on: {printable(run.resume)}", soft_wrap=True)
+
+
+def _mended(console: Console, run: RunFigures) -> None:
+    """Print how many answers could not be used, and were asked for again or of another LLM."""
+    lines = [f"{short(step.name, 60)}: {words}" for step in run.steps for words in mended(step)]
+    if lines:
+        console.print("\nMended answers", style="bold")
+        console.print(*lines, sep="\n", soft_wrap=True)
+
+
+def mended(step: StepFigures) -> list[str]:
+    """How a step's answers were mended, in words."""
+    told = (("repaired", step.repaired, step.repair_calls), ("fallback", step.fell_back, step.fallback_calls))
+    return [
+        f"{how}: {count(rows)} of {count(step.rows_in)} rows, {count(calls)} call{'s' * (calls != 1)}"
+        for how, rows, calls in told
+        if calls
+    ]
 
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

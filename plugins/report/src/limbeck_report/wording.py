@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from limbeck.errors import printable
+
+if TYPE_CHECKING:
+    from .conversations import Turn
+    from .samples import Sample
 
 NONE = "–"
 
@@ -57,3 +63,47 @@ def moment(text: str | None) -> str:
         return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S %Z}".strip()
     except ValueError:
         return short(text, 40)
+
+
+def turn_name(turn: Turn) -> str:
+    """`Turn 2.1`, `Effect 3`, `Repair 2r1 of turn 2` or `Fallback 2f1 for turn 2`."""
+    names = {"call": "Turn", "effect": "Effect", "repair": "Repair", "fallback": "Fallback"}
+    name = f"{names[turn.kind]} {turn.turn}" if turn.turn else "First call"
+    if turn.mends is None:
+        return name
+    mended = f"turn {turn.mends}" if turn.mends[:1].isdigit() else turn.mends or "the first call"
+    return f"{name} {'of' if turn.kind == 'repair' else 'for'} {mended}"
+
+
+def told_before(turn: Turn) -> str | None:
+    """The part of a turn's chat that stands at another, in words."""
+    if turn.continues is None:
+        return None
+    other = f"turn {turn.continues}" if turn.continues[:1].isdigit() else turn.continues or "the first call"
+    return f"It goes on from the chat of {other}:" if turn.messages else f"The same messages as at {other}."
+
+
+def what_became(turn: Turn) -> str | None:
+    """What a conversation made of a turn that was no good, in words."""
+    if turn.became == "caught":
+        return "The conversation caught this failure, and went on."
+    if turn.became == "mended":
+        return "It was mended." if turn.error else "This answer could not be used; it was mended."
+    return None
+
+
+def how_it_failed(sample: Sample) -> str:
+    """The end of a conversation that failed, in words."""
+    where = f" at turn {sample.turn}" if sample.turn else ""
+    return f"Failed{where}: {sample.error}{f': {sample.message}' if sample.message else ''}"
+
+
+def called(name: str | None, arguments: str | None) -> str:
+    """An effect as it stands in Python: `look_up("sea", lang="en")`."""
+    try:
+        given, named = json.loads(arguments or "[[], {}]")
+        parts = [json.dumps(each, ensure_ascii=False) for each in given]
+        parts += [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in named.items()]
+    except (ValueError, TypeError, AttributeError, RecursionError):  # cut, or of another form
+        parts = [arguments or ""]
+    return f"{name}({', '.join(parts)})"

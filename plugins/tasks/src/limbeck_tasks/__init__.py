@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .structured_generation import StructuredGeneration
     from .text_classification import TextClassification
     from .text_generation import TextGeneration
+    from .text_generation_with_image import TextGenerationWithImage
 
 __all__ = [
     "ChatGeneration",
@@ -24,6 +25,7 @@ __all__ = [
     "StructuredGeneration",
     "TextClassification",
     "TextGeneration",
+    "TextGenerationWithImage",
 ]
 
 _HOME = {
@@ -35,6 +37,7 @@ _HOME = {
     "StructuredGeneration": ".structured_generation",
     "TextClassification": ".text_classification",
     "TextGeneration": ".text_generation",
+    "TextGenerationWithImage": ".text_generation_with_image",
 }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from limbeck.types import MediaPart
+
 
 def without_nulls(value: Any) -> Any:
     """A part of a message without the keys that are null, at any depth, nor dicts that held nothing else."""
     if isinstance(value, list):
         return [without_nulls(each) for each in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or isinstance(value, MediaPart):  # which holds no nulls
         return value
     own = {key: without_nulls(part) for key, part in value.items()}
     return {key: part for key, part in own.items() if part is not None and (part != {} or value[key] == {})}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from limbeck import Task
-from limbeck.errors import ConfigurationError, did_you_mean
 from limbeck.types import Example
 
 from .prompts import chat, system_prompt_for
+from .template_columns import check_columns, columns_in
 from .templates import prompt_template
 
 if TYPE_CHECKING:
@@ -40,32 +40,11 @@ class TextGeneration(Task):
     columns: str | list[str] = "instruction"
 
     def model_post_init(self, context: Any, /) -> None:
-        if "template" in self.model_fields_set and "columns" not in self.model_fields_set:
-            self.__dict__["columns"] = _columns_in(self.template)  # not counted as set by the user
-        self._check_columns()
+        given = "template" in self.model_fields_set
+        if given and "columns" not in self.model_fields_set:
+            self.__dict__["columns"] = columns_in(self.template)  # not counted as set by the user
+        check_columns(self.template, self._columns, owner=type(self).__name__, given=given)
         super().model_post_init(context)
-
-    def _check_columns(self) -> None:
-        template, columns = prompt_template(self.template), self._columns
-        unknown = [name for name in template.variables if name not in columns]
-        if unknown:
-            raise ConfigurationError(
-                f"The template {_shown(self.template)} uses {_ticked(unknown)}, not among the `columns` of "
-                f"`{type(self).__name__}`, which are {_ticked(columns) or 'none'}.{did_you_mean(unknown[0], columns)} "
-                f"{self._remedy(unknown)}"
-            )
-        unused = [name for name in columns if not template.may_use(name)]
-        if unused:
-            raise ConfigurationError(
-                f"`columns` of `{type(self).__name__}` has {_ticked(unused)}, "
-                f"which the template {_shown(self.template)} does not use. {_way_in(unused[0])}"
-            )
-
-    def _remedy(self, unknown: list[str]) -> str:
-        columns = self._columns
-        if "template" not in self.model_fields_set and columns:
-            return f'Give the template too: `template="{{{{ {columns[0]} }}}}"`.'
-        return f"Set `columns={[*columns, *unknown]!r}`, or leave `columns` out to take the template's variables."
 
     @property
     def _columns(self) -> list[str]:
@@ -92,30 +71,3 @@ class TextGeneration(Task):
             return ()
         answer = "The capital of Spain is Madrid."
         return [Example({self._columns[0]: "What's the capital of Spain?"}, answer, {"generation": answer})]
-
-
-def _columns_in(template: str) -> list[str]:
-    variables = prompt_template(template).variables
-    if not variables:
-        raise ConfigurationError(
-            f"The template {_shown(template)} uses no column, so every row would get the same prompt. "
-            "Write a column as `{{ instruction }}`; if it is meant so, say `columns=[]`."
-        )
-    return list(variables)
-
-
-def _way_in(column: str) -> str:
-    if column.isidentifier():
-        return f"Write `{{{{ {column} }}}}` in the template, or take it out of `columns`."
-    return (
-        "A template's variable is a name without spaces and signs: call the column `text` in both, "
-        f"and say `input_mappings={{'text': {column!r}}}`."
-    )
-
-
-def _ticked(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _shown(template: str) -> str:
-    return repr(template if len(template) <= 80 else f"{template[:79]}…")

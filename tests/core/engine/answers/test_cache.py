@@ -60,7 +60,7 @@ def test_a_folder_of_runs_is_a_cache_and_the_runs_own_directory_is_left_out(tmp_
     llm = counting()
     list(Ask(llm=llm).run(questions(2), run_dir=tmp_path / "one"))
     list(Ask(llm=llm).run(questions(4)[2:], run_dir=tmp_path / "two"))
-    llm.asked.clear()
+    llm.requests.clear()
 
     list(Ask(llm=llm).run(questions(5), run_dir=tmp_path / "three", cache=tmp_path))
     list(Ask(llm=llm).run(questions(5), run_dir=tmp_path / "three", cache=[tmp_path]))
@@ -79,7 +79,7 @@ def test_a_run_without_a_directory_can_use_one(tmp_path: Path) -> None:
 def test_each_stored_answer_is_given_out_once_so_equal_prompts_stay_different_samples(tmp_path: Path) -> None:
     llm = counting()
     list(Ask(llm=llm).run(questions(1), run_dir=tmp_path / "one"))
-    llm.asked.clear()
+    llm.requests.clear()
 
     list(Ask(llm=llm, num_generations=2).run([{"question": "0"}] * 2, cache=tmp_path / "one"))
 
@@ -90,7 +90,7 @@ def test_a_copy_is_no_other_sample_than_what_it_was_copied_from(tmp_path: Path) 
     llm = counting()
     list(Ask(llm=llm).run(questions(1), run_dir=tmp_path / "one"))
     list(Ask(llm=llm).run(questions(1), run_dir=tmp_path / "two", cache=tmp_path / "one"))
-    llm.asked.clear()
+    llm.requests.clear()
 
     list(Ask(llm=llm).run([{"question": "0"}] * 2, cache=tmp_path))
 

@@ -52,14 +52,14 @@ def cut(tmp_path: Path) -> tuple[Ask, list[Row], Path]:
     llm, rows = model(), questions(2000)
     task = Ask(llm=llm)
     assert len(list(task.run(rows, run_dir=tmp_path))) == 2000
-    llm.asked.clear()
+    llm.requests.clear()
     return task, rows, tmp_path
 
 
 def again(task: Ask, rows: list[Row], run_dir: Path, **how: Any) -> tuple[list[Row], CountingLLM]:
     """A re-run with a larger maximum; what comes out, and who was asked."""
     bigger = task.llm.model_copy(update={"generation_kwargs": {"max_tokens": 400}})
-    bigger.asked.clear()
+    bigger.requests.clear()
     return list(task.rerun(rows, run_dir=run_dir, llm=bigger, **{"where": CUT, **how})), bigger
 
 

@@ -1,6 +1,6 @@
 """The calls to a batch API, in virtual time: made again while that may help, and none that could submit twice.
 
-Covers `_engine.batch.attempts`.
+Covers `_engine.threads.attempts`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from limbeck._engine.batch.calls import BatchCalls
 from limbeck._engine.ledger.batch_records import Batch
 from limbeck.errors import AuthenticationError, BadRequestError, BatchError, RateLimitError, TransientError
 from limbeck.types import BatchSearch, BatchStatus
-from support.virtual_time import run_virtually
+
+from ..virtual_time import run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

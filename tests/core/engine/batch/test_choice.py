@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from limbeck._engine.batch.choice import window_of
 from limbeck._engine.batch.window import BatchWindow
-from support.virtual_time import run_virtually
+
+from ..virtual_time import run_virtually
 
 
 def backend(*, in_batches: bool, home: Any = None) -> Any:

@@ -27,9 +27,12 @@ from limbeck.errors import (
 )
 from limbeck.testing import EchoLLM
 from limbeck.types import BatchSearch
-from support.batch_scene import BatchLLM, Run, queue_is_full, run_batches
+from support.batch_llm import BatchLLM
+
+from ..batch_scene import Run, run_batches
 
 if TYPE_CHECKING:
+    from limbeck.types import GenerationRequest
     from support.batch_desk import Fate
 
 
@@ -126,6 +129,65 @@ def test_the_looks_at_a_batch_grow_rarer_up_to_ten_times_the_first_interval(tmp_
     times = [0.0, *llm.script.polled]
     waits = [round(later - earlier) for earlier, later in pairwise(times)]
     assert waits == [60, 90, 135, 202, 304, 456, 600, 600, 600, 600]
+
+
+class TenantLLM(BatchLLM):
+    """A backend whose batches are of one tenant each: the first letter of a prompt."""
+
+    def batch_group(self, request: GenerationRequest) -> Any:
+        tenant = str(request.messages[0]["content"])[0]
+        if tenant == "!":
+            raise BadRequestError("It is of no tenant.")
+        return [tenant] if tenant == "?" else tenant
+
+
+def tenants(*texts: str, tmp_path: Path, **fields: Any) -> tuple[TenantLLM, Run]:
+    llm = TenantLLM(**{"mode": "batch", "batch_poll_seconds": 60, "batch_gather_seconds": 5, **fields})
+    return llm, run_batches(llm, list(texts), tmp_path)
+
+
+def test_a_batch_holds_requests_of_one_group_only(tmp_path: Path) -> None:
+    llm, run = tenants("a0", "b0", "a1", "c0", "b1", "a2", tmp_path=tmp_path)
+    assert [row["a"] for row in run.rows] == [f"echo: {text}" for text in ("a0", "b0", "a1", "c0", "b1", "a2")]
+    assert sorted(filed.prompts for filed in llm.script.desk.filed) == [["a0", "a1", "a2"], ["b0", "b1"], ["c0"]]
+
+
+def test_each_group_fills_a_batch_of_its_own(tmp_path: Path) -> None:
+    llm, run = tenants("a0", "b0", "a1", "a2", "b1", tmp_path=tmp_path, batch_max_requests=2, batch_max_open=1)
+    assert len(run.answers) == 5
+    assert [filed.prompts for filed in llm.script.desk.filed] == [["a0", "a1"], ["b0", "b1"], ["a2"]]
+
+
+def test_each_group_is_counted_in_bytes_of_its_own(tmp_path: Path) -> None:
+    llm, run = tenants(*(f"{letter}{'x' * 80_000}" for letter in "abaab"), tmp_path=tmp_path)
+    assert len(run.answers) == 2  # of five rows, by their texts
+    assert sorted((filed.prompts[0][0], len(filed.prompts)) for filed in llm.script.desk.filed) == [
+        *(("a", 1), ("a", 2), ("b", 2)),
+    ]
+
+
+def test_a_request_whose_group_cannot_be_told_fails_alone(tmp_path: Path) -> None:
+    _, run = tenants("a0", "!0", "?0", "a1", tmp_path=tmp_path)
+    assert [row.get("error") for row in run.rows] == [
+        *(None, "BadRequestError: It is of no tenant."),
+        *("BackendError: TypeError: unhashable type: 'list'", None),
+    ]
+
+
+def test_groups_that_wait_for_rows_are_submitted_together_after_a_while(tmp_path: Path) -> None:
+    llm = TenantLLM(mode="batch", batch_poll_seconds=1, batch_gather_seconds=5)
+    run = run_batches(llm, ["a0", "b0", 6.0, "a1"], tmp_path)
+    assert len(run.answers) == 3
+    assert [filed.prompts for filed in llm.script.desk.filed] == [["a0"], ["b0"], ["a1"]]
+
+
+def test_a_group_that_is_asked_for_in_the_wrong_form_is_an_error_before_anything_is_sent(tmp_path: Path) -> None:
+    class AsyncGroupLLM(BatchLLM):
+        async def batch_group(self, request: GenerationRequest) -> str:
+            return "a"
+
+    with pytest.raises(PluginContractError, match="`batch_group` must be a plain"):
+        run_batches(AsyncGroupLLM(mode="batch"), ["p0"], tmp_path)
 
 
 # What becomes of entries
@@ -255,7 +317,7 @@ def test_a_run_that_was_refused_a_batch_can_go_on_online(tmp_path: Path) -> None
 def test_a_full_queue_at_the_provider_is_waited_for_while_other_batches_are_open(tmp_path: Path) -> None:
     llm = batch_llm(batch_max_requests=2)
     llm.script.desk.polls_needed = 1
-    llm.script.failing = {"batch_2": queue_is_full()}
+    llm.script.failing = {"batch_2": RateLimitError("Too much in the queue.")}
     run = run_batches(llm, prompts(4), tmp_path)
     assert run.answers == echoes(4)
     assert +llm.script.desk.answered == dict.fromkeys(prompts(4), 1)
@@ -263,7 +325,7 @@ def test_a_full_queue_at_the_provider_is_waited_for_while_other_batches_are_open
 
 def test_a_batch_that_alone_overfills_the_queue_stops_the_run(tmp_path: Path) -> None:
     llm = batch_llm()
-    llm.script.failing = {"batch_1": queue_is_full()}
+    llm.script.failing = {"batch_1": RateLimitError("Too much in the queue.")}
     assert failed_run(llm, 2, tmp_path).reason == "failed"
 
 

@@ -11,13 +11,13 @@ from limbeck._engine.batch.window import BatchWindow
 from limbeck._engine.calls.parties import Answerer, Requester, RequestWindow, UnitSender
 from limbeck._engine.online.backend import Backend
 from limbeck._engine.online.window import Window
-from limbeck._engine.stream.stream import Stream
+from limbeck._engine.stream.requests import Requests
 
 
 @pytest.mark.parametrize(
     ("protocol", "cls"),
     [
-        (Requester, Stream),
+        (Requester, Requests),
         (Answerer, Backend),
         (RequestWindow, Window),
         (RequestWindow, BatchWindow),

@@ -85,13 +85,20 @@ def test_a_write_that_fails_leaves_no_part_and_no_name(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LedgerError, match="No space left"):
         Blobs(tmp_path, durability="full").put(CONTENT, "image/png")
-    assert list((tmp_path / "blobs").iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["blobs"]
+
+
+def test_what_a_kill_left_half_written_is_forgotten(tmp_path: Path) -> None:
+    name = Blobs(tmp_path).put(CONTENT, "image/png")
+    tmp_path.joinpath(".blob-0123.part").write_bytes(CONTENT[:3])
+    Blobs(tmp_path).forget_drafts()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["blobs", name])
 
 
 def test_with_full_durability_a_file_and_its_name_are_synced_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     Blobs(tmp_path).put(CONTENT, "image/png")
     assert synced == []

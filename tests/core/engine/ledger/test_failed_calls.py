@@ -27,10 +27,12 @@ from limbeck.errors import (
 )
 from limbeck.testing import MemoryLedger, ScriptedLLM
 from limbeck.types import Capabilities, GenerationResponse, Usage
-from support.batch_scene import BatchLLM, run_batches
-from support.older_ledgers import older_ledger
+from support.batch_llm import BatchLLM
 from support.priced import cost_of, prices_of
 from support.questions import METADATA, Ask, new_model, prompt_of, questions
+
+from ..batch_scene import run_batches
+from .older_ledgers import older_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -14,7 +14,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from limbeck import Task
 from limbeck._engine.calls.keys import Keyring
 from limbeck._engine.calls.policy import Policy
 from limbeck._engine.ledger.ledger import Ledger
@@ -109,7 +108,7 @@ class AnyStore(RuleBasedStateMachine):
         self.out, self.failed = [], set()
         self.stream = Stream(
             Asking(
-                TaskWork(Ask(llm=EchoLLM(), num_generations=samples), Task.schema_for),
+                TaskWork(Ask(llm=EchoLLM(), num_generations=samples)),
                 SimpleNamespace(llm=EchoLLM(), native_n=False, keyring=Keyring({})),  # type: ignore[arg-type]  # a stand-in
                 default_registry(),
             ),
@@ -125,7 +124,7 @@ class AnyStore(RuleBasedStateMachine):
     @rule()
     def send_a_request(self) -> None:
         assert self.stream is not None
-        unit = self.stream.next_unit()
+        unit = self.stream.requests[0].next_unit()
         if unit is not None:
             self.in_flight.append(unit)
             self.asked[prompt_of(unit.request)] += 1
@@ -142,7 +141,7 @@ class AnyStore(RuleBasedStateMachine):
         answer = response(f"{prompt}#{self.bought}")
         self.loop.run_until_complete(self.commit(unit, answer))
         self.kept[prompt] += 1
-        self.stream.answered(unit, answer, 0.1)
+        self.stream.requests[0].answered(unit, answer, 0.1)
         self.end_if_it_ended()
 
     async def commit(self, unit: Unit, answer: Any) -> None:
@@ -165,7 +164,7 @@ class AnyStore(RuleBasedStateMachine):
         assert self.stream is not None
         unit = self.in_flight.pop(which % len(self.in_flight))
         self.failed.add(prompt_of(unit.request))
-        self.stream.refused(unit, BadRequestError("no"))
+        self.stream.requests[0].refused(unit, BadRequestError("no"))
         self.end_if_it_ended()
 
     @running

@@ -15,9 +15,10 @@ from limbeck._engine.ledger.views import MIGRATION, YIELDS_MIGRATION
 from limbeck.errors import BadRequestError, TransientError
 from limbeck.testing import EchoLLM, ScriptedLLM
 from limbeck.types import Generation, GenerationResponse, Usage
-from support.older_ledgers import older_ledger
 from support.priced import CountingLLM, cost_of, prices_of
 from support.questions import PATIENCE, Ask, new_model, prompt_of, questions
+
+from .older_ledgers import older_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from limbeck.types import GenerationRequest, Row
 
 USAGE = Usage(input_tokens=100, output_tokens=50, cached_tokens=40, reasoning_tokens=20)
+
+MENDED = ("repaired", "repair_calls", "fell_back", "fallback_calls")
 
 
 def queried(run_dir: Path, query: str) -> list[dict[str, Any]]:
@@ -115,6 +118,7 @@ def test_yields_say_rows_in_out_and_failed_by_reason(tmp_path: Path) -> None:
         "retries": 0,
         "rate_limited": 0,
         "error": None,
+        **dict.fromkeys(MENDED, 0),
     }
 
 
@@ -146,7 +150,7 @@ def test_a_run_that_did_not_come_to_its_end_yields_what_it_left(tmp_path: Path) 
         "rows_in": 2,
         "rows_failed": 1,
         "error": "Unfinished",
-        **dict.fromkeys(("rows_out", "rows_open", "requests", "reused", "retries", "rate_limited")),
+        **dict.fromkeys(("rows_out", "rows_open", "requests", "reused", "retries", "rate_limited", *MENDED)),
     }
 
 
@@ -230,11 +234,12 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
         views = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
         for name in views:
             old.execute(f"DROP VIEW {name}")
-        for table in ("identity", "makers", "step_runs", "step_failures", "open_runs"):
+        for table in ("identity", "makers", "step_runs", "step_failures", "open_runs", "effects"):
             old.execute(f"DROP TABLE {table}")
-        for column in ("cost", "origin", "maker", "retried", "digest", "value"):
+        for column in ("cost", "origin", "maker", "retried", "digest", "turn", "value"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")
         old.execute("ALTER TABLE results DROP COLUMN digest")
+        old.execute("ALTER TABLE batch_entries DROP COLUMN turn")
         old.executescript(MIGRATIONS[1])
         old.execute(f"PRAGMA user_version = {version}")
 

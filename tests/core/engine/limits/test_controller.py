@@ -15,12 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from limbeck._engine.limits.controller import Controller
 from limbeck._engine.limits.pace import Bucket
 from limbeck.types import Quota
-from support.simulation import BucketServer, CalendarServer, CrowdServer, Faulty, FreeServer, QueueServer, simulate
+
+from ..simulation import BucketServer, CalendarServer, CrowdServer, Faulty, FreeServer, QueueServer, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.simulation import Outcome, Server
+    from ..simulation import Outcome, Server
 
 CEILING = 256
 
@@ -265,6 +266,14 @@ def test_faults_now_and_then_narrow_nothing() -> None:
     outcome = run(Faulty(FreeServer(lambda now: 0.1), 0.02, random.Random(0)), requests=8000)
     assert outcome.controller.limit == CEILING
     assert outcome.seconds < 1.4 * 8000 * 0.1 / CEILING
+
+
+@pytest.mark.parametrize("ceiling", [8, 64, 256])
+@pytest.mark.parametrize("cold", [0.5, 5.0, 30.0])
+def test_a_server_that_is_slow_at_first_is_used_to_the_full_afterwards(cold: float, ceiling: int) -> None:
+    server = FreeServer(latency=lambda now: cold if now < cold else 0.05)
+    outcome = simulate(server, requests=20 * ceiling, controller=Controller(ceiling=ceiling))
+    assert outcome.seconds < 3 * cold + 2 * 20 * 0.05
 
 
 @pytest.mark.parametrize("factor", [2, 3, 10])

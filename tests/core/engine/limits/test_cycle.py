@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from limbeck._engine.limits.cycle import Cycle
-from support.virtual_time import run_virtually
+
+from ..virtual_time import run_virtually
 
 if TYPE_CHECKING:
-    from support.virtual_time import VirtualHome
+    from ..virtual_time import VirtualHome
 
 
 def test_there_is_time_to_send_until_sending_has_taken_long_enough() -> None:

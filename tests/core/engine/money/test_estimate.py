@@ -69,7 +69,7 @@ def test_the_same_seed_draws_the_same_rows_and_another_one_others(tmp_path: Path
     llm, rows = CountingLLM(model=new_model()), varied(300)
     drawn = []
     for seed in (1, 1, 2):
-        llm.asked.clear()
+        llm.requests.clear()
         Ask(llm=llm).estimate(rows, 10, seed=seed)
         drawn.append(sorted(llm.asked))
     assert drawn[0] == drawn[1] != drawn[2]
@@ -137,7 +137,9 @@ def test_it_prints_what_it_knows() -> None:
     llm = CountingLLM(model=new_model())
     text = str(Ask(llm=llm).estimate(varied(10), 50, prices=prices_of(llm.model))).splitlines()
     assert text[0] == "Estimated from 10 of 10 rows; 95% intervals:"
-    assert [line[:16].strip() for line in text[1:]] == ["input tokens", "output tokens", "cost", "time at best"]
+    assert [line[:16].strip() for line in text[1:]] == [
+        *("calls", "input tokens", "output tokens", "cost", "time at best"),
+    ]
 
 
 def covered(draw: Any, *, n: int, trials: int = 1500) -> float:

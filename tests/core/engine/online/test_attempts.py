@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
+import threading
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -11,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from limbeck._engine.online import backend
+from limbeck._engine.threads import blocking
 from support.children import interrupted, said_by
-from support.questions import METADATA, Ask, prompt_of, questions, response
+from support.questions import METADATA, PATIENCE, Ask, prompt_of, questions, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 SCENE = """
 import asyncio, threading, time
 from limbeck.errors import GenerationError
-from support.questions import METADATA, Ask, prompt_of, questions, response
+from support.questions import METADATA, PATIENCE, Ask, prompt_of, questions, response
 
 class Odd:
     model_name, timeout, deadline, max_attempts, max_concurrency = "odd", 0.1, 3, 1, 4
@@ -279,3 +282,44 @@ def test_an_abandoned_attempt_is_made_again_as_any_other(monkeypatch: pytest.Mon
     run = Ask(llm=llm).run(questions(6), run_dir=tmp_path)
     assert [row["answer"] for row in run] == list("012345")
     assert (run.stats.in_flight, run.stats.retries) == (0, 1)
+
+
+def test_calls_that_never_return_take_no_place_from_later_ones_and_are_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    go_on = threading.Event()
+
+    class Blocking:
+        model_name, timeout, max_attempts, max_concurrency = "blocking", 0.2, 1, 2
+
+        def generate(self, request: GenerationRequest) -> GenerationResponse:
+            if prompt_of(request) in ("0", "1", "2"):
+                go_on.wait(PATIENCE)
+            return response("ok")
+
+    with caplog.at_level(logging.WARNING, logger="limbeck"):
+        rows = list(Ask(llm=Blocking()).run(questions(12)))
+    go_on.set()
+    assert [row["answer"] for row in rows] == [None] * 3 + ["ok"] * 9
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("A call of `generate` of Blocking has not returned within its `timeout`, 0.2 s.")
+    assert "its thread is left behind" in told
+
+
+def test_a_backend_that_blocks_the_loop_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "LONG_SECONDS", 0.0)
+
+    class Blocks:
+        model_name, max_concurrency = "blocks", 2
+
+        async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
+            return response("ok")
+
+    with caplog.at_level(logging.WARNING, logger="limbeck"):
+        rows = list(Ask(llm=Blocks()).run(questions(5)))
+    assert [row["answer"] for row in rows] == ["ok"] * 5
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("`agenerate` of Blocks kept the event loop to itself")
+    assert "name the method `generate`" in told

@@ -10,14 +10,17 @@ import pytest
 
 from limbeck._engine.calls.policy import Policy
 from limbeck.errors import BadRequestError, BreakerError, TransientError, UnavailableError
-from support.scene import Line, Model, Supply, answer, backend_on
-from support.virtual_time import run_virtually
+from support.questions import response
+
+from ..scene import Line, Model, Supply, backend_on
+from ..virtual_time import run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from limbeck.types import GenerationResponse
-    from support.virtual_time import VirtualHome
+
+    from ..virtual_time import VirtualHome
 
 ROWS = 300
 
@@ -41,7 +44,7 @@ class Server:
                 await asyncio.sleep(0.01)
                 raise error()
         await asyncio.sleep(0.1)
-        return answer(prompt)
+        return response(prompt)
 
 
 def unavailable() -> UnavailableError:
@@ -69,6 +72,40 @@ def test_no_row_is_lost_while_it_is_away(seconds: float, in_flight: int) -> None
     assert line.error is None
     assert answered(line) == ROWS
     assert took <= 0.5 + seconds + 20 + ROWS / in_flight * 0.1 * 1.5  # the last probe may just have missed it
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("in_flight", [1, 3, 8, 64])
+def test_no_row_is_lost_where_each_has_one_or_two_attempts(attempts: int, in_flight: int) -> None:
+    line, _ = run(Server((0.5, 30.5, unavailable)), max_concurrency=in_flight, max_attempts=attempts)
+    assert (line.error, answered(line)) == (None, ROWS)
+
+
+@pytest.mark.parametrize("every", [2, 3, 7])
+def test_one_replica_of_several_that_is_away_costs_no_row_of_one_attempt(every: int) -> None:
+    async def reply(prompt: str, before: int) -> GenerationResponse:
+        await asyncio.sleep(0.1)
+        asked.append(prompt)
+        if len(asked) % every == 0:
+            raise unavailable()
+        return response(prompt)
+
+    asked: list[str] = []
+    line, _ = run(reply, max_concurrency=4, max_attempts=1)  # type: ignore[arg-type]  # as good as a server
+    assert (line.error, answered(line)) == (None, ROWS)
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_a_row_of_one_attempt_that_the_server_dies_of_fails_alone(in_flight: int) -> None:
+    async def reply(prompt: str, before: int) -> GenerationResponse:
+        await asyncio.sleep(0.1)
+        if prompt == "7":
+            raise unavailable()
+        return response(prompt)
+
+    line, took = run(reply, rows=100, max_attempts=1, max_concurrency=in_flight)  # type: ignore[arg-type]  # as good as a server
+    assert answered(line) == 99
+    assert took < 1500
 
 
 def test_it_is_probed_by_one_request_at_a_time_ever_more_seldom() -> None:
@@ -134,7 +171,7 @@ def test_a_probe_that_gets_no_answer_in_time_does_not_open_the_window() -> None:
             await asyncio.sleep(0.01)
             raise unavailable()
         await asyncio.sleep(0.1)
-        return answer(prompt)
+        return response(prompt)
 
     in_vain: list[float] = []
     line, _ = run(reply, timeout=20.0)  # type: ignore[arg-type]  # as good as a server
@@ -147,7 +184,7 @@ def test_a_row_that_alone_finds_nobody_fails_by_its_attempts() -> None:
         await asyncio.sleep(0.1)
         if prompt == "7":
             raise unavailable()
-        return answer(prompt)
+        return response(prompt)
 
     line, took = run(reply, rows=100)  # type: ignore[arg-type]  # as good as a server
     assert [prompt for prompt, text in zip(line.prompts, line.texts, strict=True) if not isinstance(text, str)] in (
@@ -162,7 +199,7 @@ def test_a_last_row_that_alone_finds_nobody_is_given_up_within_minutes() -> None
         await asyncio.sleep(0.1)
         if prompt == "99":
             raise unavailable()
-        return answer(prompt)
+        return response(prompt)
 
     line, took = run(reply, rows=100)  # type: ignore[arg-type]  # as good as a server
     assert answered(line) == 99
@@ -207,8 +244,59 @@ def test_a_request_that_hangs_meanwhile_keeps_nobody_from_probing() -> None:
             await asyncio.sleep(0.01)
             raise unavailable()
         await asyncio.sleep(0.1)
-        return answer(prompt)
+        return response(prompt)
 
     line, took = run(reply, timeout=500.0)  # type: ignore[arg-type]  # as good as a server
     assert answered(line) == ROWS
     assert took < 600
+
+
+def waits_of(server: Server, *, rows: int, seconds: float) -> tuple[Line, list[float]]:
+    """A run whose requests others answer too, one row at a time: the line, and how long each row took.
+
+    Args:
+        seconds: between two rows.
+    """
+
+    async def scene(home: VirtualHome) -> tuple[Line, list[float]]:
+        backend = backend_on(home, Model(server, max_concurrency=8))
+        line = Line(backend, Supply(ended=False), policy=Policy())
+        line.stream.requests[0].gives_way = True
+        came = []
+        for number in range(rows):
+            came.append(home.loop.time())
+            line.source.rows.append({"prompt": str(number)})
+            backend.online.wake()
+            await asyncio.sleep(seconds)
+        line.source.ended = True
+        backend.online.wake()
+        await line.ended()
+        return line, [went - at for went, at in zip(line.times, came, strict=True)]
+
+    return run_virtually(scene)
+
+
+@pytest.mark.parametrize("begins", [0.0, 10.0], ids=["from the first request on", "in the middle"])
+def test_nobody_waits_for_it_where_others_answer_and_it_is_asked_again_once_it_is_back(begins: float) -> None:
+    server = Server((begins, begins + 60.0, unavailable))
+    line, waits = waits_of(server, rows=300, seconds=0.5)
+    failed = [isinstance(text, UnavailableError) for text in line.texts]
+    assert max(waits[20:]) < 1.0
+    assert max(waits) < 30.0  # of the first, before it is known
+    assert 80 < sum(failed) < 160
+    assert not any(failed[-100:])
+    assert len(server.asked_away) < 40
+
+
+def test_many_rows_are_passed_on_together() -> None:
+    async def scene(home: VirtualHome) -> tuple[Line, float]:
+        backend = backend_on(home, Model(server, max_concurrency=8))
+        line = Line(backend, Supply([str(number) for number in range(2000)]), policy=Policy())
+        line.stream.requests[0].gives_way = True
+        await line.ended()
+        return line, home.loop.time()
+
+    server = Server((1.0, 1e9, unavailable))
+    line, took = run_virtually(scene)
+    assert (len(line.out), took < 60.0, len(server.asked_away) < 60) == (2000, True, True)
+    assert answered(line) >= 70

@@ -23,16 +23,19 @@ from limbeck.errors import (
     TransientError,
 )
 from limbeck.types import Capabilities
-from support.scene import Line, Model, Supply, answer, backend_on, prompt_of
-from support.simulation import BucketServer, Faulty, FreeServer, QueueServer
-from support.virtual_time import run_virtually
+from support.questions import prompt_of, response
+
+from ..scene import Line, Model, Supply, backend_on
+from ..simulation import BucketServer, Faulty, FreeServer, QueueServer
+from ..virtual_time import run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from limbeck.types import GenerationRequest, GenerationResponse
-    from support.simulation import Server
-    from support.virtual_time import VirtualHome
+
+    from ..simulation import Server
+    from ..virtual_time import VirtualHome
 
 
 def prompts(number: int, letter: str = "") -> list[str]:
@@ -45,7 +48,7 @@ def after(seconds: float | Callable[[str], float]) -> Callable[[str, int], Await
 
     async def reply(prompt: str, before: int) -> GenerationResponse:
         await asyncio.sleep(seconds if isinstance(seconds, float) else seconds(prompt))
-        return answer(prompt)
+        return response(prompt)
 
     return reply
 
@@ -59,7 +62,7 @@ def failing(
         await asyncio.sleep(0.1)
         if before < times:
             raise error()
-        return answer(prompt)
+        return response(prompt)
 
     return reply
 
@@ -75,7 +78,7 @@ def served_by(server: Server) -> Callable[[str, int], Awaitable[GenerationRespon
             raise RateLimitError("too many", retry_after=decided.retry_after)
         if decided.fault:
             raise TransientError("500")
-        return answer(prompt)
+        return response(prompt)
 
     return reply
 
@@ -136,7 +139,7 @@ def test_answers_that_come_together_are_not_followed_by_a_burst_in_which_nothing
             sent[home.loop.cycles] += 1
             home.loop.work(0.001)  # to send one keeps the loop for so long
             await asyncio.sleep(1.0 - home.loop.time() % 1.0)
-            return answer(prompt)
+            return response(prompt)
 
         return await Line(backend_on(home, Model(reply, max_concurrency=256)), Supply(prompts(2000))).ended()
 
@@ -261,7 +264,7 @@ def test_a_time_in_which_all_is_refused_does_not_slow_what_comes_after_it() -> N
         await asyncio.sleep(0.1)
         if 1.0 < asyncio.get_running_loop().time() < 300.0:
             raise RateLimitError("closed", retry_after=1.0)
-        return answer(prompt)
+        return response(prompt)
 
     line, seconds, _ = ask(Model(reply), 3000)
     assert line.texts == prompts(3000)
@@ -310,7 +313,7 @@ def test_no_attempt_is_begun_past_the_deadline() -> None:
 def test_no_answer_within_the_timeout_is_a_fault() -> None:
     async def reply(prompt: str, before: int) -> GenerationResponse:
         await asyncio.sleep(1000.0 if before == 0 else 1.0)
-        return answer(prompt)
+        return response(prompt)
 
     model = Model(reply, timeout=5.0)
     line, seconds, _ = ask(model, 4)
@@ -324,7 +327,7 @@ def test_a_request_that_waits_for_its_next_attempt_holds_no_place() -> None:
         await asyncio.sleep(1.0)
         if prompt == "0" and before == 0:
             raise TransientError("503", retry_after=100.0)
-        return answer(prompt)
+        return response(prompt)
 
     model = Model(reply, max_concurrency=1)
     line, _, _ = ask(model, 50)
@@ -357,7 +360,7 @@ def test_answers_that_are_missing_are_asked_for_again_and_stand_in_their_places(
     async def reply(prompt: str, before: int) -> GenerationResponse:
         await asyncio.sleep(0.1)
         asked.append(before)
-        return answer(f"{before}a", f"{before}b") if before < 2 else answer(f"{before}a")
+        return response(f"{before}a", f"{before}b") if before < 2 else response(f"{before}a")
 
     model = Model(reply, capabilities=Capabilities(native_n=True))
     line, _, _ = ask(model, ["x"], num_generations=5)
@@ -366,7 +369,7 @@ def test_answers_that_are_missing_are_asked_for_again_and_stand_in_their_places(
 
 def test_a_server_that_gives_no_answer_three_times_fails_the_samples_that_are_missing() -> None:
     async def reply(prompt: str, before: int) -> GenerationResponse:
-        return answer("only") if before == 0 else answer()
+        return response("only") if before == 0 else response()
 
     model = Model(reply, capabilities=Capabilities(native_n=True))
     line, _, _ = ask(model, ["x"], num_generations=3)
@@ -406,7 +409,7 @@ def test_a_row_that_works_resets_the_breaker() -> None:
         await asyncio.sleep(0.1)
         if int(prompt) % 7:
             raise BadRequestError("no")
-        return answer(prompt)
+        return response(prompt)
 
     line, _, _ = ask(Model(reply, max_concurrency=1), 100, policy=Policy(breaker=7))
     assert line.error is None
@@ -476,7 +479,7 @@ class Batches:
     def generate_batch(self, requests: list[GenerationRequest]) -> list[Any]:
         self.sizes.append(len(requests))
         results: list[Any] = [
-            BadRequestError("bad") if prompt_of(request) == "bad" else answer(prompt_of(request))
+            BadRequestError("bad") if prompt_of(request) == "bad" else response(prompt_of(request))
             for request in requests
         ]
         return results[:-1] if self.short else results

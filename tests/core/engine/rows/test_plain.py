@@ -58,6 +58,8 @@ FORMS: list[tuple[Any, Any]] = [
     ((1, "a"), [1, "a"]),
     (b"a\xff", "a\\xff"),
     (bytearray(b"a"), "a"),
+    (memoryview(b"a"), "a"),
+    (memoryview(b"a_b_")[::2], "ab"),
     (Decimal("1.10"), "1.10"),
     (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     (PurePosixPath("a/b"), "a/b"),

@@ -17,14 +17,15 @@ from limbeck._engine.stream.assembly import Storage, assemble, spending_of
 from limbeck._engine.stream.parts import Asking, Receiver, Terms
 from limbeck._registry.registry import Registry
 from limbeck.testing import EchoLLM
-from support.questions import Ask, questions
-from support.scene import Line, Model, Supply, answer, backend_on
-from support.virtual_time import run_virtually
+from support.questions import Ask, questions, response
+
+from ..scene import Line, Model, Supply, backend_on
+from ..virtual_time import run_virtually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.virtual_time import VirtualHome
+    from ..virtual_time import VirtualHome
 
 
 def test_a_list_of_rows_comes_back_in_its_order() -> None:
@@ -38,7 +39,7 @@ def test_a_stream_without_terms_asks_about_every_row() -> None:
 
     async def scene(home: VirtualHome) -> list[Any]:
         async def reply(prompt: str, _before: int) -> Any:
-            return answer(prompt)
+            return response(prompt)
 
         line = Line(backend_on(home, Model(reply)), Supply(["a", "b"]))
         return (await line.ended()).texts
@@ -47,7 +48,7 @@ def test_a_stream_without_terms_asks_about_every_row() -> None:
 
 
 def test_a_backend_that_is_not_billed_has_nothing_to_spend() -> None:
-    asking = cast("Any", SimpleNamespace(backend=SimpleNamespace(billed=False)))
+    asking = cast("Any", SimpleNamespace(backends=[SimpleNamespace(billed=False)]))
     spending = spending_of(asking, None, None)
     assert (spending.pricing, spending.budget) == (None, None)
 

@@ -1,6 +1,6 @@
 """A stream in its window under any mix of answers, faults, refusals, fewer answers and a stop: no row is lost.
 
-Covers `_engine.stream.stream`.
+Covers `_engine.stream.stream` and `_engine.stream.requests`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from limbeck.errors import BadRequestError, GenerationError, RateLimitError, TransientError
 from limbeck.types import Capabilities, GenerationRequest, GenerationResponse
-from support.scene import Line, Supply, answer, backend_on, prompt_of
-from support.virtual_time import VirtualHome, VirtualTimeLoop
+from support.questions import prompt_of, response
+
+from ..scene import Line, Supply, backend_on
+from ..virtual_time import VirtualHome, VirtualTimeLoop
 
 TURNS = 12  # of the loop, after which everything that can happen at once has happened
 
@@ -97,7 +99,7 @@ class StreamMachine(RuleBasedStateMachine):
         texts = self.given.setdefault(prompt_of(request), [])
         new = [f"{prompt_of(request)}.{len(texts) + place}" for place in range(number)]
         texts.extend(new)
-        future.set_result(answer(*new))
+        future.set_result(response(*new))
         self.settle()
 
     @precondition(lambda self: self.llm.held)

@@ -77,3 +77,75 @@ def test_a_call_sees_the_context_of_its_caller() -> None:
         return str(await Threads(1).call(lambda _: place.get("nowhere"), 0))
 
     assert asyncio.run(scene()) == "the caller's"
+
+
+class Stuck:
+    """Calls that return when they are let go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.threads: list[threading.Thread] = []
+
+    def __call__(self, argument: object) -> str:
+        self.threads.append(threading.current_thread())
+        self.begun.release()
+        self.go_on.wait(PATIENCE)
+        return thread_name(argument)
+
+
+async def given_up(threads: Threads, stuck: Stuck) -> None:
+    """Cancel a call that has begun and does not return."""
+    answer = threads.call(stuck, 0)
+    await asyncio.to_thread(stuck.begun.acquire)
+    answer.cancel()
+    await asyncio.sleep(0)
+
+
+def test_a_call_that_is_given_up_frees_its_place_and_its_thread_ends_with_it() -> None:
+    stuck, told = Stuck(), list[int]()
+
+    async def scene() -> set[str]:
+        threads = Threads(1, frees=True, hangs=lambda: told.append(1))
+        for _ in range(3):
+            await given_up(threads, stuck)
+        before: str = await threads.call(thread_name, 0)
+        stuck.go_on.set()
+        for thread in stuck.threads:
+            await asyncio.to_thread(thread.join, PATIENCE)
+        return {before, await threads.call(thread_name, 0)}
+
+    assert len(asyncio.run(scene())) == 1
+    assert [thread.is_alive() for thread in stuck.threads] == [False] * 3
+    assert len(told) == 3
+
+
+def test_a_call_that_waited_behind_one_that_is_given_up_is_made() -> None:
+    stuck = Stuck()
+
+    async def scene() -> str:
+        threads = Threads(1, frees=True, hangs=lambda: None)
+        answer = threads.call(stuck, 0)
+        waiting = threads.call(thread_name, 0)
+        await asyncio.to_thread(stuck.begun.acquire)
+        answer.cancel()
+        name: str = await waiting
+        stuck.go_on.set()
+        return name
+
+    assert asyncio.run(scene()).startswith("limbeck-llm")
+
+
+def test_a_call_that_is_given_up_keeps_its_place_where_calls_exclude_each_other() -> None:
+    stuck, told = Stuck(), list[int]()
+
+    async def scene() -> bool:
+        threads = Threads(1, hangs=lambda: told.append(1))
+        await given_up(threads, stuck)
+        waiting = threads.call(thread_name, 0)
+        stuck.go_on.set()
+        name: str = await waiting
+        return name == stuck.threads[0].name
+
+    assert asyncio.run(scene())
+    assert told == [1]

@@ -14,7 +14,8 @@ from limbeck import Pipeline, Sink
 from limbeck.errors import AuthenticationError, ConfigurationError, LimbeckError
 from limbeck.steps import SaveToCsv, SaveToFiles, SaveToJsonl
 from limbeck.testing import ScriptedLLM
-from support.flows import Mark, SayingLLM, say
+
+from ..flows import Mark, SayingLLM, say
 
 if TYPE_CHECKING:
     from limbeck.types import Row

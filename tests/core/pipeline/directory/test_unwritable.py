@@ -10,8 +10,9 @@ import pytest
 from limbeck import Pipeline, Step, join, router
 from limbeck._engine.ledger.ledger import release_ledger, shared_ledger
 from limbeck.errors import LedgerError, LimbeckError
-from support.flows import Collect, Fail, Mark, say, texts
 from support.questions import PATIENCE, run_in_thread
+
+from ..flows import Collect, Fail, Mark, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

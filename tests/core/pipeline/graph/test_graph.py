@@ -16,7 +16,8 @@ from limbeck._pipeline.run.options import PipelineOptions
 from limbeck._pipeline.run.streaming import PipelineStream
 from limbeck.errors import ConfigurationError, MissingColumnError
 from limbeck.steps import LoadDataFromDicts
-from support.flows import Collect, Mark, Multiply, Reverse, Say, SayingLLM, say, texts
+
+from ..flows import Collect, Mark, Multiply, Reverse, Say, SayingLLM, say, texts
 
 
 def load(**fields: Any) -> LoadDataFromDicts:

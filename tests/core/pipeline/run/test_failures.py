@@ -26,7 +26,8 @@ from limbeck.errors import (
     RowFailedError,
 )
 from limbeck.testing import ScriptedLLM
-from support.flows import Collect, Fail, Mark, Reverse, SayingLLM, column, load, say, texts
+
+from ..flows import Collect, Fail, Mark, Reverse, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -169,7 +169,7 @@ def test_rows_are_asked_again_and_what_follows_asks_for_what_has_changed(tmp_pat
     checking = CountingLLM(model=new_model())
     pipeline = Pipeline(Ask(llm=asking), Check(llm=checking), name="p")
     pipeline.run(questions(10), run_dir=tmp_path)
-    checking.asked.clear()
+    checking.requests.clear()
 
     how: dict[str, Any] = {"step": "ask", "where": "finish_reason = 'length'", "parameters": {"max_tokens": 200}}
     result = pipeline.rerun(questions(10), run_dir=tmp_path, **how)

@@ -9,7 +9,8 @@ import pytest
 
 from limbeck import Pipeline, join, step
 from limbeck.errors import ConfigurationError, GenerationError, RowError
-from support.flows import Collect, Mark, column, texts
+
+from ..flows import Collect, Mark, column, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from limbeck import GeneratorTask, GlobalStep, Pipeline, Task, join, router
 from limbeck._pipeline.graph.layout import regions_of
 from limbeck.errors import ConfigurationError
-from support.flows import First, Mark, Multiply, Reverse, SayingLLM, column, load, say, texts
+
+from ..flows import First, Mark, Multiply, Reverse, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

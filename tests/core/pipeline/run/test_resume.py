@@ -13,7 +13,8 @@ import pytest
 from limbeck import Pipeline, Step, join, router, task
 from limbeck.errors import RowFailedError
 from limbeck.testing import replay
-from support.flows import Mark, Multiply, SayingLLM, column, load, say, texts
+
+from ..flows import Mark, Multiply, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,7 +189,7 @@ def test_a_pipeline_is_replayed_without_its_models() -> None:
 
 
 def test_what_was_made_from_a_run_directory_is_replaced_by_a_run_in_it(tmp_path: Path) -> None:
-    from support.flows import Collect
+    from ..flows import Collect
 
     class File(Collect):
         def targets(self) -> list[str]:

@@ -16,7 +16,8 @@ import pytest
 
 from limbeck import GeneratorStep, GeneratorTask, Pipeline, Step, hookimpl, join, router, step
 from limbeck.errors import ConfigurationError, MissingColumnError, PluginContractError
-from support.flows import Collect, Mark, Multiply, Reverse, Say, SayingLLM, column, load, say, texts
+
+from ..flows import Collect, Mark, Multiply, Reverse, Say, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

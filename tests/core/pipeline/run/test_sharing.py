@@ -16,7 +16,8 @@ from limbeck._pipeline.run.items.lineage import Item, Origin
 from limbeck._pipeline.run.items.spill import SpillingQueue
 from limbeck.errors import ConfigurationError
 from limbeck.testing.llms import respond
-from support.flows import Crunch, Mark, SayingLLM, column, load, say, texts
+
+from ..flows import Crunch, Mark, SayingLLM, column, load, say, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

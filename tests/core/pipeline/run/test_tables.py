@@ -14,7 +14,8 @@ import pytest
 
 from limbeck import Pipeline
 from limbeck.errors import ConfigurationError, MissingColumnError
-from support.flows import Mark, column, say
+
+from ..flows import Mark, column, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,8 @@ import pytest
 
 from limbeck import GeneratorStep, GeneratorTask, GlobalStep, Pipeline, Step
 from limbeck.errors import ConfigurationError
-from support.flows import Mark, SayingLLM, column, say
+
+from ..flows import Mark, SayingLLM, column, say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -198,9 +199,24 @@ class Record:
 Point = namedtuple("Point", "text")  # noqa: PYI024 - what people have
 
 
-def test_a_task_alone_lets_a_column_through_whose_name_is_no_text() -> None:
-    (row,) = say("a").run([{"text": "t", (1, 2): "x"}])  # type: ignore[dict-item]  # what some have
-    assert (row["by_a"], row[(1, 2)]) == ("a(t)", "x")  # type: ignore[index]  # as above
+@pytest.mark.parametrize("way", [by_task, by_process, by_pipeline, by_event_loop])
+@pytest.mark.parametrize("name", [1, None, b"x", 1.5, ("a", "b")], ids=repr)
+def test_a_column_whose_name_is_no_text_fails_its_row_and_no_other(way: Callable[..., list[Row]], name: Any) -> None:
+    def rows() -> Iterator[Row]:
+        yield {"text": "t"}
+        yield {"text": "u", name: "x"}
+
+    good, *failed = way(rows)
+    assert good["by_a"] == "said(t)"
+    for row in failed:  # a pipeline keeps it apart
+        assert row["by_a"] is None
+        message = row["distilabel_metadata"]["error_a"]["message"]
+        assert message.startswith(f"A column is named {name!r}, which is no text. Give it a text as its name")
+
+
+def test_rows_that_have_no_column_but_one_without_a_text_as_its_name_lack_what_is_needed() -> None:
+    with pytest.raises(ConfigurationError, match=r"needs the column `text`.*present are `1`"):
+        list(say("a").run([{1: "x"}]))  # type: ignore[dict-item]  # what is refused
 
 
 @pytest.mark.parametrize(
@@ -218,9 +234,8 @@ def test_a_task_alone_lets_a_column_through_whose_name_is_no_text() -> None:
 )
 def test_what_is_no_row_fails_and_says_why(row: Any, message: str) -> None:
     good = {"text": "t"}
-    if type(row) is not dict:
-        (_, failed) = say("a").run([good, row])
-        assert message in failed["distilabel_metadata"]["error_a"]["message"]
+    (_, failed) = say("a").run([good, row])
+    assert message in failed["distilabel_metadata"]["error_a"]["message"]
     (kept,) = Pipeline(say("a")).run(iter([good, row]), run_dir="kept").failed
     assert message in kept["limbeck_error"]["errors"][0]["message"]
 
@@ -305,3 +320,97 @@ def test_a_task_behind_a_step_that_makes_arrays_reads_lists() -> None:
 
     (row,) = Pipeline(Embed(), say("a", llm=SayingLLM())).run([{"text": "t"}]).to_list()
     assert row["by_a"] == f"said({list(range(2_000))})"
+
+
+def test_what_pandas_alone_has_is_in_plain_values_however_deep() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(
+        {
+            "month": pd.period_range("2024-01", periods=2, freq="M"),
+            "between": pd.interval_range(0, 2),
+            "label": pd.Categorical(["a", None]),
+            "span": pd.to_timedelta(["1s", None]),
+            "deep": [{"of": [pd.Period("2024Q1"), pd.NA]}, [pd.interval_range(0, 1), pd.offsets.MonthEnd()]],
+        }
+    )
+    assert Pipeline(frame).run().to_list() == [
+        {
+            "month": "2024-01",
+            "between": {"left": 0, "right": 1, "closed": "right"},
+            "label": "a",
+            "span": timedelta(seconds=1),
+            "deep": {"of": ["2024Q1", None]},
+        },
+        {
+            "month": "2024-02",
+            "between": {"left": 1, "right": 2, "closed": "right"},
+            "label": None,
+            "span": None,
+            "deep": [[{"left": 0, "right": 1, "closed": "right"}], "ME"],
+        },
+    ]
+
+
+def test_a_column_of_objects_in_polars_holds_what_the_objects_stand_for() -> None:
+    np, pd, pl = (pytest.importorskip(name) for name in ("numpy", "pandas", "polars"))
+    frame = pl.DataFrame({"of": pl.Series([np.int64(1), pd.Period("2024-01"), {"n": np.arange(2)}], dtype=pl.Object)})
+    assert column(Pipeline(frame).run(), "of") == [1, "2024-01", {"n": [0, 1]}]
+
+
+def test_structured_values_of_numpy_are_dicts_and_bare_ones_bytes() -> None:
+    np = pytest.importorskip("numpy")
+    nested = np.array([((1, b"x"), "2024-01-01")], dtype=[("of", [("n", "i4"), ("raw", "S1")]), ("day", "M8[D]")])
+    row = {
+        "void": np.void(b"ab"),
+        "record": nested[0],
+        "view": nested.view(np.recarray)[0],
+        "box": np.zeros((), "i4,2f4"),
+    }
+    (taken,) = Pipeline(Mark(name="m")).run([row]).to_list()
+    record = {"of": {"n": 1, "raw": b"x"}, "day": date(2024, 1, 1)}
+    assert {name: taken[name] for name in row} == {
+        "void": b"ab",
+        "record": record,
+        "view": record,
+        "box": {"f0": 0, "f1": [0.0, 0.0]},
+    }
+
+
+def test_times_that_python_does_not_have_are_their_texts() -> None:
+    np, pd = (pytest.importorskip(name) for name in ("numpy", "pandas"))
+    far = np.datetime64("20000-01-01", "s")
+    row = {
+        "days": np.array(["20000-01-01", "2024-01-01"], "M8[D]"),
+        "at": pd.Timestamp(far),
+        "age": np.timedelta64(2, "Y"),
+    }
+    (taken,) = Pipeline(Mark(name="m")).run([row]).to_list()
+    assert {name: taken[name] for name in row} == {
+        "days": ["20000-01-01", date(2024, 1, 1)],
+        "at": "20000-01-01T00:00:00",
+        "age": "2 years",
+    }
+
+
+def test_an_object_of_such_a_package_that_stands_for_no_value_goes_through_as_any_other() -> None:
+    np, pl = (pytest.importorskip(name) for name in ("numpy", "polars"))
+    row = {"limits": np.iinfo("i4"), "expression": pl.col("a")}
+    (taken,) = say("a", llm=SayingLLM()).run([{"text": "t", **row}])
+    assert all(taken[name] is row[name] for name in row)
+    assert taken["by_a"] == "said(t)"
+
+
+def test_an_arrow_time_beyond_the_years_of_python_is_told_with_row_and_column() -> None:
+    pa = pytest.importorskip("pyarrow")
+    times = pa.array([0] * 300 + [10**14, 0], pa.timestamp("s"))
+    with pytest.raises(ConfigurationError, match=r"^Row 300: the column 'at' holds what Python has no value for: "):
+        Pipeline(pa.table({"at": times})).run().to_list()
+
+
+@pytest.mark.parametrize("of", [bytearray, memoryview, lambda raw: memoryview(bytearray(raw))[::2]])
+def test_bytes_of_each_kind_are_bytes_in_rows_however_deep(of: Callable[[bytes], Any]) -> None:
+    raw = b"\x00\xff"
+    (taken,) = Pipeline(Mark(name="m")).run([{"raw": of(raw), "deep": [{"of": (of(raw),)}]}]).to_list()
+    wanted = bytes(of(raw))
+    assert (taken["raw"], taken["deep"]) == (wanted, [{"of": (wanted,)}])
+    assert type(taken["raw"]) is bytes

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from ...errors import GenerationError
 from ...types import GenerationResponse, PaidAnswer
-from ..calls.jobs import Outcome
+from ..calls.jobs import Outcome, Turn
+from ..ledger.step_ledger import StepLedger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from ...protocols import StepLedgerProtocol
+    from ...protocols import StepLedgerProtocol, TurnLedgerProtocol
     from ...types import Request, RunStats, StoredAnswer
-    from ..calls.jobs import Job
+    from ..calls.jobs import Job, Recorded
     from ..calls.keys import Keyring
     from .cache import ResponseCache
     from .rerun import Rerun
@@ -24,6 +26,8 @@ class KnownAnswers:
 
     Args:
         keyring: of the LLM. stats: the run's, where what is used again is counted.
+        recorded: what the run is replayed from, if it is.
+        asks: whether a model is asked at all; where none is, what failed is given as it failed.
     """
 
     def __init__(
@@ -34,12 +38,16 @@ class KnownAnswers:
         ledger: StepLedgerProtocol | None,
         cache: ResponseCache | None,
         rerun: Rerun | None,
+        recorded: Recorded | None = None,
+        asks: bool = True,
     ) -> None:
         self._keyring = keyring
         self._stats = stats
         self._ledger = ledger
         self._cache = cache
         self._rerun = rerun
+        self._recorded = recorded
+        self._asks = asks
 
     def fill_in(self, job: Job, request: Request) -> Sequence[int]:
         """The samples of a row that a model is to be asked for; the others are filled in.
@@ -52,17 +60,76 @@ class KnownAnswers:
             return range(job.missing)
         job.key = self._keyring.key(request)
         if self._rerun is not None:
-            return self._left_as_it_is(job, request, self._rerun)
+            return self.left_as_it_is(job, self._rerun)
         rest = self._from_ledger(job)
         return self._from_cache(job, request, rest, self._cache) if self._cache is not None and rest else rest
 
-    def _left_as_it_is(self, job: Job, request: Request, rerun: Rerun) -> Sequence[int]:
-        outcomes = rerun.outcomes(job, request)
+    def of_turn(self, turn: Turn) -> Outcome | None:
+        """The known outcome of a turn of a conversation, or None where a model is to be asked.
+
+        Raises:
+            RowError: the request holds what JSON cannot. LedgerError: as `fill_in`.
+        """
+        if self._ledger is None and self._cache is None and self._recorded is None:
+            return None
+        turn.key = self._keyring.key(turn.request)
+        if self._rerun is not None:
+            stored = self._rerun.turn(turn)
+            self._stats.reused += stored is not None and stored.generation is not None
+            return stored
+        found = None if self._ledger is None else self._turns.find_turn(turn.id, turn.sample, turn.turn, turn.key)
+        if found is None and self._cache is not None:
+            found = self._cached_turn(turn, self._cache)
+        if found is None and self._recorded is not None:
+            found = self._recorded.failure(turn)
+        if found is None and not self._asks and isinstance(self._ledger, StepLedger):
+            found = self._ledger.failed_turn(turn.id, turn.sample, turn.turn, turn.key)
+        if isinstance(found, GenerationError):
+            return Outcome(error=found, attempts=found.attempts)
+        if found is None:
+            if turn.follows and turn.turn and isinstance(self._ledger, StepLedger):
+                self._ledger.tell_difference(turn.id, turn.sample, turn.turn)
+            return None
+        self._stats.reused += 1
+        return Outcome(found.generation, None, found.usage, found.latency, found.attempts)
+
+    def failure_of(self, job: Job, sample: int) -> Outcome | None:
+        """The failure of a row's one call that was mended by another, which is stored too; None for none.
+
+        Raises:
+            LedgerError: as `fill_in`.
+        """
+        found = None if self._ledger is None else self._turns.find_turn(job.id, sample, None, job.key)
+        if found is None and self._recorded is not None and job.request is not None:
+            turn = Turn(job.id, sample, None, job.request, _nobody)
+            turn.key = self._keyring.key(job.request)
+            found = self._recorded.failure(turn)
+        return Outcome(error=found, attempts=found.attempts) if isinstance(found, GenerationError) else None
+
+    @property
+    def _turns(self) -> TurnLedgerProtocol:
+        return cast("TurnLedgerProtocol", self._ledger)  # which was looked at before the run
+
+    def _cached_turn(self, turn: Turn, cache: ResponseCache) -> StoredAnswer | None:
+        for answer, origin in cache.take(turn.key, 1):
+            if self._ledger is not None:
+                _let_finish(self._ledger.keep(_copied(turn, turn.sample, turn.request, answer, origin)))
+            return answer
+        return None
+
+    def left_as_it_is(self, job: Job, rerun: Rerun) -> Sequence[int]:
+        """The samples of a row that a re-run asks about; the others are filled in as they are.
+
+        Raises:
+            ConfigurationError, LedgerError: as `fill_in`.
+        """
+        outcomes = rerun.outcomes(job, job.request)
         rest = [sample for sample, outcome in enumerate(outcomes) if outcome is None]
         job.outcomes = [outcome or Outcome() for outcome in outcomes]
         job.missing = len(rest)
         job.carried = not rest
-        self._stats.reused += sum(outcome is not None and outcome.generation is not None for outcome in outcomes)
+        kept = [outcome for outcome in outcomes if outcome is not None]
+        self._stats.reused += sum(call.generation is not None for each in kept for call in each.turns or [each])
         return rest
 
     def _from_ledger(self, job: Job) -> list[int]:
@@ -92,11 +159,12 @@ class KnownAnswers:
         self._stats.reused += 1
 
 
-def _copied(job: Job, sample: int, request: Request, answer: StoredAnswer, origin: str) -> PaidAnswer:
+def _copied(job: Job | Turn, sample: int, request: Request, answer: StoredAnswer, origin: str) -> PaidAnswer:
     """An answer out of the cache as it is kept here: it was paid for elsewhere, so it has neither tokens nor cost."""
     return PaidAnswer(
         row=job.id,
         samples=[sample],
+        turn=job.turn,
         key=job.key,
         request=request,
         response=GenerationResponse(generations=[answer.generation], model=answer.model),
@@ -105,6 +173,10 @@ def _copied(job: Job, sample: int, request: Request, answer: StoredAnswer, origi
         cost=0.0,
         origin=origin,
     )
+
+
+def _nobody(_outcome: Outcome) -> None:
+    """Nobody waits for it."""
 
 
 _unfinished: set[asyncio.Future[None]] = set()  # the loop itself holds tasks weakly

@@ -16,7 +16,7 @@ from ...errors import (
     RateLimitError,
     TransientError,
 )
-from .attempts import ending_of, leave
+from ..threads.attempts import ending_of, leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...types import BatchSearch, BatchStatus, GenerationResponse
     from ..calls.parties import Answerer
     from ..ledger.batch_records import Batch, BatchRecords
-    from .attempts import Ending
+    from ..threads.attempts import Ending
 
 T = TypeVar("T")
 Reason: TypeAlias = Literal["refused", "failed", "unreachable"]

@@ -1,4 +1,4 @@
-"""The choice of a window: an endpoint's own, or provider batches."""
+"""The choice of a window for what a stream asks: an endpoint's own, or provider batches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..calls.parties import RequestWindow
     from ..online.backend import Backend
+    from ..stream.stream import Stream
 
 
 def window_of(backend: Backend) -> RequestWindow:
@@ -18,3 +19,16 @@ def window_of(backend: Backend) -> RequestWindow:
 
         backend.batches = BatchWindow(backend.home)
     return backend.batches
+
+
+def attach(stream: Stream) -> None:
+    """Give a stream's requests to the windows of those it asks; those that take rows last, for then it begins."""
+    for requests in reversed(stream.requests):
+        if not stream.ended:
+            window_of(requests.backend).attach(requests)
+
+
+def wake(stream: Stream) -> None:
+    """Have those windows look for what there is to send, or see that the stream is over."""
+    for requests in stream.requests:
+        window_of(requests.backend).wake()

@@ -56,7 +56,7 @@ def _wait_for(entry: Entry, unit: Unit) -> Unit | None:
     own = entry.row == unit.job.id
     served = [s for s in unit.samples if s in entry.samples] if own else list(unit.samples[: len(entry.samples)])
     others = [s for s in entry.samples if s not in served] if own else []
-    entry.row, entry.samples = unit.job.id, (*served, *others)
+    entry.row, entry.samples, entry.turn = unit.job.id, (*served, *others), unit.job.turn
     entry.unit = _part(unit, served)
     entry.unit.attempts = max(unit.attempts, 1)
     rest = [sample for sample in unit.samples if sample not in served]

@@ -16,6 +16,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from ...backends import sendable
 from ...errors import (
     BadRequestError,
     ConfigurationError,
@@ -24,7 +25,7 @@ from ...errors import (
     RateLimitError,
     TransientError,
 )
-from ...types import GenerationResponse
+from ...types import GenerationRequest, GenerationResponse
 from ..ledger.batch_records import Batch, records_of
 from ..online.window import for_samples
 from .calls import BatchCalls
@@ -32,7 +33,7 @@ from .claims import Claims
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Hashable
 
     from ...types import BatchStatus
     from ..calls.jobs import Unit
@@ -132,7 +133,7 @@ class _Line:
         self._calls = BatchCalls(stream.backend, records, step=stream.info.task)
         self._max_open = self._settings.max_open
         self._again: deque[Unit] = deque()  # what a batch left unanswered
-        self._gathering: Batch | None = None
+        self._gathering: dict[Hashable, Batch] = {}  # one a group
         self._full: deque[Batch] = deque()  # these wait until fewer are open
         self._open: dict[str, Batch] = {}
         self._claims = Claims()
@@ -189,12 +190,13 @@ class _Line:
         return unit if self._stream.reserve(unit) else None
 
     def _end_gathering(self) -> None:
-        """There is nothing to take just now: the batch is closed at the end of the rows, or when none come for long."""
-        if self._gathering is None or self.ended:
+        """There is nothing to take just now: batches are closed at the end of the rows, or when none come for long."""
+        if not self._gathering or self.ended:
             return
         idle = self._loop.time() - self._last_unit_at
         if (self._stream.exhausted and not self._collecting) or idle >= self._settings.gather_seconds:
-            self._close()
+            for group in list(self._gathering):
+                self._close(group)
         elif self._timer is None:
             self._timer = self._loop.call_at(self._last_unit_at + self._settings.gather_seconds, self._on_timer)
 
@@ -203,45 +205,50 @@ class _Line:
         self.wake()
 
     def _place(self, unit: Unit) -> None:
-        """Put a request into the batch that is gathered, unless one that is open has it already."""
+        """Put a request into the batch that is gathered of its group, unless one that is open has it already."""
         claimed, rest = self._claims.claim(unit)
         for entry in claimed:
             assert entry.unit is not None  # it has just been claimed for one
             self._stream.expects(entry.unit, share=self._settings.price_share)
             if entry.response is not None:
                 self._answered(entry.unit, entry.response, entry.latency)
-        if rest is None or self.ended:
-            return
-        if self._gathering is None:
-            self._gathering = Batch()
-        line = self._encoded(rest, self._gathering)
-        if line is None:
-            return
-        if self._gathering.requests and self._gathering.size + len(line) > self._settings.max_bytes:
-            self._close()
-            self._place(rest)
-            return
-        self._gathering.add(rest, line)
-        if self._gathering.requests >= self._settings.max_requests:
-            self._close()
+        if rest is not None and not self.ended:
+            self._gather(rest)
 
-    def _encoded(self, unit: Unit, batch: Batch) -> bytes | None:
-        """The entry of a unit; None where it cannot be sent, which has failed it."""
+    def _gather(self, unit: Unit) -> None:
         try:
-            line: bytes = self._api.encode_batch_entry(batch.next_id(), for_samples(unit))
+            group = self._group_of(unit)
+            batch = self._gathering.get(group) or Batch()
+            request = for_samples(unit)
+            assert isinstance(request, GenerationRequest)  # only LLMs have batches
+            request = sendable(request, self._api)
+            line: bytes = self._api.encode_batch_entry(batch.next_id(), request)
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
-            error = self._calls.typed(exc)
-        else:
-            if len(line) <= self._settings.max_bytes:
-                return line
+            self._stream.refused(unit, self._calls.typed(exc))
+            return
+        if len(line) > self._settings.max_bytes:
             error = BadRequestError(f"The request is larger than a whole batch may be ({len(line)} bytes).")
-        self._stream.refused(unit, error)
-        return None
+            self._stream.refused(unit, error)
+        elif batch.requests and batch.size + len(line) > self._settings.max_bytes:
+            self._close(group)
+            self._gather(unit)
+        else:
+            self._gathering[group] = batch
+            batch.add(unit, line)
+            if batch.requests >= self._settings.max_requests:
+                self._close(group)
 
-    def _close(self) -> None:
-        if self._gathering is not None and self._gathering.requests:
-            self._full.append(self._gathering)
-        self._gathering = None
+    def _group_of(self, unit: Unit) -> Hashable:
+        """The group of a request, where its backend has any: no batch holds requests of two."""
+        batch_group = getattr(self._api, "batch_group", None)
+        if batch_group is None:
+            return None
+        group: Hashable = batch_group(unit.request)
+        hash(group)
+        return group
+
+    def _close(self, group: Hashable) -> None:
+        self._full.append(self._gathering.pop(group))
         self._launch_full()
 
     def _launch_full(self) -> None:
@@ -347,11 +354,11 @@ class _Line:
             results.errors[custom_id] = TransientError(f"The batch {batch.id!r} ended without a word on this request.")
         await self._commit(batch, results)
         await self._records.ended(batch, "collected")
-        self._collecting -= 1
         self._home(batch)
         self._give(batch, results)
         for custom_id, error in results.errors.items():
             self._unanswered(batch.entries.pop(custom_id), error)
+        self._collecting -= 1  # now what follows from the answers is all there
 
     async def _read(self, batch: Batch, results: _Results) -> None:
         async with aclosing(self._calls.results(batch)) as lines:

@@ -23,7 +23,15 @@ def changes(old: Any, new: Any, place: str = "") -> list[str]:
             for name in names
             for change in changes(old.get(name), new.get(name), f"{place}.{name}" if place else str(name))
         ]
+    if old != new and _are_parts(old) and _are_parts(new) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [change for number, (before, now) in pairs for change in changes(before, now, f"{place}[{number}]")]
     return [] if old == new else [f"{place}: {_short(old)} -> {_short(new)}"]
+
+
+def _are_parts(value: Any) -> bool:
+    """Tell whether a value is a list of dicts, such as the parts of a message."""
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 def _short(value: Any) -> str:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 def inside(context: Context, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, each call of which runs in a copy of `context`: what it sets there, no other call sees."""
+    copied = context.copy
 
     def run(*arguments: Any, **options: Any) -> Any:
-        return context.copy().run(function, *arguments, **options)
+        return copied().run(function, *arguments, **options)
 
     return run

@@ -74,6 +74,7 @@ class Claimed(Protocol):
     row: str
     samples: Sequence[int]
     key: bytes
+    turn: str | None
     unit: Unit | None
 
 
@@ -82,7 +83,8 @@ class Requester(Protocol):
 
     Attributes:
         info: its run. stats: the counters of that. running: the asyncio tasks that end with it.
-        context: the variables of its caller. ledger: where answers are kept.
+        context: the variables of its caller. ledger: where answers are kept. ended: whether the stream is over.
+        gives_way: whether others are asked where the server is away.
     """
 
     info: RunInfo
@@ -90,11 +92,11 @@ class Requester(Protocol):
     running: set[asyncio.Task[None]]
     context: Context
     ledger: StepLedgerProtocol | None
+    ended: bool
+    gives_way: bool
 
     @property
     def backend(self) -> Answerer: ...
-    @property
-    def ended(self) -> bool: ...
     @property
     def exhausted(self) -> bool:
         """True if no further row will come."""
@@ -161,6 +163,14 @@ class Requester(Protocol):
 
     def refused(self, unit: Unit, error: GenerationError) -> None:
         """`unit` cannot be sent at all."""
+        ...
+
+    def pass_on(self) -> None:
+        """Have others asked for all there is to send now."""
+        ...
+
+    def absence(self) -> GenerationError:
+        """The error of a request that is not sent, since nobody is there."""
         ...
 
     def failed_before(self, entry: Claimed, error: GenerationError, *, share: float) -> None:

@@ -31,7 +31,7 @@ _OPEN = (
 _FORGET = "DELETE FROM batch_entries WHERE token = ?"  # what was answered says so itself
 _END = "UPDATE batches SET status = ?, message = ?, ended_at = ? WHERE token = ?"
 _UNREAD = (
-    "SELECT number, row, samples, key FROM batch_entries AS entry WHERE token = ? AND NOT EXISTS"
+    "SELECT number, row, samples, key, turn FROM batch_entries AS entry WHERE token = ? AND NOT EXISTS"
     " (SELECT 1 FROM calls WHERE batch = entry.token || '-' || entry.number) ORDER BY number"
 )
 
@@ -41,13 +41,14 @@ class Entry:
     """One request of a batch.
 
     Attributes:
-        row, samples, key: what it asks for. unit: who waits for it; None while no row has come that it is for.
+        row, samples, key, turn: what it asks for. unit: who waits for it; None while no row has come that it is for.
         response: its answer, where that has come before its row. latency: seconds that it took.
     """
 
     row: str
     samples: Sequence[int]
     key: bytes
+    turn: str | None = None
     unit: Unit | None = None
     response: GenerationResponse | None = None
     latency: float = 0.0
@@ -77,7 +78,7 @@ class Batch:
 
     def add(self, unit: Unit, line: bytes) -> None:
         """Take in a request that is encoded under `next_id`."""
-        self.entries[self.next_id()] = Entry(unit.job.id, tuple(unit.samples), unit.job.key, unit)
+        self.entries[self.next_id()] = Entry(unit.job.id, tuple(unit.samples), unit.job.key, unit.job.turn, unit)
         self.lines.append(line)
         self.size += len(line) + 1
         self.requests += 1
@@ -116,8 +117,8 @@ class BatchRecords:
 
     def _unread(self, token: str) -> dict[str, Entry]:
         return {
-            f"{token}-{number}": Entry(row, tuple(json.loads(samples)), key)
-            for number, row, samples, key in self._find(_UNREAD, token)
+            f"{token}-{number}": Entry(row, tuple(json.loads(samples)), key, turn)
+            for number, row, samples, key, turn in self._find(_UNREAD, token)
         }
 
     def intent(self, batch: Batch) -> BatchIntent:
@@ -131,10 +132,10 @@ class BatchRecords:
         """Note that `batch` is about to be submitted; on disk when this returns."""
         batch.at = time.time()
         entries = [
-            (batch.token, number, entry.row, json.dumps(list(entry.samples)), entry.key)
+            (batch.token, number, entry.row, json.dumps(list(entry.samples)), entry.key, entry.turn)
             for number, entry in enumerate(batch.entries.values())
         ]
-        self._ledger.submit("INSERT INTO batch_entries VALUES (?, ?, ?, ?, ?)", entries)
+        self._ledger.submit("INSERT INTO batch_entries VALUES (?, ?, ?, ?, ?, ?)", entries)
         await self._write(
             "INSERT INTO batches VALUES (?, ?, ?, NULL, 'intended', ?, NULL, ?, NULL)",
             (batch.token, self._step, self._endpoint, batch.requests, batch.at),

@@ -1,4 +1,4 @@
-"""The files of a run: images, sounds and documents, each kept once, under a name made of its content's digest.
+"""The files of a run: images, audio and documents, each kept once, under a name made of its content's digest.
 
 They lie in `blobs/` beside the ledger, which holds their names only.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...types import Durability
 
 FOLDER = "blobs"
+_DRAFT = ".blob-*.part"  # beside the folder, so that those that a kill left are found among few files
 # A browser or a viewer goes by the suffix. None is here that would run what is in the file.
 _SUFFIXES = {
     "application/pdf": ".pdf",
@@ -113,10 +114,16 @@ class Blobs:
             raise LedgerError(f"{name!r} is no name of a file in `{FOLDER}/`: those are digests with a suffix.")
         return self.folder / name
 
+    def forget_drafts(self) -> None:
+        """Delete what a killed process left half written; for who holds the run directory."""
+        for draft in self.folder.parent.glob(_DRAFT):
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
     def _write(self, path: Path, content: bytes) -> None:
         """Write a whole file or none: a name never stands for a part of its content."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        draft = self.folder / f".{uuid.uuid4().hex}.part"
+        draft = self.folder.parent / _DRAFT.replace("*", uuid.uuid4().hex)
         try:
             with draft.open("xb") as file:
                 file.write(content)

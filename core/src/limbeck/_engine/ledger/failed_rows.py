@@ -42,7 +42,7 @@ class FailedRows:
         self._write(job.id, job.row, errors)
 
     def _maker_of(self, outcome: Outcome) -> str | None:
-        return self._model_name if outcome.lineage is None else outcome.lineage.model_name
+        return outcome.maker or (self._model_name if outcome.lineage is None else outcome.lineage.model_name)
 
     def write_row(self, id: str, given: Any, error: GenerationError) -> None:
         """Add a row that failed at a step without an LLM."""
@@ -67,13 +67,14 @@ class FailedRows:
 
 
 def _error_entry(sample: int, error: GenerationError) -> Row:
-    return {
+    entry = {
         "sample": sample,
         "type": type(error).__name__,
         "message": str(error),
         "attempts": error.attempts,
         "raw": error.raw,
     }
+    return entry if error.turn is None else entry | {"turn": error.turn}
 
 
 def _line(row: Row, error: Row) -> str:

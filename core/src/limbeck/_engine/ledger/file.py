@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...errors import LedgerError
 from .kept import IDENTITY_MIGRATION
 from .stored_calls import DIGEST_MIGRATION, VALUE_MIGRATION
-from .views import FAILURES_MIGRATION, MIGRATION, YIELDS_MIGRATION
+from .views import FAILURES_MIGRATION, MENDING_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,29 @@ MIGRATIONS = (
     YIELDS_MIGRATION,
     DIGEST_MIGRATION,
     IDENTITY_MIGRATION,
+    # `calls.turn` is the place in the row's conversation; null for the one call about it. Effects are done in those.
+    """
+    ALTER TABLE calls ADD COLUMN turn TEXT;
+    ALTER TABLE batch_entries ADD COLUMN turn TEXT;
+    CREATE TABLE effects (
+        id INTEGER PRIMARY KEY,
+        step TEXT NOT NULL,
+        row TEXT NOT NULL,
+        sample INTEGER NOT NULL,
+        turn TEXT NOT NULL,
+        key BLOB NOT NULL,
+        name TEXT NOT NULL,
+        arguments TEXT,
+        result TEXT,
+        error TEXT,
+        seconds REAL,
+        at REAL NOT NULL,
+        digest INTEGER
+    );
+    CREATE INDEX effects_by_row ON effects (step, row, sample);
+    CREATE INDEX effects_by_key ON effects (step, key);
+""",
+    MENDING_MIGRATION,
     VALUE_MIGRATION,
 )
 

@@ -17,13 +17,14 @@ import time
 import warnings
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError, LedgerError, LimbeckWarning
+from ...errors import ConfigurationError, LedgerError, LimbeckWarning, MediaError
 from ..calls.changes import changes, config_text
 from ..threads.handoff import call_on, settle
-from .blobs import Blobs
+from .blobs import Blobs, blob_name
 from .file import CLAIMS, FAILED_FILE, FILE, UNREADABLE, connect, lock_folder, make_folder, mark_of, open_file, remedy
 from .kept import check_contents, check_files, closed, count_calls, read_kept, write_kept
 from .step_ledger import StepLedger
@@ -31,7 +32,7 @@ from .step_ledger import StepLedger
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ...types import Durability, StoredRequests
+    from ...types import Durability, MediaPart, StoredRequests
 
 _GROUP = 2048
 _NOTED_EVERY = 1.0  # seconds; of looking whether the file is there still, too
@@ -64,6 +65,7 @@ class Ledger:
             self.reader = opened.enter_context(closing(connect(self.folder / FILE)))
             self.reader.executescript(CLAIMS)
             _forget_failures(self.folder / FAILED_FILE)
+            self.blobs.forget_drafts()
             opened.pop_all()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="limbeck-ledger", daemon=True)
@@ -141,6 +143,28 @@ class Ledger:
 
     # Writing
 
+    def keep_content(self, part: MediaPart) -> None:
+        """Have the writer keep a part's content, before the statements that come after it; unless it is there.
+
+        Raises:
+            LedgerError: as `submit`.
+        """
+        if part.has_content and not self.blobs.has(blob_name(part["sha256"], part["media_type"]), part["size"]):
+            self._hand_over(partial(self._put, part))
+
+    def keep_bytes(self, content: bytes, media_type: str) -> None:
+        """Have the writer keep a content, as `keep_content` does."""
+        self._hand_over(partial(self.blobs.put, content, media_type))
+
+    def _hand_over(self, put: Callable[[], object]) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._queue.put((put, None, None))
+
+    def _put(self, part: MediaPart) -> None:
+        with suppress(MediaError):  # its file was changed meanwhile: what was sent is not there any more
+            self.blobs.put(part.content(), part["media_type"])
+
     def submit(
         self,
         statement: str,
@@ -183,7 +207,9 @@ class Ledger:
         try:
             self._writer.execute("BEGIN")
             for statement, records, _ in group:
-                if records is None:
+                if callable(statement):
+                    statement()
+                elif records is None:
                     self._writer.execute(statement)
                 else:
                     self._writer.executemany(statement, records() if callable(records) else records)

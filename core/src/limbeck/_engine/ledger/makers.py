@@ -6,13 +6,14 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from hashlib import blake2b
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from ..calls.keys import KEY_SIZE, VERSION, canonical
 from .stored_calls import fetch_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...types import ChatType, Request
 
@@ -68,25 +69,30 @@ class Makers:
         self._step = step
         self._fixed = (_text(identity), config)
         self._ids: dict[tuple[str, ...], int] = {}
-        self._last: tuple[Any, Any, int] | None = None
+        self._last: tuple[tuple[Any, ...], int] | None = None
         for id, *parts in fetch_all(reader, f"{_SELECT} WHERE step = ?", (step,)):
             made = tuple(parts)
             if _is_intact(id, step, made):  # another is written anew
                 self._ids[made] = id
 
-    def id_of(self, request: Request) -> int:
-        """The id of the maker of the answers to `request`; kept while parameters and schema stay the same objects."""
-        last = self._last
-        if last is not None and last[0] is request.parameters and last[1] is request.output_schema:
-            return last[2]
-        identity, config = self._fixed
+    def id_of(self, request: Request, identity: Mapping[str, Any] | None = None) -> int:
+        """The id of the maker of the answers to `request`; kept while parameters and schema stay the same objects.
+
+        Args:
+            identity: what identifies the LLM, where it is not the step's own.
+        """
+        asked = (request.parameters, request.output_schema, identity)
+        if self._last is not None and all(map(is_, self._last[0], asked)):
+            return self._last[1]
+        own, config = self._fixed
+        identity_text = own if identity is None else _text(identity)
         parameters, schema = _text(dict(request.parameters)), _text(request.output_schema)
-        made = (identity, parameters, schema, config)
+        made = (identity_text, parameters, schema, config)
         id = self._ids.get(made)
         if id is None:
             id = self._ids[made] = _new_id(self._step, made)
-            self._submit(_INSERT, [(id, self._step, identity, parameters, schema, config)])
-        self._last = (request.parameters, request.output_schema, id)
+            self._submit(_INSERT, [(id, self._step, *made)])
+        self._last = (asked, id)
         return id
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from ..._media.parts import holds_media
 from ...errors import LimbeckWarning, RowError
 from ..calls.keys import canonical
 from .file import UNREADABLE
@@ -75,7 +76,7 @@ class StepResults:
             return
         try:
             text = json.dumps(made)
-            exact = json.loads(text) == made
+            exact = json.loads(text) == made and not holds_media(made)
         except (TypeError, ValueError, RecursionError):
             return
         if exact:

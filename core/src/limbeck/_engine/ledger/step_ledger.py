@@ -11,6 +11,8 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ..._media.inline import taken_out
+from ..._media.parts import media_in
 from ...errors import LimbeckWarning
 from ...types import Usage
 from ..calls.changes import config_text
@@ -32,12 +34,14 @@ from .stored_calls import (
     request_text,
     stored_answer,
 )
+from .turns import StoredTurns
 from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPRICED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from ...types import FailedCall, PaidAnswer, Request, RunStats, StoredAnswer
+    from ...errors import GenerationError
+    from ...types import FailedCall, PaidAnswer, Request, RunStats, StoredAnswer, StoredEffect
     from .ledger import Ledger
 
 
@@ -63,6 +67,14 @@ class StepLedger:
         reader = ledger.reader
         self._resuming = reader.execute("SELECT 1 FROM calls WHERE step = ? LIMIT 1", (name,)).fetchone() is not None
         self._last = reader.execute("SELECT max(id) FROM calls").fetchone()[0]
+        self._turns = StoredTurns(
+            ledger,
+            name,
+            self._last or 0,
+            intact=self._intact,
+            claim=self._claim,
+            moved=lambda key: list(self._moved(key, 1)),
+        )
         self._noted = False  # whether the directory says that a run is at work, or that it has ended
         for table in ("claimed", "passed"):  # an earlier run of the step may have left its own
             reader.execute(f"DELETE FROM {table} WHERE step = ?", (name,))
@@ -178,7 +190,9 @@ class StepLedger:
         done = _Commit(loop=asyncio.get_running_loop())
         at, blobs = time.time(), self._ledger.blobs
         makers = [
-            partial(answer_records, self._name, answer, **self._asked(answer.request), at=at, blobs=blobs)
+            partial(
+                answer_records, self._name, answer, **self._asked(answer.request, answer.identity), at=at, blobs=blobs
+            )
             for answer in answers
         ]
         if any(holds_files(answer.response) for answer in answers):  # which the writer's thread writes
@@ -187,18 +201,123 @@ class StepLedger:
             self._ledger.submit(INSERT_CALL, [record for make in makers for record in make()], done)
         return done
 
+    def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """The stored answer to a turn of a row's conversation, or the failure that it went past; None for neither.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        if not self._resuming:
+            return None
+        try:
+            return self._turns.answer(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def failed_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> GenerationError | None:
+        """The stored failure of a turn, whether its conversation went past it or ended there; None for none.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.failure(row, sample, turn, key, past=False)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def failed_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The stored effect of a turn, which failed, as `failed_turn`.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.failed_effect(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def tell_difference(self, row: str, sample: int, turn: str) -> None:
+        """Warn where a conversation that followed what is stored asks something else at a turn.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        if not self._resuming:
+            return
+        try:
+            self._turns.tell_difference(row, sample, turn)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def went_past(
+        self,
+        place: tuple[str, int, str | None],
+        *,
+        call: int | None = None,
+        effect: int | None = None,
+        step: str | None = None,
+    ) -> bool:
+        """Tell whether a conversation went on after a call, or an effect, of it that failed.
+
+        Args:
+            place: row, sample and turn of that. step: by default the own.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.went_past(place, call=call, effect=effect, step=step)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def effects_of(self, row: str, *, step: str | None = None) -> list[tuple[int, StoredEffect]]:
+        """Every effect of a row that was there when the run began, with its id, the latest first; as `history`.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.effects_of(row, step or self._name)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def find_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """The stored effect of a turn; None for none.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._turns.effect(row, sample, turn, key)
+        except UNREADABLE as exc:
+            raise self._ledger.unreadable(exc) from exc
+
+    def keep_effect(self, effect: StoredEffect) -> asyncio.Future[None]:
+        """Hand an effect to the writer; as `keep`."""
+        self._note_start()
+        return self._turns.keep_effect(effect)
+
     def keep_failure(self, failure: FailedCall) -> None:
         """Hand a call that brought no answer to the writer; nobody waits for it."""
         self._note_start()
-        asked = self._asked(failure.request)
+        asked = self._asked(failure.request, failure.identity)
         self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, **asked, at=time.time()))
 
-    def _asked(self, request: Request | None) -> dict[str, Any]:
+    def _asked(self, request: Request | None, identity: Mapping[str, Any] | None) -> dict[str, Any]:
         """A request's text, where prompts are stored (`body`), and what its answers are made by (`maker`)."""
         if request is None:
             return {"body": None, "maker": None}
-        body = request_text(request) if self._ledger.stores_requests else None
-        return {"body": body, "maker": None if self._makers is None else self._makers.id_of(request)}
+        body = self._stored(request) if self._ledger.stores_requests else None
+        return {"body": body, "maker": None if self._makers is None else self._makers.id_of(request, identity)}
+
+    def _stored(self, request: Request) -> str:
+        """A request's text, whose images and the like are kept beside the ledger."""
+        messages, contents = taken_out(request.asked)
+        for content, media_type in contents:
+            self._ledger.keep_bytes(content, media_type)
+        for part in media_in(messages):
+            self._ledger.keep_content(part)
+        return request_text(request, messages)
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""
@@ -283,8 +402,9 @@ class StepLedger:
         self._noted = True
         counts = (stats.rows_in, stats.rows_done, stats.rows_out, stats.rows_failed)
         sent = (stats.requests, stats.reused, stats.retries, stats.rate_limited)
+        mended = (stats.repaired, stats.repair_calls, stats.fell_back, stats.fallback_calls)
         why = None if error is None else type(error).__name__
-        self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why)])
+        self._ledger.submit(INSERT_RUN, [(self._name, started, time.time(), *counts, *sent, why, *mended)])
         failures = [(self._name, started, name, count) for name, count in stats.failures.items()]
         self._ledger.submit(INSERT_FAILURES, failures)
         self._ledger.submit(CLOSE_RUN, [(self._name,)])

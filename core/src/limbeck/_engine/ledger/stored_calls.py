@@ -24,7 +24,7 @@ _CALL_COLUMNS = (
     *("step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
     *("latency", "attempts", "error", "message", "at", "batch"),
-    *("cost", "origin", "maker", "retried", "digest", "value"),
+    *("cost", "origin", "maker", "retried", "digest", "turn", "value"),
 )
 INSERT_CALL = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
 ROW_ORDER = "CAST(row AS INTEGER), sample, id"
@@ -32,7 +32,7 @@ _ANSWER_COLUMNS = (
     "id, sample, key, text, finish_reason, detail, model,"
     " input_tokens, output_tokens, cached_tokens, reasoning_tokens, latency, attempts, step, row"
 )
-ANSWER_COLUMNS = f"{_ANSWER_COLUMNS}, cost, digest, value"
+ANSWER_COLUMNS = f"{_ANSWER_COLUMNS}, turn, cost, digest, value"
 ANSWER_WIDTH = ANSWER_COLUMNS.count(",") + 1
 # A checksum of all that an answer is taken for, in the column `digest`; null in calls of earlier versions.
 DIGEST_MIGRATION = """
@@ -75,6 +75,7 @@ class StoredCall(NamedTuple):
     attempts: int
     step: str
     row: str
+    turn: str | None
     cost: float | None
     digest: int | None
     value: bytes | None
@@ -101,10 +102,10 @@ def answer_records(
         LedgerError: an image cannot be written.
     """
     response = answer.response
-    usage, cost, model = response.usage, answer.cost, _storable(response.model)
+    usage, cost, model = response.usage, answer.cost, storable(response.model)
     records = []
     for sample, generation in zip(answer.samples, response.generations, strict=False):
-        content = (_storable(generation.text), _storable(generation.finish_reason), _detail(generation, blobs))
+        content = (storable(generation.text), storable(generation.finish_reason), _detail(generation, blobs))
         value = _vector_bytes(generation.value)
         took = (*_tokens(usage), answer.latency, answer.attempts)
         records.append(
@@ -113,7 +114,10 @@ def answer_records(
                 *(*content, body, model, *took),
                 *(None, None, at, answer.batch),
                 *(cost, answer.origin, maker, None),
-                _call_checksum((sample, answer.key, *content, model, *took, step, answer.row, cost), value),
+                _call_checksum(
+                    (sample, answer.key, *content, model, *took, step, answer.row, answer.turn, cost), value
+                ),
+                answer.turn,
                 value,
             )
         )
@@ -128,18 +132,19 @@ def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: 
         body, maker, at: as of an answer.
     """
     error, retried = failure.error, True if failure.retried else None
-    usage, cost, model = error.usage, failure.cost, _storable(error.model)
+    usage, cost, model = error.usage, failure.cost, storable(error.model)
     records = []
     for sample in failure.samples:
-        content = (_storable(error.raw), None, None)
+        content = (storable(error.raw), None, None)
         took = (*_tokens(usage), None, failure.attempts)
         records.append(
             (
                 *(step, failure.row, sample, failure.key),
                 *(*content, body, model, *took),
-                *(type(error).__name__, _storable(str(error)), at, None),
+                *(type(error).__name__, storable(str(error)), at, None),
                 *(cost, None, maker, retried),
-                _call_checksum((sample, failure.key, *content, model, *took, step, failure.row, cost)),
+                _call_checksum((sample, failure.key, *content, model, *took, step, failure.row, failure.turn, cost)),
+                failure.turn,
                 None,
             )
         )
@@ -161,12 +166,15 @@ _PACK = struct.Struct("<8d").pack
 
 def _call_checksum(values: Sequence[Any], value: bytes | None = None) -> int | None:
     """Of a call's `ANSWER_COLUMNS` between its id and its checksum; None where there is a number that none can hold."""
-    sample, key, text, finish_reason, detail, model, *tokens, latency, attempts, step, row, cost = values
+    sample, key, text, finish_reason, detail, model, *tokens, latency, attempts, step, row, turn, cost = values
     try:
         numbers = _packed(sample, *tokens, latency, attempts, cost)
     except OverflowError:
         return None
-    return checksum(key, text, finish_reason, detail, model, step, row, numbers=numbers + value if value else numbers)
+    place = (row,) if turn is None else (row, turn)
+    return checksum(
+        key, text, finish_reason, detail, model, step, *place, numbers=numbers + value if value else numbers
+    )
 
 
 def _packed(*numbers: float | None) -> bytes:
@@ -179,8 +187,8 @@ def _packed(*numbers: float | None) -> bytes:
 def answer_columns(reader: sqlite3.Connection) -> str:
     """`ANSWER_COLUMNS` of a ledger that is only read, and may be of an earlier version."""
     known = {name for _, name, *_ in reader.execute("PRAGMA table_info(calls)")}
-    checked = "cost, digest" if "digest" in known else "NULL, NULL"
-    return f"{_ANSWER_COLUMNS}, {checked}, {'value' if 'value' in known else 'NULL'}"
+    later = [name if name in known else "NULL" for name in ("turn", "cost", "digest", "value")]
+    return ", ".join([_ANSWER_COLUMNS, *later])
 
 
 def fetch_all(reader: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -206,7 +214,7 @@ def stored_answer(record: tuple[Any, ...], blobs: Blobs | None = None) -> Stored
     Raises:
         DamagedCallError: it is not what was written.
     """
-    id, sample, _, text, finish_reason, detail, model, *tokens, latency, attempts, _, row, _, digest, value = record
+    id, sample, _, text, finish_reason, detail, model, *tokens, latency, attempts, _, row, _, _, digest, value = record
     try:
         _check(record[1:-2], digest, value)
         usage = None if tokens[0] is None else Usage(**dict(zip(TOKENS, tokens, strict=True)))
@@ -293,16 +301,17 @@ def _detail(generation: Generation, blobs: Blobs | None) -> str | None:
         return json.dumps({name: repr(value) for name, value in detail.items()})
 
 
-def request_text(request: Request) -> str:
+def request_text(request: Request, messages: Any) -> str:
+    """A request as it is stored, with `messages` in place of what it asks."""
     body = {
-        "messages": request.asked,
+        "messages": messages,
         "parameters": dict(request.parameters),
         "output_schema": request.output_schema,
     }
     return json.dumps(body)
 
 
-def _storable(text: str | None) -> str | bytes | None:
+def storable(text: str | None) -> str | bytes | None:
     """SQLite's text has no lone surrogates; such a text is stored as bytes."""
     if text is None or text.isascii():
         return text
@@ -314,5 +323,5 @@ def _storable(text: str | None) -> str | bytes | None:
 
 
 def stored_text(text: str | bytes | None) -> str | None:
-    """The counterpart of `_storable`."""
+    """The counterpart of `storable`."""
     return text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text

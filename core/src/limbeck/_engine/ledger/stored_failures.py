@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _UNANSWERED = f"""
     SELECT id, sample, error, message, attempts, text, maker, coalesce(request, (
         SELECT request FROM calls AS first WHERE first.step = calls.step AND first.row = calls.row
-            AND first.key = calls.key AND first.request IS NOT NULL LIMIT 1)), {", ".join(TOKENS[:2])}
+            AND first.key = calls.key AND first.request IS NOT NULL LIMIT 1)), {", ".join(TOKENS[:2])}, {{turn}}
     FROM calls WHERE step = ?1 AND row = ?2 AND error IS NOT NULL{{final}} AND NOT EXISTS (
         SELECT 1 FROM calls AS later WHERE later.step = ?1 AND later.row = ?2
             AND later.sample = calls.sample AND later.id > calls.id AND later.error IS NULL)
@@ -37,6 +37,7 @@ class StoredFailure:
         request: `messages`, `parameters` and `output_schema`; None where prompts are not stored.
         model_name: of the LLM that was asked; parameters: of sampling; None where that is not known.
         input_tokens, output_tokens: what a response took all the same; None on the samples but its first.
+        turn: the place in its conversation; None for the one call about a row.
     """
 
     call: int
@@ -50,11 +51,13 @@ class StoredFailure:
     parameters: dict[str, Any] | None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    turn: str | None = None
 
     def lines(self) -> Iterator[str]:
         """The lines that describe it."""
         sent = f"after {self.attempts} attempts" if self.attempts != 1 else "at its one attempt"
-        yield f"Its call {self.call} (sample {self.sample}) failed {sent}: {self.error}: {self.message}"
+        place = f"sample {self.sample}" if self.turn is None else f"sample {self.sample}, turn {self.turn}"
+        yield f"Its call {self.call} ({place}) failed {sent}: {self.error}: {self.message}"
         if self.raw is not None:
             yield from _labelled("what came", self.raw)
         if self.model_name is not None:
@@ -66,16 +69,18 @@ class StoredFailure:
         if self.request is None:
             yield 'Its prompt is not stored (`ledger_requests="hash"`).'
             return
-        for place, message in enumerate(self.request["messages"]):
-            yield from _labelled(f"messages[{place}] ({message.get('role', '?')})", _content(message))
+        for number, message in enumerate(self.request["messages"]):
+            yield from _labelled(f"messages[{number}] ({message.get('role', '?')})", _content(message))
 
 
 def latest_failure(
     reader: sqlite3.Connection, makers: Mapping[int | None, Maker], *, step: str, row: str
 ) -> StoredFailure | None:
     """The latest call of a row that failed, with no answer to its sample after it."""
-    final = " AND retried IS NULL" if _knows_of_retries(reader) else ""
-    found = reader.execute(_UNANSWERED.format(final=final), (step, row)).fetchone()
+    columns = {name for _, name, *_ in reader.execute("PRAGMA table_info(calls)")}  # of an earlier version, perhaps
+    final = " AND retried IS NULL" if "retried" in columns else ""
+    turn = "turn" if "turn" in columns else "NULL"
+    found = reader.execute(_UNANSWERED.format(final=final, turn=turn), (step, row)).fetchone()
     if found is None:
         return None
     call, sample, error, message, attempts, raw, maker_id, body, *tokens = found
@@ -94,12 +99,8 @@ def latest_failure(
         parameters=made_with if request is None else request["parameters"],
         input_tokens=tokens[0],
         output_tokens=tokens[1],
+        turn=tokens[2],
     )
-
-
-def _knows_of_retries(reader: sqlite3.Connection) -> bool:
-    """Tell whether the ledger, which is only read, is of a version that notes retries."""
-    return any(name == "retried" for _, name, *_ in reader.execute("PRAGMA table_info(calls)"))
 
 
 def _labelled(label: str, text: str) -> Iterator[str]:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ..._registry.registry import default_registry
 from ...errors import ConfigurationError, LedgerError, LimbeckError, UnknownNameError
-from ...protocols import check_ledger
+from ...protocols import check_ledger, keeps_turns
 from .ledger import Ledger, release_ledger, shared_ledger
 from .step_ledger import StepLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ...protocols import LedgerProtocol, StepLedgerProtocol
-    from ...types import Durability, FailedCall, PaidAnswer, StoredAnswer, StoredRequests
+    from ...errors import GenerationError
+    from ...protocols import LedgerProtocol, StepLedgerProtocol, TurnLedgerProtocol
+    from ...types import Durability, FailedCall, PaidAnswer, StoredAnswer, StoredEffect, StoredRequests
 
 
 def open_store(
@@ -84,6 +85,16 @@ def is_url(where: str | Path) -> bool:
     return isinstance(where, str) and "://" in where
 
 
+def check_keeps_turns(step: StepLedgerProtocol | None, name: str) -> None:
+    """Raise `ConfigurationError` where a step of conversations has a store that keeps none."""
+    if isinstance(step, ForeignStep) and not step.keeps_turns:
+        raise ConfigurationError(
+            f"Task {name!r} asks more than once about a row, and the store of this run keeps one answer a row: it has "
+            "no `find_turn`, `find_effect` and `keep_effect` (`limbeck.protocols.TurnLedgerProtocol`). Use a directory "
+            "as `run_dir`, or another store."
+        )
+
+
 class ForeignLedger:
     """A guard around a store that is not the built-in one."""
 
@@ -117,16 +128,34 @@ class ForeignStep:
 
     async def keep(self, answer: PaidAnswer) -> None:
         """Call the store's own method."""
-        try:
-            await self._step.keep(answer)
-        except LimbeckError:
-            raise
-        except Exception as exc:  # the isolation boundary of stores: one call
-            raise _fault(self._step.keep, exc) from exc
+        await _awaited(self._step.keep, answer)
 
     def keep_failure(self, failure: FailedCall) -> None:
         """Call the store's own method."""
         _guarded(self._step.keep_failure, failure)
+
+    @property
+    def keeps_turns(self) -> bool:
+        """True if the store has what conversations need."""
+        return keeps_turns(self._step)
+
+    def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
+        """Call the store's own method."""
+        found: StoredAnswer | GenerationError | None = _guarded(self._turns.find_turn, row, sample, turn, key)
+        return found
+
+    def find_effect(self, row: str, sample: int, turn: str, key: bytes) -> StoredEffect | None:
+        """Call the store's own method."""
+        found: StoredEffect | None = _guarded(self._turns.find_effect, row, sample, turn, key)
+        return found
+
+    async def keep_effect(self, effect: StoredEffect) -> None:
+        """Call the store's own method."""
+        await _awaited(self._turns.keep_effect, effect)
+
+    @property
+    def _turns(self) -> TurnLedgerProtocol:
+        return cast("TurnLedgerProtocol", self._step)  # which was looked at before the run
 
     def close(self) -> None:
         """Call the store's own method."""
@@ -142,6 +171,15 @@ def _guarded(method: Callable[..., Any], *arguments: Any, **options: Any) -> Any
     except LimbeckError:
         raise
     except Exception as exc:  # as above
+        raise _fault(method, exc) from exc
+
+
+async def _awaited(method: Callable[..., Awaitable[None]], argument: Any) -> None:
+    try:
+        await method(argument)
+    except LimbeckError:
+        raise
+    except Exception as exc:  # the isolation boundary of stores: one call
         raise _fault(method, exc) from exc
 
 

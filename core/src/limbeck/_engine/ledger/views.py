@@ -123,7 +123,37 @@ YIELDS_MIGRATION = """
         FROM since GROUP BY step;
 """
 
-INSERT_RUN = f"INSERT INTO step_runs VALUES (NULL{', ?' * 12})"
+# Rows that were mended, by an answer asked for again or of another LLM, and the calls for that.
+MENDING_MIGRATION = """
+    ALTER TABLE step_runs ADD COLUMN repaired INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE step_runs ADD COLUMN repair_calls INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE step_runs ADD COLUMN fell_back INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE step_runs ADD COLUMN fallback_calls INTEGER NOT NULL DEFAULT 0;
+    DROP VIEW yields;
+    CREATE VIEW yields AS
+        WITH latest AS (SELECT step, max(id) AS id FROM step_runs GROUP BY step),
+        since AS (
+            SELECT calls.step AS step, row, at, iif(retried IS NULL, error, NULL) AS error
+            FROM calls LEFT JOIN latest ON latest.step = calls.step LEFT JOIN open_runs ON open_runs.step = calls.step
+            WHERE latest.step IS NULL OR calls.id > open_runs.last_call
+        )
+        SELECT step, rows_in, rows_out, rows_failed, rows_in - rows_done AS rows_open,
+            (SELECT json_group_object(error, generations) FROM step_failures
+                WHERE step_failures.step = step_runs.step AND step_failures.started = step_runs.started) AS failures,
+            requests, reused, retries, rate_limited, ended - started AS seconds, error,
+            repaired, repair_calls, fell_back, fallback_calls
+        FROM step_runs
+        WHERE id IN (SELECT id FROM latest) AND step NOT IN (SELECT step FROM since)
+        UNION ALL
+        SELECT step, count(DISTINCT row), NULL, count(DISTINCT iif(error IS NULL, NULL, row)), NULL,
+            (SELECT json_group_object(error, generations) FROM
+                (SELECT error, count(*) AS generations FROM since AS failed
+                    WHERE failed.step = since.step AND error IS NOT NULL GROUP BY error)),
+            NULL, NULL, NULL, NULL, max(at) - min(at), 'Unfinished', NULL, NULL, NULL, NULL
+        FROM since GROUP BY step;
+"""
+
+INSERT_RUN = f"INSERT INTO step_runs VALUES (NULL{', ?' * 16})"
 # A clock may stand still, or be set back: two runs may have begun at one time.
 INSERT_FAILURES = "INSERT OR REPLACE INTO step_failures VALUES (?, ?, ?, ?)"
 # Of several that were killed, the first one is what is open.

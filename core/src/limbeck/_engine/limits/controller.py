@@ -94,8 +94,11 @@ class Controller:
         Answers that take a few milliseconds make room faster than a first guess fills it: a window that
         only ever waits for this gate is never used, and would never tell how long an answer takes.
         """
-        if self._width.base is not None:
-            return self._width.base / (_FILLING * self.limit)
+        width = self._width
+        if width.base is not None:
+            # After a slow start of the server's, the gate itself would keep the window from being used, and the
+            # width from learning that answers have become quicker.
+            return min(width.base, width.latest or width.base) / (_FILLING * self.limit)
         return min(_FIRST_GAP_SECONDS, self._shortest / (_FILLING * self.limit))
 
     # What came back

@@ -20,6 +20,7 @@ _PART = 8  # one in so many of those in flight
 _LONGEST_PROBE_SECONDS = 15.0
 # Few requests that found nobody may be what the server dies of.
 _FEW, _SECONDS_FOR_FEW = 3, 300.0
+_MOST_SPARED = 10  # times that one request finds nobody while others are answered: two minutes of waiting, more or less
 
 
 @dataclass(slots=True)
@@ -27,7 +28,8 @@ class Outage:
     """The known facts about an endpoint's absence.
 
     It is away when several requests in a row found nobody there, after it was heard once. One
-    that was never heard may have a wrong address, and nobody is to wait for that.
+    that was never heard may have a wrong address, and nobody is to wait for that. The first few that
+    find nobody are spared too: with one attempt each they would be lost before it is known to be away.
 
     Attributes:
         since: when it went; None while it is there. next_try: when it is probed again.
@@ -58,6 +60,8 @@ class Outage:
     def heard(self, sent_at: float) -> bool:
         """It said something, if only a refusal, to what was sent then. Whether that ends its absence."""
         self._heard = True
+        if self.since is None and not self._in_a_row and not self._given_up:
+            return False  # as nearly always
         if self.since is not None and sent_at <= self.since:
             return False  # it was there when that was sent
         was_away = self.away
@@ -93,8 +97,11 @@ class Outage:
         if len(self._askers) < _FEW:
             self._askers.add(unit)
         if self.since is None:
-            if self._given_up or not (self._heard or answered_before) or self._in_a_row < _enough(in_flight):
+            if self._given_up or not (self._heard or answered_before):
                 return False
+            if self._in_a_row < _enough(in_flight):
+                unit.spared += 1
+                return unit.spared <= _MOST_SPARED
             self.since = now
             self._wait(now, retry_after)
         elif self.probe is unit:

@@ -40,7 +40,7 @@ class Retry:
         if spared or (refused and unit.deadline is not None):
             unit.attempts -= 1
         if spared:
-            delay = 0.0  # its window decides when the server is tried again
+            delay = backoff(unit.spared, self.rng, retry_after=_asked_for(error))
         elif refused and unit.deadline is not None:
             unit.refusals += 1
             # "At once" is what a clock that runs behind ours says too; who believed it would never stop asking.

@@ -62,12 +62,14 @@ class Width:
     Attributes:
         limit: how many. ceiling: what the user allows.
         base: seconds the middle answer takes while the server does not queue; None until known.
+        latest: seconds the middle answer took lately, whether the window was used or not; None until known.
     """
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
         self.limit: float = min(_START, ceiling)
         self.base: float | None = None
+        self.latest: float | None = None
         self._rate = 0.0  # answers a second then
         self._slow_start = True
         self._was_refused = False  # it was a refusal that narrowed it last, not a queue
@@ -127,6 +129,7 @@ class Width:
             cohort.latencies.append(latency)
         if cohort.is_known:
             self._cohort = None
+            self.latest = sorted(cohort.latencies)[cohort.wanted // 2]
             if in_flight >= self.limit / 2 and now > cohort.began:
                 self._judge(cohort, cohort.answers / (now - cohort.began))
         elif cohort.answers > _LATE * max(cohort.wanted, in_flight):

@@ -8,7 +8,8 @@ are in flight, until not one more fits.
 The estimate of a request:
 
 - prompt: one token a byte of its text, schema and parameters, and some for each message. No
-  byte-level tokeniser makes more. An image counts as its own bytes, or as a guess.
+  byte-level tokeniser makes more. An image counts as a guess, or as its own bytes where its data stand in the
+  message; audio and documents as a guess by their size.
 - answer: the request's own maximum (`max_tokens` and the like) for each sample. Without one,
   the longest answer so far and a quarter more; before the first, a guess.
 
@@ -24,12 +25,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..._media.parts import MediaPart
 from ...errors import BudgetError, ConfigurationError, UnknownPriceError
 from ...types import EmbeddingRequest, ScoreRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from pathlib import Path
 
     from ...protocols import StepLedgerProtocol
     from ...types import Request, Usage
@@ -41,6 +42,7 @@ _TOKENS_A_MESSAGE = 16
 # The guesses: an image of which only the address is known, and an answer before any was seen.
 _TOKENS_AN_IMAGE = 4096
 _TOKENS_AN_ANSWER = 4096
+_BYTES_A_TOKEN = {"audio": 64, "document": 4}  # of what is sent densely: 2 kB/s of speech, a PDF of text
 _MARGIN = 1.25
 
 _MAXIMA = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens")
@@ -325,14 +327,16 @@ def open_account(
     budget: Budget | None,
     pricing: Pricing,
     *,
-    step: str,
+    owner: Hashable,
     ledger: StepLedgerProtocol | None,
-    folder: Path | None,
 ) -> Account | None:
-    """A stream's account, with what its ledger says was spent before."""
+    """A stream's account with one LLM, and what its ledger says was spent before.
+
+    Args:
+        owner: whose spending it is; all accounts of a stream have the same.
+    """
     if budget is None or not budget.capped:
         return None
-    owner: Hashable = object() if folder is None else (folder, step)
     spent = getattr(ledger, "spent", None)
     earlier = Amount() if spent is None else Amount(*spent(pricing.cost))
     return Account(budget, pricing, owner=owner, earlier=earlier)
@@ -355,6 +359,8 @@ def _message_bound(message: Any) -> int:
 def _part_bound(part: Any) -> int:
     if isinstance(part, dict) and part.get("type") == "text":
         return _bytes(part.get("text"))
+    if isinstance(part, MediaPart) and part.kind in _BYTES_A_TOKEN:
+        return max(_TOKENS_AN_IMAGE, int(part.get("size", 0)) // _BYTES_A_TOKEN[part.kind])
     return max(_TOKENS_AN_IMAGE, len(json.dumps(part, default=str)))
 
 

@@ -49,8 +49,9 @@ class Estimate:
         rows: that can be asked about. sampled: run for it. failed: of those.
         input_tokens, output_tokens: or None where the provider does not say.
         cost: US dollars, or None where that is unknown.
-        seconds: with the LLM's `max_concurrency` and limits used to the full.
+        seconds: with the `max_concurrency` and the limits of each LLM used to the full.
         confidence: of each interval.
+        calls: of models; more than rows and samples where a task asks several times about a row, or mends an answer.
     """
 
     rows: int
@@ -61,11 +62,13 @@ class Estimate:
     cost: Interval | None
     seconds: Interval | None
     confidence: float
+    calls: Interval | None = None
 
     def __str__(self) -> str:
         failed = f", of which {self.failed:,} failed" if self.failed else ""
         lines = [
             f"Estimated from {self.sampled:,} of {self.rows:,} rows{failed}; {self.confidence:.0%} intervals:",
+            _line("calls", self.calls, "{:,.0f}"),
             _line("input tokens", self.input_tokens, "{:,.0f}"),
             _line("output tokens", self.output_tokens, "{:,.0f}"),
             _line("cost", self.cost, "${:,.4g}"),

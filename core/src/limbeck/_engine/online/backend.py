@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...backends import legible, legible_usage
+from ...backends import legible, legible_usage, sendable
 from ...errors import (
     BackendError,
     BadRequestError,
@@ -26,9 +26,11 @@ from ...protocols import check_batch_api, check_model
 from ...types import Capabilities, Generation, GenerationResponse
 from ..calls.keys import Keyring, identity_of
 from ..calls.kinds import KINDS
+from ..calls.log import log
 from ..calls.parties import Shared
 from ..limits.allowances import batched, setting, wait_of
 from ..limits.retry import Retry
+from ..threads.blocking import watched
 from ..threads.pool import Threads
 from ..threads.portal import portal
 from .window import window_at
@@ -89,6 +91,7 @@ class Backend:
         self.online.serve(self)  # which it is fit for
         self.batches: RequestWindow | None = None
         self._threads: Threads | None = None
+        self._told_of_blocking = False
         self._running: OrderedDict[asyncio.Task[Any], float] = OrderedDict()  # and when each is out of time
         self._late: dict[asyncio.Task[Any], asyncio.TimerHandle] = {}  # cancelled; the timer abandons it
         self._watch: asyncio.TimerHandle | None = None
@@ -108,11 +111,12 @@ class Backend:
     async def ask(self, requests: list[Any], tell: Tell = told_nobody) -> list[Result]:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
         if self._batches:
-            return await self._ask_batch(requests, tell)
+            return await self._ask_those_sendable(requests, tell)
         task = asyncio.current_task()
         try:
             self._check_form(requests[0])
-            return [_checked(await self._within_timeout(self._agenerate or self._generate, requests[0]), tell)]
+            request = sendable(requests[0], self.llm)
+            return [_checked(await self._within_timeout(self._agenerate or self._generate, request), tell)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             _reraise_cancellation(exc, task)
             return [self.typed(exc, tell)]
@@ -144,7 +148,7 @@ class Backend:
             self._watch_at(self.home.loop.time() + self.timeout)
         try:
             try:
-                return await call(argument)
+                return await watched(call(argument), self._blocks)
             finally:  # however it ends: a word of ours that is left would be taken for somebody else's next time
                 late = self._running.pop(task, None) is None
                 others = task.uncancel() if late else task.cancelling()
@@ -171,6 +175,19 @@ class Backend:
             self._late[task] = self.home.loop.call_later(_GRACE, self.online.abandon, task)
             task.cancel()
         self._watch = None
+
+    async def _ask_those_sendable(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
+        """Ask a batch without the requests that hold what the backend does not take: they fail alone."""
+        ready = [self._sendable(request, tell) for request in requests]
+        sent = [each for each in ready if not isinstance(each, GenerationError | LedgerError)]
+        results = iter(await self._ask_batch(sent, tell) if sent else ())
+        return [each if isinstance(each, GenerationError | LedgerError) else next(results) for each in ready]
+
+    def _sendable(self, request: GenerationRequest, tell: Tell) -> GenerationRequest | GenerationError | LedgerError:
+        try:
+            return sendable(request, self.llm)
+        except GenerationError as exc:
+            return self.typed(exc, tell)
 
     async def _ask_batch(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
         task = asyncio.current_task()
@@ -213,8 +230,41 @@ class Backend:
 
     def _in_thread(self, function: Callable[..., Any], argument: Any) -> Awaitable[Any]:
         if self._threads is None:
-            self._threads = Threads(self.max_concurrency)
+            # A batch is mostly of weights in this process, which bear no second call beside the first.
+            hangs = _teller_of_hanging(self.llm, self.timeout, frees=not self._batches)
+            self._threads = Threads(self.max_concurrency, frees=not self._batches, hangs=hangs)
         return self._threads.call(function, argument)
+
+    def _blocks(self, seconds: float) -> None:
+        """Tell, once, that nothing else could go on meanwhile."""
+        if not self._told_of_blocking:
+            self._told_of_blocking = True
+            log.warning(
+                "`agenerate` of %s kept the event loop to itself for %.1f s, and all other requests waited. Let it "
+                "await an asynchronous client, or name the method `generate`: then it runs in threads.",
+                type(self.llm).__name__,
+                seconds,
+            )
+
+
+def _teller_of_hanging(llm: Any, timeout: float, *, frees: bool) -> Callable[[], None]:
+    """The function that tells, once, of a call that does not return."""
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            log.warning(
+                "A call of `%s` of %s has not returned within its `timeout`, %g s. It has failed, and %s until it "
+                "returns. Give the call a time limit of its own, as HTTP clients have one.",
+                "generate" if frees else "generate_batch",
+                type(llm).__name__,
+                timeout,
+                "its thread is left behind" if frees else "keeps its place in the window",
+            )
+
+    return tell
 
 
 def _together(llm: Any, requests: list[GenerationRequest]) -> list[Any]:
@@ -281,6 +331,8 @@ def _checked(response: Any, tell: Tell) -> GenerationResponse:
     if not isinstance(given, list | tuple):
         raise BackendError(f"The backend's response has {type(given).__name__} as its `generations`.")
     whole, left_out = legible(response)
+    if whole is response:
+        return response
     for word in left_out:
         tell(word)
     for before, generation in zip(given, whole.generations, strict=True):

@@ -170,6 +170,8 @@ class Window:
         if ready > now:
             if ready < inf:
                 self._wake_at(ready)
+            if self._outage.away:
+                self._pass_on()
             return []
         unit = self._next_unit(now)
         if unit is None:
@@ -185,6 +187,19 @@ class Window:
         for unit in units:
             unit.sent_at = now  # the controller's word for it: a task begins a little later
         return units
+
+    def _pass_on(self) -> None:
+        """Have those whose requests others answer too ask them, while nobody is there."""
+        waiting = [entry for entry in self._later if entry[2].stream.gives_way]
+        if waiting:
+            self._later = [entry for entry in self._later if not entry[2].stream.gives_way]
+            heapq.heapify(self._later)
+        for _, _, unit in waiting:
+            if not unit.stream.ended:
+                unit.stream.waits(unit, for_it=False)
+                unit.stream.refused(unit, unit.stream.absence())
+        for stream in [stream for stream in self._streams if stream.gives_way]:
+            stream.pass_on()
 
     def _next_unit(self, now: float) -> Unit | None:
         if self._later:
@@ -287,7 +302,9 @@ class Window:
         stream.running.add(task)
         try:
             if hand.results is None:
-                await self._ask(hand, stream)
+                now = self._started(units, stream)
+                hand.results = await stream.backend.ask(list(map(for_samples, units)), stream.tell)
+                hand.latency = self._loop.time() - now
                 if task.cancelling():
                     raise asyncio.CancelledError
             if stream.ledger is not None and hand.units:
@@ -311,14 +328,14 @@ class Window:
         if answered and len(self._workers) < self.controller.limit:
             self.wake()
 
-    async def _ask(self, hand: _Hand, stream: Requester) -> None:
-        units, now = hand.units, self._loop.time()
+    def _started(self, units: list[Unit], stream: Requester) -> float:
+        """Say that requests are on their way, and when they went."""
+        now = self._loop.time()
         for unit in units:
             if unit.deadline is None:
                 unit.deadline = now + stream.backend.deadline
             stream.started(unit)
-        hand.results = await stream.backend.ask([for_samples(unit) for unit in units], stream.tell)
-        hand.latency = self._loop.time() - now
+        return now
 
     def _interrupted(self, hand: _Hand, stream: Requester, error: asyncio.CancelledError) -> None:
         """The stream or the loop has ended, or the backend has cancelled the task: in this request, or before."""
@@ -409,12 +426,15 @@ class Window:
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         now = self._loop.time()
-        delay = unit.stream.failed(unit, error, now, spared=self._is_away(unit, error, now))
+        spared = self._is_away(unit, error, now)
+        delay = unit.stream.failed(unit, error, now, spared=spared)
         if isinstance(error, RateLimitError):
             self._heed(error, unit, delay)
         elif isinstance(error, TransientError):
             self.controller.faulted()
         if delay is not None:
+            if spared and self._outage.away:
+                delay = 0.0  # a probe decides when the server is asked again
             log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
             self._send_at(unit, self._together_at(now + delay))
 
@@ -430,8 +450,8 @@ class Window:
             unit,
             now,
             in_flight=len(self._workers),
-            patience=stream.backend.deadline,
-            answered_before=stream.stats.reused > 0,
+            patience=inf if stream.gives_way else stream.backend.deadline,
+            answered_before=stream.stats.reused > 0 or stream.gives_way,
             retry_after=error.retry_after,
         )
         if outage.away:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..._media.parts import MediaPart
+
 if TYPE_CHECKING:
     from ...types import Row
 
@@ -27,9 +29,20 @@ _TEXT = frozenset({str})
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 # Packages whose values stand for Python's, and the methods that say which: the first that a value has.
 _FOREIGN = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", "jax", "jaxlib", "tensorflow"})
-_METHODS = ("to_pydatetime", "to_pytimedelta", "as_py", "to_pylist", "to_dicts", "to_list", "tolist", "numpy")
+_METHODS = (
+    "to_pydatetime",
+    "to_pytimedelta",
+    "as_py",
+    "to_pybytes",
+    "to_pylist",
+    "to_dicts",
+    "to_list",
+    "tolist",
+    "numpy",
+)
 _MISSING = frozenset({"NAType", "NaTType"})  # of pandas
 _FINER_THAN_PYTHON = frozenset({"ns", "ps", "fs", "as"})
+_LONGER_THAN_PYTHON = frozenset({"Y", "M"})  # as durations, which have no length in days
 
 
 def own_row(row: Row) -> Row:
@@ -38,13 +51,17 @@ def own_row(row: Row) -> Row:
 
 
 def plain_row(row: Row) -> Row:
-    """A copy as `own_row` gives it, in which values of numpy, pandas, polars and the like are Python's own."""
+    """A copy as `own_row` gives it, in which values of numpy, pandas, polars and the like are Python's own.
+
+    What pandas alone has is written in words: a period or an offset as its text, an interval as a dict of its ends. So
+    is a time beyond the years of Python. A `bytearray` and a `memoryview` are `bytes`.
+    """
     return _copied(row, _plain_other)
 
 
 def plain_value(value: Any) -> Any:
     """The Python value that a value of numpy, pandas, polars and the like stands for; any other is given as it is."""
-    return value if _is_pythons(type(value)) else _plain_other(value, {})
+    return value if _is_plain(type(value)) else _plain_other(value, {})
 
 
 def taken_row(row: Any) -> Any:
@@ -149,38 +166,74 @@ def _other(value: Any, made: _Made) -> Any:
 
 def _plain_other(value: Any, made: _Made) -> Any:
     """The plain value that a value of another class stands for; any other object as it is."""
+    if isinstance(value, MediaPart):
+        return value  # as a plain dict it would have no content
     if isinstance(value, Mapping):
         return made[id(value)] if id(value) in made else _own_dict(value, made, _plain_other)
     if isinstance(value, list | deque):
         return made[id(value)] if id(value) in made else _own_list(value, made, _plain_other)
-    if _is_pythons(type(value)):
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    if not _is_foreign(type(value)):
         return _other(value, made)
     found = _pythons(value)
     return found if type(found) in _SCALARS or found is value else _own(found, {}, _plain_other)
 
 
-def _is_pythons(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] not in _FOREIGN
+def _is_plain(cls: type) -> bool:
+    return not _is_foreign(cls) and not issubclass(cls, bytearray | memoryview)
+
+
+def _is_foreign(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _FOREIGN
 
 
 def _pythons(value: Any) -> Any:
     """The value of a foreign package in Python's types; itself where it has no such form."""
-    if type(value).__name__ in _MISSING:
+    name = type(value).__name__
+    if name in _MISSING:
         return None
-    if type(value).__module__.partition(".")[0] == "numpy":
-        return _of_numpy(value) if hasattr(value, "dtype") else value
+    try:
+        if type(value).__module__.partition(".")[0] == "numpy":
+            return _of_numpy(value)
+        return _OF_PANDAS[name](value) if name in _OF_PANDAS else _by_method(value)
+    except Exception:  # noqa: BLE001 - of a package's own methods; what has no form in Python has one in words
+        return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _by_method(value: Any) -> Any:
     if hasattr(value, "iloc") and hasattr(value, "columns"):
-        return value.to_dict("records")
+        return value.astype(object).where(value.notna(), None).to_dict("records")
+    if hasattr(value, "freqstr") and hasattr(value, "is_on_offset"):  # which pandas alone has
+        return value.freqstr
     method = next((method for method in _METHODS if callable(getattr(value, method, None))), None)
     return value if method is None else getattr(value, method)()
 
 
+_OF_PANDAS: dict[str, Callable[[Any], Any]] = {
+    "Timestamp": lambda value: value.as_unit("us").to_pydatetime(),  # else it warns of nanoseconds
+    "Period": str,
+    "Interval": lambda value: {"left": value.left, "right": value.right, "closed": value.closed},
+}
+
+
 def _of_numpy(value: Any) -> Any:
     """An array as a list, and a scalar as a number, a text or a time to the microsecond; records as dicts."""
+    if not hasattr(value, "dtype") or not hasattr(value, "tolist"):
+        return value
     names = value.dtype.names
     if names is not None:
         return {name: value[name] for name in names} if value.shape == () else list(value)
     if value.dtype.kind in "mM":
-        unit = value.dtype.str.partition("[")[2].rstrip("]").lstrip("0123456789")
-        value = value.astype(f"{value.dtype.kind}8[us]") if unit in _FINER_THAN_PYTHON else value
+        return list(value) if value.shape else _time_of_numpy(value)
     return value.astype(float).tolist() if value.dtype.char == "g" else value.tolist()  # Python has no longer float
+
+
+def _time_of_numpy(value: Any) -> Any:
+    """A time or a duration; as its text where Python has no such, and as a number where it has no unit."""
+    kind = value.dtype.kind
+    unit = value.dtype.str.partition("[")[2].rstrip("]").lstrip("0123456789")
+    if kind == "m" and unit in _LONGER_THAN_PYTHON:
+        return str(value)
+    found = (value.astype(f"{kind}8[us]") if unit in _FINER_THAN_PYTHON else value).tolist()
+    return str(value) if isinstance(found, int) and unit else found

@@ -18,6 +18,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..._media.parts import data_url
+from ..._media.reading import is_pil
 from ...errors import ConfigurationError, RowError
 from .copies import plain_value
 
@@ -29,7 +31,7 @@ _DEEPEST = 100
 _FORMS: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
     ((enum.Enum,), lambda member: member.value),
     ((set, frozenset), list),
-    ((bytes, bytearray, memoryview), lambda value: bytes(value).decode("utf-8", "backslashreplace")),
+    ((bytes,), lambda value: value.decode("utf-8", "backslashreplace")),  # a `bytearray` is made one before
     ((Decimal, uuid.UUID, os.PathLike, timedelta), str),
     ((Mapping,), dict),
 )
@@ -42,7 +44,8 @@ def plain(value: Any) -> Any:
 
     A value of numpy, pandas, polars and the like is the Python value that it stands for. A model
     becomes a dict, a set a list, a date its ISO form, bytes, decimals, UUIDs and paths text, an
-    enumeration's member its value.
+    enumeration's member its value. A PIL image, and bytes that are an image, audio or a PDF by their
+    first, become a `data:` URL, which can be read again.
 
     Raises:
         TypeError: it has none.
@@ -50,6 +53,9 @@ def plain(value: Any) -> Any:
     found = plain_value(value)
     if found is not value:
         return found
+    media = data_url(value)
+    if media is not None:
+        return media
     for method, options in _METHODS.items():
         if callable(getattr(value, method, None)):
             return getattr(value, method)(**options)
@@ -128,7 +134,7 @@ def _unwritable(value: Any, inside: tuple[Any, ...], *, objects: bool = True) ->
     if cls in _SCALARS:
         return None
     if not issubclass(cls, dict | list | tuple):
-        fine = not objects or _has_form(cls) or plain_value(value) is not value  # type: ignore[arg-type]  # a class is hashable
+        fine = not objects or _has_form(cls) or is_pil(value) or plain_value(value) is not value  # type: ignore[arg-type]  # a class is hashable
         return None if fine else f"a value of the type `{cls.__qualname__}`"
     parts = value.values() if isinstance(value, dict) else value
     if isinstance(value, dict) and not all(isinstance(key, str | int | float | None) for key in value):

@@ -64,11 +64,14 @@ def chunks_of_table(table: Any) -> Iterator[list[Row]]:
     """
     names = columns_of_table(table)
     if _is_arrow(table):
+        done = 0
         for batch in _batches(table):  # which may be large
             for start in range(0, batch.num_rows, CHUNK_ROWS):
                 chunk = batch.slice(start, CHUNK_ROWS)
-                columns = [arrow_values(chunk.column(place), name) for place, name in enumerate(names)]
+                first = done + start
+                columns = [arrow_values(chunk.column(place), name, first=first) for place, name in enumerate(names)]
                 yield [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+            done += batch.num_rows
     elif hasattr(table, "iter_slices"):  # polars
         for frame in table.iter_slices(CHUNK_ROWS):
             yield frame.to_dicts()
@@ -89,20 +92,40 @@ def _batches(table: Any) -> Any:
     return table if hasattr(table, "read_next_batch") else [table]
 
 
-def arrow_values(array: Any, name: str) -> list[Any]:
+def arrow_values(array: Any, name: str, *, first: int = 0) -> list[Any]:
     """The values of an Arrow column: maps as dicts, and times to the microsecond, which is what Python's have.
 
+    Args:
+        first: the number of the first value's row, for messages.
+
     Raises:
-        ConfigurationError: a map has a key twice.
+        ConfigurationError: a map has a key twice, a time is beyond the years of Python, or a text is not UTF-8.
     """
     wanted = _python_type(array.type)
     if not wanted.equals(array.type):
         array = array.cast(wanted, safe=False)
     try:
-        values: list[Any] = array.to_pylist(maps_as_pydicts="strict")
+        return _values(array)
     except KeyError as exc:
         raise ConfigurationError(f"The column {name!r} holds a map that has a key twice: {exc}.") from exc
+    except (OverflowError, ValueError) as exc:  # a zone that is none, too
+        row = first + next((place for place in range(len(array)) if not _is_pythons(array, place)), 0)
+        raise ConfigurationError(
+            f"Row {row}: the column {name!r} holds what Python has no value for: {exc}. Cast or drop the column first."
+        ) from exc
+
+
+def _values(array: Any) -> list[Any]:
+    values: list[Any] = array.to_pylist(maps_as_pydicts="strict")
     return values
+
+
+def _is_pythons(array: Any, place: int) -> bool:
+    try:
+        _values(array.slice(place, 1))
+    except (OverflowError, ValueError):
+        return False
+    return True
 
 
 @cache

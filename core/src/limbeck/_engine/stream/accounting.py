@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import RateLimitError
 from ...types import FailedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ...errors import GenerationError
     from ...types import Response, RunStats
@@ -21,10 +21,14 @@ class Accounting:
     """Counts what responses took, once each, whether they were answers or not.
 
     Args:
-        wake: has the stream's window look again for what can be sent.
+        identity: what identifies the LLM, where it is not the task's own.
+        wake: has the requests' window look again for what can be sent.
     """
 
-    def __init__(self, terms: Terms, stats: RunStats, *, wake: Callable[[], object]) -> None:
+    def __init__(
+        self, terms: Terms, stats: RunStats, *, identity: Mapping[str, Any] | None = None, wake: Callable[[], object]
+    ) -> None:
+        self._identity = identity
         self._pricing = terms.pricing
         self._account = terms.account
         self._ledger = terms.ledger
@@ -83,12 +87,14 @@ class Accounting:
             FailedCall(
                 row=unit.job.id,
                 samples=unit.samples,
+                turn=unit.job.turn,
                 key=unit.job.key,
                 request=unit.request,
                 error=error,
                 attempts=unit.attempts,
                 cost=unit.cost if unit.priced is error else None,
                 retried=retried,
+                identity=self._identity,
             )
         )
 
@@ -105,12 +111,14 @@ class Accounting:
             FailedCall(
                 row=entry.row,
                 samples=entry.samples,
+                turn=entry.turn,
                 key=entry.key,
                 request=None,
                 error=error,
                 attempts=1,
                 cost=cost,
                 retried=True,
+                identity=self._identity,
             )
         )
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import LedgerError
 from ..answers.rerun import Rerun
-from ..ledger.stores import opened_step
+from ..ledger.stores import check_keeps_turns, opened_step
 from ..money.budget import check_priced, open_account
 from ..money.prices import Pricing
 from .parts import Terms
 from .stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...protocols import StepLedgerProtocol
     from ..answers.cache import ResponseCache
     from ..answers.rerun import RerunPlan
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ..ledger.stores import Store
     from ..money.budget import Budget
     from ..money.prices import PriceTable
+    from ..online.backend import Backend
     from .parts import Asking, Receiver, Source
 
 
@@ -42,10 +45,15 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """The price of a stream's answers, None where they are not billed, and the amount that may be spent."""
+    """The price of a stream's answers, None where they are not billed, and the amount that may be spent.
+
+    Attributes:
+        further: the prices of its further LLMs.
+    """
 
     pricing: Pricing | None = None
     budget: Budget | None = None
+    further: tuple[Pricing | None, ...] = ()
 
 
 _NOWHERE, _UNCOUNTED = Storage(), Spending()
@@ -57,11 +65,16 @@ def spending_of(asking: Asking, prices: PriceTable | None, budget: Budget | None
     Raises:
         UnknownPriceError: the budget caps the cost, and there is no price.
     """
-    if not asking.backend.billed:
-        return _UNCOUNTED
-    pricing = Pricing(asking.backend.llm, table=prices, registry=asking.registry)
+    pricing, *further = [_pricing_of(backend, asking, prices, budget) for backend in asking.backends]
+    return Spending(pricing, budget, tuple(further))
+
+
+def _pricing_of(backend: Backend, asking: Asking, prices: PriceTable | None, budget: Budget | None) -> Pricing | None:
+    if not backend.billed:
+        return None
+    pricing = Pricing(backend.llm, table=prices, registry=asking.registry)
     check_priced(budget, pricing)
-    return Spending(pricing, budget)
+    return pricing
 
 
 def assemble(
@@ -93,13 +106,21 @@ def _step_of(asking: Asking, storage: Storage) -> StepLedgerProtocol | None:
     if storage.store is None:
         return None
     noted = storage.config if storage.rerun is None else storage.rerun.config
-    return opened_step(storage.store, asking.work.name, noted, asking.backend.identity, storage.config)
+    step = opened_step(storage.store, asking.work.name, noted, asking.backend.identity, storage.config)
+    if asking.talk is not None or asking.mending is not None:
+        check_keeps_turns(step, asking.work.name)
+    return step
 
 
 def _terms(asking: Asking, storage: Storage, spending: Spending, ledger: StepLedgerProtocol | None) -> Terms:
     step, folder = asking.work.name, None if storage.store is None else storage.store.folder
-    account = None
-    if spending.pricing is not None:
-        account = open_account(spending.budget, spending.pricing, step=step, ledger=ledger, folder=folder)
+    owner: Any = object() if folder is None else (folder, step)
+
     rerun = None if storage.rerun is None else Rerun(storage.rerun, ledger, step=step)
-    return Terms(ledger, spending.pricing, account, storage.cache, rerun)
+
+    def terms_of(pricing: Pricing | None, further: Sequence[Terms] = ()) -> Terms:
+        account = None if pricing is None else open_account(spending.budget, pricing, owner=owner, ledger=ledger)
+        return Terms(ledger, pricing, account, storage.cache, rerun, further, asking.recorded)
+
+    further = spending.further or (None,) * len(asking.further)
+    return terms_of(spending.pricing, [terms_of(pricing) for pricing in further])

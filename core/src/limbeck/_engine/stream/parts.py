@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from ..._registry.registry import Registry
     from ...protocols import StepLedgerProtocol
     from ...types import PipelineInfo, Request, Row
     from ..answers.cache import ResponseCache
     from ..answers.rerun import Rerun
-    from ..calls.jobs import Job
+    from ..calls.jobs import Job, Recorded
     from ..calls.observers import Observers
     from ..money.budget import Account
     from ..money.prices import Pricing
     from ..online.backend import Backend
+    from .conversation import Talk
+    from .mending import Mending
 
 
 class Work(Protocol):
@@ -56,6 +58,9 @@ class Asking:
         work: the task's own part. backend: who answers. registry: where prices and observers are found.
         observers: of the run; None for the registry's. pipeline: the one that it is a part of.
         context: the context variables of whoever called; what authors wrote is run in copies of it.
+        further: other LLMs that it may ask. talk: its conversations; None where a row is asked about once.
+        mending: the ways in which its answers may be mended, or None.
+        recorded: what the run is replayed from, if it is.
     """
 
     work: Work
@@ -64,6 +69,15 @@ class Asking:
     observers: Observers | None = None
     pipeline: PipelineInfo | None = None
     context: Context = field(default_factory=copy_context)
+    further: Sequence[Backend] = ()
+    talk: Talk | None = None
+    mending: Mending | None = None
+    recorded: Recorded | None = None
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All who may be asked, the task's own LLM first."""
+        return (self.backend, *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,7 @@ class Terms:
         ledger: where answers are kept and looked for. pricing: of its answers.
         account: what may be spent; None for all that is asked.
         cache: answers of other runs. rerun: which rows are asked about again; None for a run of all.
+        further: of each further LLM. recorded: what the run is replayed from, if it is.
     """
 
     ledger: StepLedgerProtocol | None = None
@@ -96,3 +111,5 @@ class Terms:
     account: Account | None = None
     cache: ResponseCache | None = None
     rerun: Rerun | None = None
+    further: Sequence[Terms] = ()
+    recorded: Recorded | None = None

@@ -7,44 +7,32 @@ from __future__ import annotations
 
 import time
 import uuid
-import warnings
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...errors import (
-    AuthenticationError,
-    BudgetError,
-    GenerationError,
-    IncompleteResponseError,
-    LedgerError,
-    LimbeckWarning,
-    RateLimitError,
-    RowError,
-)
-from ...types import PaidAnswer, RunInfo, RunStats
-from ..answers.known_answers import KnownAnswers
+from ...errors import LedgerError, RowError
+from ...types import RunInfo, RunStats
 from ..calls.context import inside
-from ..calls.jobs import Identified, Job, Lineage, Outcome, Unit
+from ..calls.jobs import Call, Identified, Job, Lineage, Outcome, Turn
 from ..calls.log import log
 from ..calls.observers import Observers
 from ..calls.policy import Breaker
 from ..calls.watched import WatchedStats
 from ..rows.plain import check_row
-from ..threads.handoff import EMPTY, END, call_on
-from .accounting import Accounting
+from ..threads.handoff import EMPTY, END
+from .conversation import Conversations
+from .effects import Effects
 from .release import Release
+from .requests import Requests
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from ...types import Request, Response
-    from ..calls.parties import Claimed
+    from ...types import Request
     from ..calls.policy import Policy
+    from .mending import Mending
     from .parts import Asking, Receiver, Source, Terms
-
-_MOST_FRUITLESS = 3  # answers to one call that hold no generation
 
 
 class Stream:
@@ -57,7 +45,7 @@ class Stream:
 
     def __init__(self, asking: Asking, source: Source, receiver: Receiver, policy: Policy, terms: Terms) -> None:
         work, backend = asking.work, asking.backend
-        observers = asking.observers or Observers(asking.registry.hooks, asking.context)
+        self.observers = observers = asking.observers or Observers(asking.registry.hooks, asking.context)
         self.stats = RunStats()
         self.backend = backend
         self.ledger = terms.ledger
@@ -69,75 +57,64 @@ class Stream:
         self._work = work
         self._prepare = inside(asking.context, self._prepared)
         self._finish = inside(asking.context, work.finish)
+        self._left_to_ask = inside(asking.context, self._of_rerun)
         # Of a work that reads its answers: the samples of a row whose answer, taken from the ledger, cannot be read.
         self._unreadable: Callable[[Job], list[int]] | None = getattr(work, "unreadable", None)
         self._source = source
         self._receiver = receiver
-        self._observers = observers
         self._policy = policy
         self._rerun = terms.rerun
-        self._known = KnownAnswers(
-            backend.keyring, self.stats, ledger=terms.ledger, cache=terms.cache, rerun=terms.rerun
-        )
-        self._accounting = Accounting(terms, self.stats, wake=self._wake_window)
-        self._wake: Callable[[], object] = lambda: None
         self._started = time.time()
         self._n = work.num_generations
         self._share = self._n if backend.native_n else 1
-        self._units: deque[Unit] = deque()
-        self._parts_reported: set[str] = set()
+        self._begun = False
         self._exhausted = False
         self._source_error: BaseException | None = None
         self._breaker = Breaker(policy, self.stats)
         self._release = Release(policy, emit=receiver.emit, info=self.info, stats=self.stats, observers=observers)
+        self._own = Requests(self, backend, terms, own=True, alone=not asking.further)
+        further = zip(asking.further, terms.further or (terms,) * len(asking.further), strict=True)
+        self.requests = [self._own, *(Requests(self, each, its, own=False, alone=False) for each, its in further)]
+        self._talk = asking.talk
+        self._mending = asking.mending
+        for place, requests in enumerate(self.requests):
+            requests.gives_way = self._mending is not None and self._mending.gives_way(place)
+        self._talks = self._conversations(terms) if asking.talk is not None or self._mending is not None else None
 
-    def attached(self, wake: Callable[[], object]) -> None:
-        """A window has taken it in, and is told by `wake` when there may be something to send."""
-        self._wake = wake
-        if self._observers.run_started is not None:
-            self._observers.run_started(run=self.info)
+    def _conversations(self, terms: Terms) -> Conversations:
+        return Conversations(
+            self._work.name,
+            self._talk,
+            self.requests,
+            context=self.context,
+            effects=Effects(terms, running=self.running, context=self.context, stats=self.stats, stop=self.stop),
+            mending=self._mending,
+            asks=self._policy.ask,
+            settle=lambda job, sample, outcome: self._settle(job, [sample], outcome),
+            stop=self.stop,
+        )
 
-    def _wake_window(self) -> None:
-        call_on(self.backend.home.loop, self._wake)
+    def begun(self) -> None:
+        """A window has taken its requests in."""
+        if not self._begun and self.observers.run_started is not None:
+            self.observers.run_started(run=self.info)
+        self._begun = True
 
-    # Handing out requests
+    # Admitting rows
 
-    def next_unit(self) -> Unit | None:
-        """The next request to send, or None while there is none."""
-        while not self._units:
-            if self._exhausted or self.ended or self._release.outruns_taker:
-                return None
-            row = self._take_row()
-            if row is EMPTY or row is END:
-                return None
-            self._admit(row)
-        unit = self._units.popleft()
-        return unit if self.reserve(unit) else None
-
-    def reserve(self, unit: Unit) -> bool:
-        """Reserve room for `unit`, to be sent now; if False, it comes again later, or the run has stopped."""
-        try:
-            if self._accounting.reserve(unit):
-                return True
-            self._units.appendleft(unit)
-        except BudgetError as exc:
-            self.stop(exc)
-        return False
-
-    def gather(self, size: int) -> bool:
-        """Admit rows until `size` requests wait to be sent together; False where more may come very soon."""
-        while len(self._units) < size and not (self._exhausted or self.ended or self._release.outruns_taker):
-            row = self._take_row()
-            if row is EMPTY:
-                return not self._units
-            if row is not END:
-                self._admit(row)
+    def admit_next(self) -> bool:
+        """Take in one more row, if there is one and room for it; whether it was taken."""
+        if self._exhausted or self.ended or self._release.outruns_taker or (self._talks and self._talks.full):
+            return False
+        row = self._take_row()
+        if row is EMPTY or row is END:
+            return False
+        self._admit(row)
         return True
 
-    @property
-    def exhausted(self) -> bool:
-        """True if no further row will come."""
-        return self._exhausted
+    def exhausted_for(self, requests: Requests) -> bool:
+        """Tell whether nothing more is to be asked of a backend: no row comes, nor a turn of what is under way."""
+        return self._exhausted and (self._talks is None or not self._talks.busy_beside(requests))
 
     @property
     def asks(self) -> bool:
@@ -169,6 +146,9 @@ class Stream:
         try:
             if self.ledger is not None:
                 check_row(id, row, self._work.reads)
+            if self._talk is not None:
+                self._begin(job)
+                return
             request, samples = self._prepare(job)
         except RowError as exc:
             self._settle(job, range(self._n), Outcome(error=exc))
@@ -177,23 +157,55 @@ class Stream:
             self.stop(exc)
             return
         if not samples:
-            self._complete(job)
+            self.completed(job)
             return
-        if not self._policy.ask and self._rerun is None:
+        if not self._policy.ask:
             error = RowError("The ledger has no answer for this row, and no model is asked.")
-            self._settle(job, samples, Outcome(error=error))
+            for sample in samples:
+                job.outcomes[sample] = Outcome(error=error)
+            job.missing -= len(samples)
+            self.completed(job)
             return
         for first in range(0, len(samples), self._share):
-            self._units.append(Unit(self, job, request, samples[first : first + self._share]))
+            self._own.ask(job, request, samples[first : first + self._share])
+
+    def _begin(self, job: Job) -> None:
+        assert self._talks is not None  # they are its way to ask
+        samples = range(self._n) if self._rerun is None else self._left_to_ask(job)
+        if samples:
+            self._talks.begin(job, samples)
+        else:
+            self._complete(job)
 
     def _prepared(self, job: Job) -> tuple[Request, Sequence[int]]:
         """The request for a row, and the samples that a model is to be asked for."""
         job.request = request = self._work.prepare(job.row)
-        return request, self._and_unreadable(job, self._known.fill_in(job, request))
+        samples = self._own.known.fill_in(job, request)
+        if self._rerun is not None:
+            return request, samples
+        rest = self._and_unreadable if self._mending is None else self._without_mended
+        return request, rest(job, samples)
+
+    def _of_rerun(self, job: Job) -> Sequence[int]:
+        """The samples whose conversations a re-run asks anew."""
+        assert self._rerun is not None  # or all are asked
+        return self._own.known.left_as_it_is(job, self._rerun)
+
+    def _without_mended(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
+        """The samples to ask for, without those whose call failed and was mended by another that is stored."""
+        rest = []
+        for sample in samples:
+            failed = self._own.known.failure_of(job, sample)
+            if failed is None:
+                rest.append(sample)
+            else:
+                job.outcomes[sample] = failed
+                job.missing -= 1
+        return rest
 
     def _and_unreadable(self, job: Job, samples: Sequence[int]) -> Sequence[int]:
         """The samples to ask for, with those whose stored answer the task, as it is now, still cannot read."""
-        if self._unreadable is None or self._rerun is not None or not self._policy.ask:
+        if self._unreadable is None or len(samples) == self._n or not self._policy.ask:
             return samples
         again = self._unreadable(job)
         for sample in again:
@@ -201,176 +213,6 @@ class Stream:
         job.missing += len(again)
         self.stats.reused -= len(again)
         return sorted((*samples, *again)) if again else samples
-
-    # What becomes of requests
-
-    def started(self, unit: Unit, *, share: float = 1.0) -> None:
-        """`unit` is on its way; `share` of the price online is what its answer costs."""
-        unit.attempts += 1
-        unit.share = share
-        self.stats.requests += 1
-        self.stats.in_flight += 1
-        if self._observers.request_started is not None:
-            self._observers.request_started(run=self.info, request=unit.request)
-
-    def expects(self, unit: Unit, *, share: float) -> None:
-        """As `started`, for what an earlier run has sent."""
-        unit.share = share
-        self.stats.in_flight += 1
-
-    def withdrawn(self, unit: Unit) -> None:  # noqa: ARG002 - whose it is
-        """No answer to a unit that was started is expected any more."""
-        self.stats.in_flight -= 1
-
-    def waits(self, unit: Unit, *, for_it: bool) -> None:
-        """`unit` has begun to wait for its next attempt, or does not wait any more."""
-        change = 1 if for_it else -1
-        self.stats.waiting += change
-        self.stats.limited += change * unit.limited
-
-    def away(self, since: float | None, next_try: float | None) -> None:
-        """The server does not answer since then, and is tried again then (Unix time); None: it does again."""
-        self.stats.away_since, self.stats.next_try = since, next_try
-
-    def keep(self, unit: Unit, response: Response, latency: float) -> Awaitable[None] | None:
-        """Have an answer on disk, and wait for it; None where there is no ledger."""
-        return None if self.ledger is None else self.ledger.keep(self._paid(unit, response, latency))
-
-    def keep_all(self, answers: Sequence[tuple[Unit, Response]], latency: float) -> Awaitable[None] | None:
-        """As `keep`, for what was sent together; None where the ledger takes them one by one."""
-        keep_all = getattr(self.ledger, "keep_all", None)
-        if keep_all is None:
-            return None
-        kept: Awaitable[None] = keep_all([self._paid(unit, response, latency) for unit, response in answers])
-        return kept
-
-    def _paid(self, unit: Unit, response: Response, latency: float) -> PaidAnswer:
-        return PaidAnswer(
-            row=unit.job.id,
-            samples=unit.samples,
-            key=unit.job.key,
-            request=unit.request,
-            response=response,
-            latency=latency,
-            attempts=unit.attempts,
-            cost=self._accounting.cost_of(unit, response),
-        )
-
-    def tell(self, word: str) -> None:
-        """Warn, once a run for each part of an answer, that it could not be read and was left out."""
-        part = word.partition(",")[0]
-        if part in self._parts_reported:
-            return
-        self._parts_reported.add(part)
-        message = (
-            f"The backend of {self.info.task!r} gave an answer with {word}. It could not be read and was left out; the "
-            "text is kept. Further answers like it are not told."
-        )
-        with suppress(LimbeckWarning):  # the user has made warnings errors, but the answer is paid for
-            # Not `warn`, which tells a text once a process.
-            warnings.warn_explicit(message, LimbeckWarning, __file__, 1)
-
-    def answered(self, unit: Unit, response: Response, latency: float) -> Unit | None:
-        """Give the samples of `unit` their generations; returns a unit that asks for those still missing."""
-        self.stats.in_flight -= 1
-        if self._observers.request_finished is not None:
-            self._observers.request_finished(run=self.info, request=unit.request, response=response, latency=latency)
-        self._accounting.answered(unit, response)
-        samples, generations, usage = unit.samples, response.generations, response.usage
-        for sample, generation in zip(samples, generations, strict=False):
-            unit.job.outcomes[sample] = Outcome(generation, None, usage, latency, unit.attempts)
-            unit.job.missing -= 1
-            usage = None
-        if unit.job.missing == 0:
-            self._complete(unit.job)
-        if len(generations) >= len(samples):
-            return None
-        return self._ask_again(unit, response)
-
-    def _ask_again(self, unit: Unit, response: Response) -> Unit | None:
-        got = len(response.generations)
-        again = Unit(self, unit.job, unit.request, unit.samples[got:])
-        again.attempts, again.deadline = unit.attempts, unit.deadline
-        if got:
-            return again
-        again.fruitless = unit.fruitless + 1
-        final = again.fruitless >= _MOST_FRUITLESS
-        done = f"The server gave {self._n - len(again.samples)} of {self._n} generations and then none"
-        message = f"{done}, three times." if final else f"{done}."
-        error = IncompleteResponseError(message, usage=response.usage, model=response.model)
-        again.priced, again.cost = error, unit.cost  # counted with the response
-        if final:
-            self._fail(again, error)
-            return None
-        self._accounting.note_failure(again, error, retried=True)
-        return again
-
-    def failed(self, unit: Unit, error: GenerationError, now: float, *, spared: bool = False) -> float | None:
-        """Seconds until `unit` is to be sent again, or None when it has failed for good.
-
-        Args:
-            now: the loop's time. spared: the server was away: it counts as no attempt.
-        """
-        self.stats.in_flight -= 1
-        self._accounting.unanswered(unit, error, spared=spared)
-        delay: float | None = self.backend.retry.delay(unit, error, now, spared=spared)
-        unit.limited = isinstance(error, RateLimitError)
-        self.stats.rate_limited += unit.limited
-        self.stats.retries += delay is not None and not unit.limited
-        if self._observers.request_failed is not None:
-            self._observers.request_failed(
-                run=self.info,
-                request=unit.request,
-                error=error,
-                attempt=unit.attempts,
-                will_retry=delay is not None,
-            )
-        if isinstance(error, AuthenticationError):
-            self.stop(error)
-        elif delay is None:
-            self._fail(unit, error)
-        else:
-            self._accounting.note_failure(unit, error, retried=True)
-        return delay
-
-    def refused(self, unit: Unit, error: GenerationError) -> None:
-        """`unit` cannot be sent at all."""
-        self._fail(unit, error)
-
-    def _fail(self, unit: Unit, error: GenerationError) -> None:
-        """Every sample of `unit` has failed for good."""
-        self._accounting.given_up(unit)
-        error.attempts = unit.attempts
-        self._accounting.note_failure(unit, error, retried=False)
-        first, *others = unit.samples
-        self._settle(unit.job, others, Outcome(error=error, attempts=unit.attempts))
-        self._settle(unit.job, [first], Outcome(error=error, usage=error.usage, attempts=unit.attempts))
-
-    # Entries of provider batches, whose rows may not have come
-
-    def keep_entry(
-        self, entry: Claimed, response: Response, latency: float, *, batch: str, share: float
-    ) -> Awaitable[None]:
-        """As `keep`; of all the samples that the entry was for."""
-        assert self.ledger is not None  # or there would be no batches
-        unit = entry.unit
-        return self.ledger.keep(
-            PaidAnswer(
-                row=entry.row,
-                samples=entry.samples,
-                key=entry.key,
-                request=unit.request if unit else None,
-                response=response,
-                latency=latency,
-                attempts=unit.attempts if unit else 1,
-                batch=batch,
-                cost=self._accounting.cost_of(unit, response) if unit else self._accounting.price(response, share),
-            )
-        )
-
-    def failed_before(self, entry: Claimed, error: GenerationError, *, share: float) -> None:
-        """An entry brought no answer; its row is asked again when it comes."""
-        self._accounting.failed_before(entry, error, share)
 
     # Rows that are done
 
@@ -380,6 +222,35 @@ class Stream:
         job.missing -= len(samples)
         if job.missing == 0:
             self._complete(job)
+
+    def completed(self, job: Job | Turn) -> None:
+        """Nothing is missing of a row, or of a turn."""
+        try:
+            if isinstance(job, Turn):
+                job.told(job.outcomes[job.sample])
+                return
+            if self._mending is not None and not job.mended:
+                self._mend(job, self._mending)
+                return
+        except BaseException as exc:  # noqa: BLE001 - as below
+            self.stop(exc)
+            return
+        self._complete(job)
+
+    def _mend(self, job: Job, mending: Mending) -> None:
+        """Have each sample's outcome read, and mended where it cannot be used."""
+        assert job.request is not None  # it was asked
+        assert self._talks is not None  # they are its way to ask again
+        read = inside(self.context, lambda outcome: mending.read(outcome, job.row))
+        job.mended = True
+        job.missing = len(job.outcomes)
+        job.missing -= len(job.settled)
+        if not job.missing:
+            self._complete(job)
+        for sample, outcome in enumerate(list(job.outcomes)):
+            if sample not in job.settled:
+                job.calls.append(Call(0, outcome.usage, outcome.latency))
+                self._talks.mend(job, sample, outcome, mending.mended(0, None, job.request, outcome, read))
 
     def _complete(self, job: Job) -> None:
         if self.ended:
@@ -395,15 +266,19 @@ class Stream:
             self._end_if_done()
 
     def _note_lineage(self, job: Job) -> None:
-        parameters = {} if job.request is None else job.request.parameters
-        model_name = self.backend.llm.model_name
+        llm = self.backend.llm
+        of_llm = getattr(llm, "generation_kwargs", None) or {}
+        new = Lineage(llm.model_name, of_llm if job.request is None else job.request.parameters, new=True)
         for outcome in job.outcomes:
+            turns = [turn.lineage for turn in outcome.turns or ()]
             if outcome.lineage is None and not job.carried:
-                outcome.lineage = Lineage(model_name, parameters, new=True)
+                outcome.lineage = new if None in turns or not turns else turns[-1]
 
     def _count(self, job: Job) -> None:
         stats = self.stats
         stats.rows_done += 1
+        if self._mending is not None:
+            _count_mended(stats, job.outcomes)
         errors = [outcome.error for outcome in job.outcomes if outcome.error is not None]
         if not errors:
             self._breaker.succeeded()
@@ -412,8 +287,8 @@ class Stream:
         stats.failures.update(type(error).__name__ for error in errors)
         if self._receiver.failed is not None:
             self._receiver.failed(job)
-        if self._observers.row_failed is not None:
-            self._observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
+        if self.observers.row_failed is not None:
+            self.observers.row_failed(run=self.info, id=job.id, row=job.row, error=errors[0])
         if not job.carried:
             too_many = self._breaker.failed(errors, whole=len(errors) == len(job.outcomes))
             if too_many is not None:
@@ -431,7 +306,6 @@ class Stream:
         if self.ended:
             return
         self._release.flush()
-        self._units.clear()
         self._end(error)
 
     def _note_run(self, error: BaseException | None) -> None:
@@ -444,9 +318,13 @@ class Stream:
         if self.ended:
             return
         self.ended = True
-        self.away(None, None)
+        for requests in self.requests:
+            requests.ended = True
         self._release.close()
-        self._accounting.close()
+        if self._talks is not None:
+            self._talks.close()
+        for requests in self.requests:
+            requests.close()
         if self.ledger is not None:
             self._note_run(error)
             try:
@@ -456,5 +334,13 @@ class Stream:
         self._receiver.finished(error)
         for task in self.running:  # at the end of the rows, only batches can be left, which are for none of them
             task.cancel()
-        if self._observers.run_finished is not None:
-            self._observers.run_finished(run=self.info, stats=self.stats, error=error)
+        if self.observers.run_finished is not None:
+            self.observers.run_finished(run=self.info, stats=self.stats, error=error)
+
+
+def _count_mended(stats: RunStats, outcomes: Sequence[Outcome]) -> None:
+    repairs, fallbacks = sum(each.repairs for each in outcomes), sum(each.fallbacks for each in outcomes)
+    stats.repair_calls += repairs
+    stats.fallback_calls += fallbacks
+    stats.repaired += any(each.repairs and each.error is None for each in outcomes)
+    stats.fell_back += any(each.fallbacks and each.error is None for each in outcomes)

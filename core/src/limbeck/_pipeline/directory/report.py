@@ -124,4 +124,8 @@ class Reporter:
             seconds=round((watched.ended or time.monotonic()) - watched.began, 3),
             model_name=watched.run.model_name,
             after=after,
+            repaired=stats.repaired,
+            repair_calls=stats.repair_calls,
+            fell_back=stats.fell_back,
+            fallback_calls=stats.fallback_calls,
         )

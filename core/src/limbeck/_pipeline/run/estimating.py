@@ -9,7 +9,6 @@ from ..._engine.money.prices import price_table
 from ..._engine.rows.copies import taken_row
 from ..._step import GeneratorStep, Sink
 from ..._task.estimating import check_sample, drawn_from, projected
-from ..._task.task import ModelTask
 from ...errors import ConfigurationError
 from ..graph.graph import Graph
 from ..graph.kinds import is_source
@@ -50,14 +49,7 @@ def estimate(
     options = PipelineOptions(run_dir=run_dir, ordered=False, prices=table, budget=budget, meter=meter)
     with PipelineStream(rest, None, options, whole=True) as stream:
         stream.wait()
-    llms = {id(step.llm): step.llm for step in graph.steps.values() if isinstance(step, ModelTask)}
-    width = sum(getattr(llm, "max_concurrency", 1) for llm in llms.values())
-
-    def seconds_at(waited: float, _tokens: float) -> float:
-        """The seconds with as many requests in flight as all LLMs together allow."""
-        return waited / max(width, 1)
-
-    return projected(meter.rows, population, seconds_at=seconds_at, confidence=confidence)
+    return projected(meter.rows, population, llms=meter.llms.values(), confidence=confidence)
 
 
 def _size(row: Row) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.rerun import Follower
-from ..._task.rerunning import plan_of
+from ..._task.rerunning import plan_of, retelling_of
 from ..._task.task import ModelTask
 from ..._task.work import TaskWork
 from ...errors import ConfigurationError, did_you_mean
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def plan_for(
-    graph: Graph, step: str | None, *, where: Where, llm: Any, parameters: Mapping[str, Any]
+    graph: Graph,
+    step: str | None,
+    *,
+    where: Where,
+    llm: Any,
+    parameters: Mapping[str, Any],
+    from_turn: int | None = None,
 ) -> dict[str, tuple[ModelTask, RerunPlan]]:
     """The task that asks in place of the one as it was, with the plan, under its name.
 
@@ -28,7 +34,7 @@ def plan_for(
         ConfigurationError: there is no such task, or there are several and none is named.
     """
     task = task_of(graph, step)
-    asking, plan = plan_of(task, where=where, llm=llm, parameters=parameters)
+    asking, plan = plan_of(task, where=where, llm=llm, parameters=parameters, from_turn=from_turn)
     return {task.name: (asking, replace(plan, followers=_downstream(graph, task.name)))}
 
 
@@ -42,7 +48,8 @@ def _downstream(graph: Graph, name: str) -> list[Follower]:
         behind.add(each)
         if isinstance(step, ModelTask):
             columns = [step.output_mappings.get(column, column) for column in step.outputs]
-            found.append(Follower(each, TaskWork(step, type(step).schema_for), columns))
+            retold, talks = retelling_of(step), step.converse is not None
+            found.append(Follower(each, TaskWork(step), columns, retold=retold, talks=talks))
     return found
 
 

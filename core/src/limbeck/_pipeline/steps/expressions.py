@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigurationError, MissingDependencyError
+from ...errors import ConfigurationError, MissingDependencyError, RowError, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from ...types import Row
 
 
-def compile_expression(condition: str | Callable[[Row], Any], *, where: str) -> Callable[[Row], Any]:
+def compile_expression(
+    condition: str | Callable[[Row], Any], *, where: str, truth: bool = False
+) -> Callable[[Row], Any]:
     """A function of a row: `condition` itself, or what the expression says.
 
-    A column, or a key of one, that the row lacks is undefined, which is false; comparing it raises.
+    A column, or a key of one, that the row lacks is undefined, which is false; comparing it raises. Whatever an
+    expression raises, the function raises as a `RowError` that names the columns and what they hold.
 
     Args:
-        where: begins the error's sentence.
+        where: begins the error's sentence. truth: whether the expression's value is made true or false.
 
     Raises:
         ConfigurationError: the expression cannot be read; the message shows the place.
@@ -37,7 +40,22 @@ def compile_expression(condition: str | Callable[[Row], Any], *, where: str) -> 
             f"{where} is not an expression: {exc.message} (in {condition!r}). "
             "It is written as in Jinja: `score > 3 and topic in ['a', 'b']`."
         ) from exc
-    return cast("Callable[[Row], Any]", evaluate)
+    columns = list(expression_columns(condition))
+
+    def value(row: Row) -> Any:
+        try:
+            found = evaluate(row)
+            return bool(found) if truth else found
+        except Exception as exc:  # of whatever the values' own methods are
+            held = [f"`{name}` {_what(row, name)}" for name in columns]
+            fault = f"{described(exc).rstrip('.')} (in {', '.join([repr(condition), *held])})"
+            raise RowError(f"{where} cannot be computed: {fault}.") from exc
+
+    return value
+
+
+def _what(row: Row, column: str) -> str:
+    return f"holds {type(row[column]).__name__}" if column in row else "is missing"
 
 
 def _sandbox() -> Sandbox:

@@ -47,7 +47,7 @@ class Router(Step):
             if condition is None:
                 self._otherwise.append(name)
             else:
-                self._tests.append((name, compile_expression(condition, where=f"The route to {name!r}")))
+                self._tests.append((name, compile_expression(condition, where=f"The route to {name!r}", truth=True)))
         super().model_post_init(context)
 
     @property

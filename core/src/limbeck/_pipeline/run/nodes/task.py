@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...._engine.batch.choice import window_of
+from ...._engine.batch.choice import attach, wake
 from ...._engine.calls.jobs import Identified
 from ...._engine.calls.policy import Policy
 from ...._engine.stream.assembly import Storage, assemble, spending_of
 from ...._engine.stream.parts import Receiver
 from ...._engine.threads.handoff import EMPTY, END
+from ...._task.forms import noted_config
 from .node import Node
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ class TaskNode(Node):
         if options.meter is not None:
             asking = replace(asking, work=options.meter.on(asking.work, task, asking.registry, options.prices))
         backend = asking.backend
-        self._window = window_of(backend)
         self._inside: dict[str, Item] = {}
-        config = task.model_dump(mode="json", fallback=str) if ledger is not None else {}
+        config = noted_config(task) if ledger is not None else {}
         _, plan = options.reruns.get(task.name, (None, None))
         self.stream = assemble(
             replace(asking, observers=run.observers, pipeline=run.info),
@@ -47,7 +47,7 @@ class TaskNode(Node):
         self.info = self.stream.info
 
     def start(self) -> None:
-        self._window.attach(self.stream)
+        attach(self.stream)
         self.pump_soon()
 
     def _count_in(self) -> None:
@@ -55,7 +55,7 @@ class TaskNode(Node):
 
     def pump(self) -> None:
         if not self.stream.ended:
-            self._window.wake()
+            wake(self.stream)
         elif not self.unended:
             self.end()
 
@@ -83,7 +83,7 @@ class TaskNode(Node):
     def stop(self) -> None:
         super().stop()
         self.stream.stop()
-        self._window.wake()  # which lets go of the stream
+        wake(self.stream)  # which lets go of the stream
 
 
 class _Waiting:

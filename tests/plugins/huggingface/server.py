@@ -9,19 +9,18 @@ have. A request that is not answers 422, and is kept in `refused`.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
 from aiohttp import web
 from huggingface_hub.inference._generated.types.chat_completion import ChatCompletionInput
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationInput
+from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from .loopback import serving
-from .provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
-from .request_types import fault_in
+from support.provider_server import Asked, Behaviour, ProviderServer, RefusedError, Reply, send
+from support.request_types import fault_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     import pytest
 
@@ -37,6 +36,8 @@ class HuggingFaceServer(ProviderServer):
         models: those of the Hub, by id. hub_requests: all that do not generate. refused: why requests were refused.
     """
 
+    routes = (("POST", "/{path:(?:.*/)?completions}"), ("POST", "/"), ("POST", "/models/{path:.*}"))
+
     def __init__(self, *behaviours: Behaviour, kind: Kind = "tgi") -> None:
         super().__init__(*behaviours)
         self.kind: Kind = kind
@@ -46,16 +47,8 @@ class HuggingFaceServer(ProviderServer):
         self.hub_requests: list[Asked] = []
         self.refused: list[str] = []
 
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return self.root
-
     def app(self) -> web.Application:
-        """Its routes."""
-        app = web.Application(client_max_size=64 * 1024**2)
-        for path in ("/{path:(?:.*/)?completions}", "/", "/models/{path:.*}"):
-            app.router.add_post(path, self.handle)
+        app = super().app()
         app.router.add_get("/{path:.*}", self._hub)
         return app
 
@@ -109,12 +102,9 @@ class HuggingFaceServer(ProviderServer):
         return Reply(body={"error": "Not Found"}, status=404)
 
 
-@contextmanager
-def huggingface_server(*behaviours: Behaviour, kind: Kind = "tgi") -> Iterator[HuggingFaceServer]:
-    """Serve on a free port of 127.0.0.1."""
-    server = HuggingFaceServer(*behaviours, kind=kind)
-    with serving(server.app()) as server.root:
-        yield server
+def huggingface_server(*behaviours: Behaviour, kind: Kind = "tgi") -> AbstractContextManager[HuggingFaceServer]:
+    """Serve until the block ends."""
+    return HuggingFaceServer(*behaviours, kind=kind).serve()
 
 
 def _chat_fault(body: Any, kind: Kind) -> str | None:
@@ -123,8 +113,47 @@ def _chat_fault(body: Any, kind: Kind) -> str | None:
         body = {key: value for key, value in body.items() if key != "response_format"}
         if form.get("type") not in {"json", "json_object", "json_schema", "regex"} or "value" not in form:
             return "response_format: missing field `value`"
+    if isinstance(body, dict) and isinstance(body.get("messages"), list):
+        of_tools = [message for message in body["messages"] if _is_of_tools(message)]
+        faults = (fault_in(ToolResult if each["role"] == "tool" else ToolCalls, each) for each in of_tools)
+        if fault := next(filter(None, faults), None):
+            return f"messages.{fault}"
+        others = [message for message in body["messages"] if message not in of_tools]
+        body = {key: value for key, value in body.items() if key != "parallel_tool_calls"} | {"messages": others}
+        choice = body.get("tool_choice")
+        if isinstance(choice, dict) and choice.get("type") == "function":
+            body["tool_choice"] = {key: value for key, value in choice.items() if key != "type"}
     fault = fault_in(ChatCompletionInput, body, strict=False)
     return None if fault is None else str(fault)
+
+
+def _is_of_tools(message: Any) -> bool:
+    """Tell whether a message is one that servers take in OpenAI's form, and the SDK's types do not know."""
+    return isinstance(message, dict) and (message.get("role") == "tool" or "tool_calls" in message)
+
+
+class _Function(TypedDict):
+    name: str
+    arguments: str
+
+
+class _Call(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: _Function
+
+
+class ToolCalls(TypedDict):
+    role: Literal["assistant"]
+    content: str | None
+    tool_calls: list[_Call]
+    reasoning_content: NotRequired[str]
+
+
+class ToolResult(TypedDict):
+    role: Literal["tool"]
+    tool_call_id: str
+    content: str
 
 
 def chat_body(text: str | None, *, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import random
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
 from limbeck import LLM, GlobalStep, Sink, Step, Task, task
 from limbeck.steps import LoadDataFromDicts
-from limbeck.testing.llms import respond
-from limbeck.types import GenerationRequest, GenerationResponse
+from support.questions import ShuffledLLM, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,38 +17,15 @@ if TYPE_CHECKING:
     from limbeck.types import Row
 
 
-class SayingLLM(LLM):
-    """Answers `<model>(<prompt>)`, each answer after a random time; counts what it was asked.
-
-    Attributes:
-        seed: of the times; None for none at all.
-    """
+class SayingLLM(ShuffledLLM):
+    """Answers `<model>(<prompt>)`; overtakes only with a `seed`."""
 
     model: str = "said"
     seed: int | None = Field(default=None, exclude=True)
 
-    _asked: list[str] = PrivateAttr(default_factory=list)
-    _rng: random.Random = PrivateAttr(default_factory=random.Random)
-
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        self._rng.seed(self.seed)
-
-    @property
-    def model_name(self) -> str:
-        return self.model
-
-    @property
-    def asked(self) -> list[str]:
-        """The prompts, in the order they came."""
-        return self._asked
-
-    async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
-        prompt = str(request.messages[-1]["content"])
-        self._asked.append(prompt)
-        if self.seed is not None:
-            await asyncio.sleep(self._rng.choice((0, 0, 0.001, 0.003)))
-        return respond(f"{self.model}({prompt})")
+        self.script = lambda request: f"{self.model}({prompt_of(request)})"
 
 
 @task(inputs=["text"], outputs=["said"])

@@ -1,4 +1,4 @@
-"""Calls of a batch API, each in a task of its own, and none waited for longer than its time."""
+"""Calls of what others wrote, each in a task of its own, and none waited for longer than its time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 # Seconds that a call is given to end once it was cancelled. What it brings in that time counts.
 _GRACE = 1.0
 
+
+class OutOfTimeError(TimeoutError):
+    """A call did not end in its time; one that raised a `TimeoutError` of its own has ended."""
+
+
 Ending: TypeAlias = "tuple[Any, BaseException | None]"
 """What a call returned, and what it raised in place of that."""
 
@@ -19,7 +24,7 @@ _left: set[asyncio.Task[Any]] = set()  # cancelled and not ended; the loop itsel
 
 
 async def ending_of(call: Callable[[], Awaitable[Any]], seconds: float) -> Ending:
-    """Await a call, and return how it ended; `TimeoutError` where its time was over.
+    """Await a call, and return how it ended; `OutOfTimeError` where its time was over.
 
     Raises only when the waiting task is cancelled.
 
@@ -32,8 +37,8 @@ async def ending_of(call: Callable[[], Awaitable[Any]], seconds: float) -> Endin
             return task.result()
         task.cancel()
         await asyncio.wait({task}, timeout=_GRACE)
-        result, error = task.result() if task.done() else (None, TimeoutError())
-        return result, TimeoutError() if isinstance(error, asyncio.CancelledError) else error
+        result, error = task.result() if task.done() else (None, OutOfTimeError())
+        return result, OutOfTimeError() if isinstance(error, asyncio.CancelledError) else error
     finally:
         leave(task)
 

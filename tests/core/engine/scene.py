@@ -7,6 +7,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from limbeck._engine.batch.choice import attach
 from limbeck._engine.calls.policy import Policy
 from limbeck._engine.limits.retry import Retry
 from limbeck._engine.online.backend import Backend
@@ -15,29 +16,20 @@ from limbeck._engine.stream.assembly import assemble
 from limbeck._engine.stream.parts import Asking, Receiver
 from limbeck._engine.threads.handoff import EMPTY, END
 from limbeck._registry.registry import Registry
-from limbeck.types import Generation, GenerationRequest, GenerationResponse
+from limbeck.types import Generation, GenerationRequest
+from support.questions import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from limbeck._engine.calls.jobs import Job
     from limbeck._engine.threads.portal import Portal
-    from limbeck.types import Request, Row
+    from limbeck.types import GenerationResponse, Row
 
     from .virtual_time import VirtualHome
 
 
 _TURNS = 8  # of the loop, after which a cancelled request is over
-
-
-def prompt_of(request: Request) -> str:
-    """The text of the one message."""
-    return str(request.asked[0].get("content"))
-
-
-def answer(*texts: str) -> GenerationResponse:
-    """One generation a text."""
-    return GenerationResponse(generations=[Generation(text=text) for text in texts])
 
 
 class Model:
@@ -146,7 +138,7 @@ class Line:
             Receiver(self._emit, self._finish),
             policy or Policy(),
         )
-        backend.online.attach(self.stream)
+        attach(self.stream)
 
     def _emit(self, _id: str, rows: list[Row]) -> None:
         self.out.extend(rows)
