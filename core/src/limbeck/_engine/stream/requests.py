@@ -14,6 +14,7 @@ from ...errors import (
     IncompleteResponseError,
     LimbeckWarning,
     RateLimitError,
+    TransientError,
     UnavailableError,
 )
 from ...types import PaidAnswer
@@ -298,7 +299,7 @@ class Requests:
         self._fly(-1)
         self._accounting.unanswered(unit, error, spared=spared)
         delay: float | None = None
-        if not (spared and self.gives_way):
+        if not (spared and self.gives_way and isinstance(error, TransientError)):  # else it was refused with others
             delay = self.backend.retry.delay(unit, error, now, spared=spared)
         unit.limited = isinstance(error, RateLimitError)
         self.stats.rate_limited += unit.limited
