@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .embeddings import embeddings
 from .ledger import ledger
 from .loopback import pin_to_client_core
 from .overhead import conversations, memory, overhead
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from .contenders import Contender
     from .report import Section
 
-_NAMES = [*RACES, "overhead", "conversations", "memory", "ledger", "pipeline", "resume"]
+_NAMES = [*RACES, "overhead", "conversations", "memory", "ledger", "embeddings", "pipeline", "resume"]
 _RACE_ROWS = 2_000
 _OVERHEAD_ROWS = 20_000
+_EMBEDDED_ROWS = 100_000
 _SIZES = {"memory": (10_000, 100_000), "ledger": (10_000, 100_000), "pipeline": (10_000,)}
 _LARGE_ROWS = 1_000_000
 _LIMIT_SECONDS = 600.0
@@ -75,6 +77,8 @@ def _measure(name: str, options: argparse.Namespace, peers: Sequence[Contender])
         yield memory(sizes=sizes, rounds=rounds)
     elif name == "ledger":
         yield ledger(sizes=sizes, rounds=rounds)
+    elif name == "embeddings":
+        yield embeddings(rows=options.rows or _EMBEDDED_ROWS, rounds=rounds)
     elif name == "pipeline":
         yield pipeline(sizes=sizes, window=window, rounds=rounds)
         yield overlap(rows=rows, window=window, rounds=rounds)

@@ -1,4 +1,6 @@
-"""A loopback server that answers OpenAI's chat completions, in its own process, and counts what it was asked.
+"""A loopback server that answers OpenAI's chat completions and embeddings, in its own process.
+
+It counts what chats it was asked.
 
     python -m benchmarks.server [--latency 0.1] [--jitter 0.1] [--tail-fraction 0.02] … [--core 1]
 
@@ -13,11 +15,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
+from array import array
 from collections import deque
 from dataclasses import asdict, dataclass, fields
-from hashlib import blake2b
+from hashlib import blake2b, shake_128
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -264,6 +268,27 @@ _NOT_FOUND = _problem("404 Not Found", "not_found")
 _UNREADABLE = _problem("400 Bad Request", "invalid_request_error")
 
 
+REFUSED = "a text that is refused"
+_DIMENSIONS = 64
+
+
+def _embeddings(body: bytes) -> bytes:
+    """The vectors of texts, each made of the text's digest; all are refused where one is `REFUSED`."""
+    texts = json.loads(body)["input"]
+    if REFUSED in texts:
+        return _UNREADABLE
+    data = [{"object": "embedding", "index": index, "embedding": _vector(text)} for index, text in enumerate(texts)]
+    tokens = sum(len(text.split()) for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _response("200 OK", json.dumps({"object": "list", "data": data, "model": "bench", "usage": usage}))
+
+
+def _vector(text: str) -> str:
+    """64 numbers of 32 bits, in base64."""
+    numbers = array("f", [byte / 128 - 1 for byte in shake_128(text.encode()).digest(_DIMENSIONS)])
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
 class Connection(asyncio.Protocol):
     """One client's connection: requests in, responses out, kept alive."""
 
@@ -295,6 +320,8 @@ class Connection(asyncio.Protocol):
         path = rest.partition(b" ")[0]
         if method == b"POST" and path.endswith(b"/chat/completions"):
             self._chat(body)
+        elif method == b"POST" and path.endswith(b"/embeddings"):
+            self._write(_embeddings(body))
         else:
             self._write(self._page(method, path))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from benchmarks.loopback import Loopback, loopback
-from benchmarks.server import Behaviour, Counts, answer_to
+from benchmarks.server import REFUSED, Behaviour, Counts, answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,3 +155,29 @@ def test_an_answer_under_way_is_paid_although_its_client_has_left_and_one_in_lin
         chat(server, ["afterwards"])
         paid = {prompt: count["paid"] for prompt, count in server.prompts().items()}
     assert paid == {"served": 1, "in line": 0, "afterwards": 1}
+
+
+def embeddings(server: Loopback, texts: Sequence[str]) -> tuple[int, Any]:
+    """Ask for the vectors of texts together; the status and the body of the response."""
+
+    async def ask() -> tuple[int, Any]:
+        async with aiohttp.ClientSession() as session:
+            body = {"model": "bench", "input": list(texts)}
+            async with session.post(f"{server.url}/embeddings", json=body) as response:
+                return response.status, await response.json()
+
+    return asyncio.run(ask())
+
+
+def test_a_text_has_the_same_vector_whatever_it_is_asked_with() -> None:
+    with loopback(Behaviour()) as server:
+        _, together = embeddings(server, ["a", "b"])
+        _, alone = embeddings(server, ["b"])
+    assert [item["index"] for item in together["data"]] == [0, 1]
+    assert together["data"][1]["embedding"] == alone["data"][0]["embedding"]
+
+
+def test_all_texts_are_refused_where_one_is() -> None:
+    with loopback(Behaviour()) as server:
+        status, _ = embeddings(server, ["a", REFUSED])
+    assert status == 400

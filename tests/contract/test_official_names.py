@@ -40,7 +40,17 @@ FIELDS: dict[str, dict[str, Any]] = {
     "conversation-simulation": {},
     "math-shepherd-generator": {},
     "math-shepherd-completer": {},
+    "generate-embeddings": {},
+    "generate-images": {},
+    "rank": {},
+    "score": {},
 }
+
+
+def made(name: str, model: Any, **fields: Any) -> Any:
+    """A task with a model of its kind."""
+    cls: Any = get_task(name)
+    return cls(**{cls.model_kind: model}, **FIELDS[name], **fields)
 
 
 class NamedTask(TaskContract):
@@ -90,12 +100,12 @@ def test_the_official_names_are_these() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_task_is_called_by_its_registered_name(name: str) -> None:
-    assert get_task(name)(llm="offline", **FIELDS[name]).name == name
+    assert made(name, "offline").name == name
 
 
 @pytest.mark.parametrize("name", sorted({*FIELDS} - {"panel-of-judges"}))  # whose other judges know no examples
 def test_the_offline_model_answers_a_tasks_own_example_with_its_output(name: str) -> None:
-    task = get_task(name)(llm="offline", **FIELDS[name])
+    task = made(name, "offline")
     for example in task.examples():
         (row,) = next(task.process([example.row]))
 
@@ -105,7 +115,7 @@ def test_the_offline_model_answers_a_tasks_own_example_with_its_output(name: str
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_task_can_be_saved_as_plain_json_and_made_again(name: str) -> None:
-    task = get_task(name)(llm="offline/test-model", num_generations=2, **FIELDS[name])
+    task = made(name, "offline/test-model", num_generations=2)
 
     again = get_task(name)(**task.model_dump(mode="json", exclude_unset=True))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from limbeck import Task, get_llm, get_step, get_task
+from limbeck import EmbeddingTask, Task, get_embedder, get_image_generator, get_llm, get_step, get_task
 from limbeck._pipeline.config.settings import refuse_unknown
 from limbeck.errors import ConfigurationError, UnknownNameError
 from limbeck.steps import LoadDataFromDicts
@@ -116,3 +116,37 @@ def test_a_name_that_nobody_has_is_told_nothing_of_distilabel() -> None:
     with pytest.raises(UnknownNameError) as caught:
         get_task("no-such-task")
     assert "distilabel" not in str(caught.value)
+
+
+def test_a_model_given_to_a_task_of_another_kind_is_sent_to_its_own_field() -> None:
+    class Embed(EmbeddingTask):
+        @property
+        def inputs(self) -> list[str]:
+            return ["text"]
+
+        @property
+        def outputs(self) -> list[str]:
+            return ["embedding"]
+
+        def format_input(self, input: Row) -> str:
+            return str(input["text"])
+
+        def format_output(self, output: list[float], input: Row) -> Row:
+            return {"embedding": output}
+
+    assert "in the field `embedder`, `scorer` or `image_generator`" in fault_of(Embed, llm="offline")
+
+
+@pytest.mark.parametrize(
+    ("get", "name", "instead"),
+    [
+        (get_embedder, "SentenceTransformerEmbeddings", "SentenceTransformersEmbedder"),
+        (get_image_generator, "OpenAIImageGeneration", "OpenAIImageGenerator"),
+        (get_task, "ImageGeneration", "generate-images"),
+        (get_task, "RewardModelScore", "score"),
+        (get_step, "EmbeddingGeneration", "generate-embeddings"),
+    ],
+)
+def test_distilabels_names_for_models_that_write_no_text_are_told_with_ours(get: Any, name: str, instead: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"distilabel has `{name}`; here: .*`{instead}`"):
+        get(name)

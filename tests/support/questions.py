@@ -15,7 +15,7 @@ from limbeck.testing import ScriptedLLM
 from limbeck.types import Generation, GenerationRequest, GenerationResponse
 
 if TYPE_CHECKING:
-    from limbeck.types import ChatType, Row
+    from limbeck.types import ChatType, Request, Row
 
 METADATA = "distilabel_metadata"
 # Seconds until a test that would hang fails instead.
@@ -71,9 +71,9 @@ def new_model() -> str:
     return f"model-{next(_numbers)}"
 
 
-def prompt_of(request: GenerationRequest) -> str:
+def prompt_of(request: Request) -> str:
     """The text of the last message."""
-    return str(request.messages[-1].get("content"))
+    return str(request.asked[-1].get("content"))
 
 
 def response(*texts: str | None) -> GenerationResponse:

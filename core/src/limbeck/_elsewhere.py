@@ -50,6 +50,13 @@ _FIELDS: dict[str, dict[str, str]] = {
     },
     "step": {},
 }
+_FIELDS["task"].update(
+    llm="Its model is of another kind, in the field `embedder`, `scorer` or `image_generator`.",
+    embeddings="distilabel has it. Here it is the field `embedder` of `generate-embeddings`.",
+    image_generation_model="distilabel has it. Here it is the field `image_generator` of `generate-images`.",
+)
+for _kind in ("embedder", "scorer", "image_generator"):
+    _FIELDS[_kind] = {name: f"`{name}` is a field of the task that has the model." for name in _OF_TASKS}
 for _kind in ("task", "step"):
     _FIELDS[_kind].update(
         input_batch_size=_BATCHES,
@@ -97,21 +104,31 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "InstructionBacktranslation": "`instruction-backtranslation` of `limbeck-judges`",
         **dict.fromkeys(
             (
-                *("Magpie", "MagpieGenerator", "PairRM", "RewardModelScore"),
-                *(
-                    "GenerateEmbeddings",
-                    "GenerateSentencePair",
-                    "GenerateTextRetrievalData",
-                    "GenerateTextClassificationData",
-                ),
+                *("Magpie", "MagpieGenerator"),
+                *("GenerateSentencePair", "GenerateTextRetrievalData", "GenerateTextClassificationData"),
                 *("GenerateShortTextMatchingData", "GenerateLongTextMatchingData", "EmbeddingTaskGenerator"),
-                *("MonolingualTripletGenerator", "BitextRetrievalGenerator", "ImageGeneration", "ArgillaLabeller"),
+                *("MonolingualTripletGenerator", "BitextRetrievalGenerator", "ArgillaLabeller"),
                 *("APIGenGenerator", "APIGenSemanticChecker", "APIGenExecutionChecker"),
             ),
             "a task of your own, with the same `format_input` and `format_output`",
         ),
     },
+    "embedder": {
+        "SentenceTransformerEmbeddings": "`SentenceTransformersEmbedder`",
+        **dict.fromkeys(("vLLMEmbeddings", "LlamaCppEmbeddings"), "`OpenAIEmbedder(model=…, base_url=…)`, of a server"),
+    },
+    "image_generator": {
+        "OpenAIImageGeneration": "`OpenAIImageGenerator`",
+        "InferenceEndpointsImageGeneration": "`InferenceImageGenerator`",
+    },
 }
+_INSTEAD["step"]["EmbeddingGeneration"] = "the task `generate-embeddings`"
+_INSTEAD["task"].update(
+    GenerateEmbeddings="`generate-embeddings`, with an `embedder`",
+    ImageGeneration="`generate-images`",
+    PairRM="`rank`",
+    RewardModelScore="`score`",
+)
 
 
 def _spelling(name: str) -> str:

@@ -22,12 +22,19 @@ if TYPE_CHECKING:
         BatchStatus,
         ChatType,
         Durability,
+        EmbeddingRequest,
+        EmbeddingResponse,
         FailedCall,
         GenerationRequest,
         GenerationResponse,
+        ImageRequest,
+        ImageResponse,
         JSONSchema,
+        ModelKind,
         PaidAnswer,
         Row,
+        ScoreRequest,
+        ScoreResponse,
         StoredAnswer,
         StoredEffect,
         StoredRequests,
@@ -36,12 +43,18 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchAPIProtocol",
     "BatchLLMProtocol",
+    "EmbedderProtocol",
+    "ImageGeneratorProtocol",
     "LLMProtocol",
     "LedgerPluginProtocol",
     "LedgerProtocol",
+    "ScorerProtocol",
     "StepLedgerProtocol",
     "StepProtocol",
+    "SyncEmbedderProtocol",
+    "SyncImageGeneratorProtocol",
     "SyncLLMProtocol",
+    "SyncScorerProtocol",
     "TaskProtocol",
     "ToolProtocol",
     "ToolSetProtocol",
@@ -49,6 +62,7 @@ __all__ = [
     "check_batch_api",
     "check_ledger",
     "check_llm",
+    "check_model",
     "check_tool",
     "keeps_turns",
 ]
@@ -80,6 +94,54 @@ class BatchLLMProtocol(Protocol):
     @property
     def model_name(self) -> str: ...
     def generate_batch(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationResponse | Exception]: ...
+
+
+class EmbedderProtocol(Protocol):
+    """A backend that turns texts into vectors. A `batch_size` says how many texts a request may hold; else one."""
+
+    @property
+    def model_name(self) -> str: ...
+    async def aembed(self, request: EmbeddingRequest) -> EmbeddingResponse: ...
+
+
+class SyncEmbedderProtocol(Protocol):
+    """As `EmbedderProtocol`, where it blocks; the engine runs it in threads."""
+
+    @property
+    def model_name(self) -> str: ...
+    def embed(self, request: EmbeddingRequest) -> EmbeddingResponse: ...
+
+
+class ScorerProtocol(Protocol):
+    """A backend that scores candidates."""
+
+    @property
+    def model_name(self) -> str: ...
+    async def ascore(self, request: ScoreRequest) -> ScoreResponse: ...
+
+
+class SyncScorerProtocol(Protocol):
+    """As `ScorerProtocol`, where it blocks; the engine runs it in threads."""
+
+    @property
+    def model_name(self) -> str: ...
+    def score(self, request: ScoreRequest) -> ScoreResponse: ...
+
+
+class ImageGeneratorProtocol(Protocol):
+    """A backend that draws."""
+
+    @property
+    def model_name(self) -> str: ...
+    async def adraw(self, request: ImageRequest) -> ImageResponse: ...
+
+
+class SyncImageGeneratorProtocol(Protocol):
+    """As `ImageGeneratorProtocol`, where it blocks; the engine runs it in threads."""
+
+    @property
+    def model_name(self) -> str: ...
+    def draw(self, request: ImageRequest) -> ImageResponse: ...
 
 
 class BatchAPIProtocol(Protocol):
@@ -314,11 +376,16 @@ def keeps_turns(step: object) -> bool:
 
 def check_llm(llm: object) -> None:
     """Raise `PluginContractError`, naming all that is wrong, unless `llm` can be used as a backend."""
-    faults = _backend_faults(llm)
-    if not isinstance(getattr(llm, "model_name", None), str):
+    check_model("llm", llm)
+
+
+def check_model(kind: ModelKind, model: object) -> None:
+    """Raise `PluginContractError`, naming all that is wrong, unless `model` can be used as a backend of `kind`."""
+    faults = _backend_faults(kind, model)
+    if not isinstance(getattr(model, "model_name", None), str):
         faults.append("`model_name` must be a property that returns a string")
     if faults:
-        raise PluginContractError(f"{_describe(llm)} cannot be used as an LLM", faults)
+        raise PluginContractError(f"{_describe(model)} cannot be used as {_IN_WORDS[kind]}", faults)
 
 
 def check_batch_api(llm: object) -> None:
@@ -349,9 +416,9 @@ _BATCH_METHODS: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def class_faults(kind: str, cls: type) -> list[str]:
-    """The faults of `cls` as a class of `kind` ("task", "llm", "step", "ledger", "tool"), one sentence each."""
-    if kind == "llm":
-        return _backend_faults(cls)
+    """The faults of `cls` as a class of `kind` ("task", "llm", "step", "tool", …), one sentence each."""
+    if kind in _MODEL_METHODS:
+        return _backend_faults(kind, cls)
     if kind == "tool":
         return tool_faults(cls)
     return _method_faults(cls, _METHODS[kind]) + ([] if kind == "ledger" else _column_faults(cls))
@@ -364,22 +431,37 @@ _METHODS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _OPTIONS = {"from_url": ("durability", "requests")}  # which a method must take by keyword
 _LEDGER_METHODS: dict[str, tuple[str, ...]] = {"step": ("name", "config"), "close": ()}
-_BACKEND_METHODS = {"agenerate": "request", "generate": "request", "generate_batch": "requests"}
+# The methods that answer, of which a backend has one: the first is `async def`, the others run in threads.
+_MODEL_METHODS: dict[str, dict[str, str]] = {
+    "llm": {"agenerate": "request", "generate": "request", "generate_batch": "requests"},
+    "embedder": {"aembed": "request", "embed": "request"},
+    "scorer": {"ascore": "request", "score": "request"},
+    "image_generator": {"adraw": "request", "draw": "request"},
+}
+_IN_WORDS = {
+    "llm": "an LLM",
+    "embedder": "an embedder",
+    "scorer": "a scorer",
+    "image_generator": "an image generator",
+}
 
 
-def _backend_faults(holder: object) -> list[str]:
+def _backend_faults(kind: str, holder: object) -> list[str]:
     """The faults in the methods of a backend, or of its class."""
-    offered = [name for name in _BACKEND_METHODS if callable(getattr(holder, name, None))]
+    methods = _MODEL_METHODS[kind]
+    native, blocking, *_ = methods
+    offered = [name for name in methods if callable(getattr(holder, name, None))]
     if not offered:
-        return ["it must define `agenerate`, `generate` or `generate_batch`"]
+        *others, last = methods
+        return [f"it must define {', '.join(f'`{name}`' for name in others)} or `{last}`"]
     faults = []
     for name in offered:
         if not _accepts(holder, name, 1):
-            faults.append(f"`{name}` must accept one argument, `{_BACKEND_METHODS[name]}`")
-        if _is_async(getattr(holder, name)) != (name == "agenerate"):
+            faults.append(f"`{name}` must accept one argument, `{methods[name]}`")
+        if _is_async(getattr(holder, name)) != (name == native):
             faults.append(
-                "`agenerate` must be `async def` (a blocking method is named `generate`)"
-                if name == "agenerate"
+                f"`{native}` must be `async def` (a blocking method is named `{blocking}`)"
+                if name == native
                 else f"`{name}` must be a plain `def`; it runs in a thread"
             )
     return faults

@@ -37,7 +37,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from . import Budget, Pipeline, Step, Task
+    from . import Budget, ModelTask, Pipeline, Step
     from ._engine.answers.condition import Where
     from ._engine.answers.explain import Explanation
     from ._engine.batch.cancelling import BatchEnd
@@ -401,7 +401,7 @@ def start(
     return PipelineStream(pipeline, None, options, whole=True)
 
 
-def task_of(pipeline: Pipeline, step: str | None = None) -> Task:
+def task_of(pipeline: Pipeline, step: str | None = None) -> ModelTask:
     """The task of that name, or the only one.
 
     Raises:

@@ -6,9 +6,10 @@ of a run. What is exchanged is constructed by keyword.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict
 
 from ._media.parts import MAX_BYTES, MediaPart, audio, document, image
 from ._usage import Quota, Usage
@@ -29,21 +30,31 @@ __all__ = [
     "ChatMessage",
     "ChatType",
     "Durability",
+    "EmbeddingRequest",
+    "EmbeddingResponse",
     "Example",
     "FailedCall",
     "Generation",
     "GenerationRequest",
     "GenerationResponse",
+    "Image",
+    "ImageRequest",
+    "ImageResponse",
     "JSONSchema",
     "MediaPart",
+    "ModelKind",
     "OnError",
     "PaidAnswer",
     "PipelineInfo",
     "Quota",
+    "Request",
+    "Response",
     "Row",
     "RunInfo",
     "RunReport",
     "RunStats",
+    "ScoreRequest",
+    "ScoreResponse",
     "StepReport",
     "StoredAnswer",
     "StoredEffect",
@@ -52,6 +63,8 @@ __all__ = [
     "audio",
     "document",
     "image",
+    "value_from_json",
+    "value_to_json",
 ]
 
 Row: TypeAlias = dict[str, Any]
@@ -76,6 +89,10 @@ StoredRequests: TypeAlias = Literal["full", "hash"]
 """Whether prompts are stored, or only the digest that identifies them."""
 
 
+ModelKind: TypeAlias = Literal["llm", "embedder", "scorer", "image_generator"]
+"""The kinds of models: what they are asked, and what they answer."""
+
+
 class ChatMessage(TypedDict, total=False):
     """One message of a chat, in the form of OpenAI's chat-completions API."""
 
@@ -92,20 +109,46 @@ ChatType: TypeAlias = list[ChatMessage]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """One question to a model.
+    """One question to a model: a chat, or a raw prompt.
 
     Attributes:
-        messages: the chat.
+        messages: the chat; empty where there is a `prompt`. A last message of the assistant is the beginning of the
+            answer, which a backend with the capability `prefill` goes on with.
         num_generations: how many answers are wanted. More than one reaches only a backend
             that declares `native_n`.
         parameters: the provider's own sampling parameters.
         output_schema: a JSON Schema the answer's text must satisfy, or None.
+        prompt: a text that the model goes on with as it is, without a chat template, where the backend has the
+            capability `completions`.
+
+    Raises:
+        ConfigurationError: it has both messages and a prompt.
     """
 
-    messages: ChatType
+    messages: ChatType = field(default_factory=list)
     num_generations: int = 1
     parameters: Mapping[str, Any] = field(default_factory=dict)
     output_schema: JSONSchema | None = None
+    prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.prompt is not None and self.messages:
+            from .errors import ConfigurationError
+
+            raise ConfigurationError("A request has `messages` or a `prompt`, not both.")
+
+    @property
+    def asked(self) -> ChatType:
+        """What is asked, in the form of a chat: what keys are of, and what is stored and shown."""
+        return self.messages if self.prompt is None else _asked(prompt=[self.prompt])
+
+    @property
+    def prefill(self) -> str | None:
+        """The beginning of the answer, where the last message is the assistant's; else None."""
+        if not self.messages or self.messages[-1].get("role") != "assistant":
+            return None
+        content = self.messages[-1].get("content")
+        return content if isinstance(content, str) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +161,7 @@ class Generation:
         reasoning: the model's thinking, where the provider shows it.
         tool_calls: in OpenAI's form, as dicts.
         logprobs: as the provider gives them, as plain JSON values.
+        value: the answer of a model that writes no text: a vector, a list of scores, an `Image`.
         parsed: in a conversation, the value of an answer to which a schema was asked for: a pydantic model's
             instance, or plain JSON.
     """
@@ -127,6 +171,7 @@ class Generation:
     reasoning: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] | None = None
     logprobs: Any = None
+    value: Any = None
     parsed: Any = None
 
 
@@ -151,6 +196,185 @@ class GenerationResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRequest:
+    """Texts to turn into vectors, which may be of several rows.
+
+    Attributes:
+        texts: at most as many as the embedder's `batch_size`.
+        parameters: the provider's own.
+    """
+
+    num_generations: ClassVar[int] = 1  # a text has one vector
+    output_schema: ClassVar[None] = None
+
+    texts: Sequence[str]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> ChatType:
+        """The texts in the form of a chat, as of a `GenerationRequest`."""
+        return _asked(text=self.texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingResponse:
+    """An embedder's answer to one request.
+
+    Attributes:
+        vectors: one for each text, in order.
+        usage, model, quota: as of a `GenerationResponse`.
+    """
+
+    vectors: Sequence[Sequence[float]]
+    usage: Usage | None = None
+    model: str | None = None
+    quota: Quota | None = None
+
+    @property
+    def generations(self) -> Sequence[Generation]:
+        """The vectors as answers, one each."""
+        return [Generation(text=None, value=vector) for vector in self.vectors]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """Candidates to score.
+
+    Attributes:
+        query: what they are scored for: a question of a reranker, an instruction of a reward model.
+        candidates: documents, or answers.
+        parameters: the provider's own.
+    """
+
+    num_generations: ClassVar[int] = 1
+    output_schema: ClassVar[None] = None
+
+    query: str
+    candidates: Sequence[str]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> ChatType:
+        """The query and the candidates in the form of a chat, as of a `GenerationRequest`."""
+        return _asked(query=[self.query], candidate=self.candidates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreResponse:
+    """A scorer's answer to one request.
+
+    Attributes:
+        scores: one for each candidate, in their order; more is better.
+        usage, model, quota: as of a `GenerationResponse`.
+    """
+
+    scores: Sequence[float]
+    usage: Usage | None = None
+    model: str | None = None
+    quota: Quota | None = None
+
+    @property
+    def generations(self) -> Sequence[Generation]:
+        """The scores as one answer."""
+        return [Generation(text=None, value=self.scores)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture as a file holds it.
+
+    Attributes:
+        content: the file's bytes. media_type: `image/png` and the like.
+    """
+
+    content: bytes = field(repr=False)
+    media_type: str = "image/png"
+
+
+def value_to_json(value: Any) -> dict[str, Any] | None:
+    """The `value` of a `Generation` as plain JSON, for stores that keep that; None for none."""
+    import base64
+    from array import array
+
+    if value is None:
+        return None
+    if isinstance(value, Image):
+        return {"image": base64.b64encode(value.content).decode(), "media_type": value.media_type}
+    if isinstance(value, array):
+        return {"vector": base64.b64encode(array("f", value).tobytes()).decode(), "byteorder": sys.byteorder}
+    return {"scores": list(value)}
+
+
+def value_from_json(stored: dict[str, Any] | None) -> Any:
+    """The counterpart of `value_to_json`."""
+    import base64
+    from array import array
+
+    if stored is None or "scores" in stored:
+        return None if stored is None else stored["scores"]
+    if "image" in stored:
+        return Image(content=base64.b64decode(stored["image"]), media_type=stored["media_type"])
+    vector = array("f", base64.b64decode(stored["vector"]))
+    if stored["byteorder"] != sys.byteorder:
+        vector.byteswap()
+    return vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """A picture to draw.
+
+    Attributes:
+        prompt: what is to be seen.
+        num_generations: how many pictures are wanted. More than one reaches only a backend that declares `native_n`.
+        parameters: the provider's own.
+    """
+
+    output_schema: ClassVar[None] = None
+
+    prompt: str
+    num_generations: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> ChatType:
+        """The prompt in the form of a chat, as of a `GenerationRequest`."""
+        return _asked(prompt=[self.prompt])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResponse:
+    """An image generator's answer to one request.
+
+    Attributes:
+        images: at most as many as were asked for; the engine asks for the rest.
+        usage, model, quota: as of a `GenerationResponse`.
+    """
+
+    images: Sequence[Image]
+    usage: Usage | None = None
+    model: str | None = None
+    quota: Quota | None = None
+
+    @property
+    def generations(self) -> Sequence[Generation]:
+        """The images as answers, one each."""
+        return [Generation(text=None, value=image) for image in self.images]
+
+
+def _asked(**texts: Sequence[str]) -> ChatType:
+    """Texts that are no chat, in the form of one: each a message of a role that no chat has."""
+    return [{"role": role, "content": text} for role, each in texts.items() for text in each]  # type: ignore[typeddict-item]
+
+
+Request: TypeAlias = GenerationRequest | EmbeddingRequest | ScoreRequest | ImageRequest
+"""A request to a model of any kind."""
+
+Response: TypeAlias = GenerationResponse | EmbeddingResponse | ScoreResponse | ImageResponse
+"""The answer of a model of any kind to one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PaidAnswer:
     """An answer on its way into a ledger, which must be safe there before anything is made of it.
 
@@ -171,8 +395,8 @@ class PaidAnswer:
     row: str
     samples: Sequence[int]
     key: bytes
-    request: GenerationRequest | None
-    response: GenerationResponse
+    request: Request | None
+    response: Response
     latency: float
     attempts: int
     batch: str | None = None
@@ -198,7 +422,7 @@ class FailedCall:
     row: str
     samples: Sequence[int]
     key: bytes
-    request: GenerationRequest | None
+    request: Request | None
     error: GenerationError
     attempts: int
     cost: float | None = None
@@ -257,6 +481,7 @@ class Capabilities:
         native_json_schema: the provider constrains its answer to a JSON Schema.
         tools: tool calls. vision: image parts in messages.
         logprobs: token log-probabilities. batches: a provider-side batch API.
+        completions: a raw `prompt` in place of messages. prefill: it goes on with a last message of the assistant.
         audio, documents: such parts in messages, as `limbeck.types.audio` and `document` make them.
     """
 
@@ -266,6 +491,8 @@ class Capabilities:
     vision: bool = False
     logprobs: bool = False
     batches: bool = False
+    completions: bool = False
+    prefill: bool = False
     audio: bool = False
     documents: bool = False
 
@@ -335,12 +562,13 @@ class Example:
     """A worked example of a task: for the docs, the contract suite and the offline model.
 
     Attributes:
-        row: an input row. raw_output: what a model might answer; of a conversation, a list of its answers.
+        row: an input row. raw_output: what a model might answer: a text, a vector, scores or an `Image`; of a
+            conversation, a list of its answers.
         output: the columns that come of it.
     """
 
     row: Row
-    raw_output: str | Sequence[str]
+    raw_output: Any
     output: Row
 
 

@@ -81,8 +81,8 @@ def test_an_entry_knows_its_version_summary_and_requirements(tmp_path: Path) -> 
     )
 
 
-def test_groups_that_are_reserved_or_unknown_are_left_alone(tmp_path: Path) -> None:
-    write_pack(tmp_path, "acme", "[limbeck.embedders]\nbert = acme:Bert\n[limbeck.tasks]\njudge = acme:Judge\n")
+def test_groups_that_are_unknown_are_left_alone(tmp_path: Path) -> None:
+    write_pack(tmp_path, "acme", "[limbeck.samplers]\nbert = acme:Bert\n[limbeck.tasks]\njudge = acme:Judge\n")
 
     assert list(declared(tmp_path)) == ["acme/judge"]
 

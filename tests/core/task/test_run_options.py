@@ -55,7 +55,7 @@ def test_a_signature_shows_what_an_option_is_by_default() -> None:
 
 def test_an_option_that_there_is_not_is_a_type_error_that_names_those_there_are() -> None:
     with pytest.raises(
-        TypeError, match=r"^`Task.run` has no option `max_faild`. Did you mean `max_failed`\?"
+        TypeError, match=r"^`ModelTask.run` has no option `max_faild`. Did you mean `max_failed`\?"
     ) as caught:
         Ask(llm=EchoLLM()).run(questions(1), max_faild=3)  # type: ignore[call-arg]  # what is refused
     assert str(caught.value).endswith("`max_requests`, `allow_unknown_price`, `cache`.")

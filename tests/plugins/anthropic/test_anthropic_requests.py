@@ -11,6 +11,7 @@ import anthropic
 import pytest
 
 from limbeck.errors import BadRequestError
+from limbeck_anthropic import AnthropicLLM
 from support.anthropic_server import anthropic_server
 from support.provider_server import Asked
 
@@ -47,6 +48,12 @@ def text(words: str) -> dict[str, Any]:
 
 def test_a_plain_question_is_sent_as_it_stands(ask: Callable[..., GenerationResponse]) -> None:
     assert sent_for(ask, "Hello") == {"model": "claude-sonnet-5", "max_tokens": 64_000, "messages": [user("Hello")]}
+
+
+def test_the_beginning_of_an_answer_is_sent_as_the_last_message(ask: Callable[..., GenerationResponse]) -> None:
+    begun = {"role": "assistant", "content": "The capital is"}
+    assert sent_for(ask, [user("Spain?"), begun])["messages"] == [user("Spain?"), begun]
+    assert AnthropicLLM.capabilities.prefill
 
 
 def test_a_system_message_becomes_the_system_prompt(ask: Callable[..., GenerationResponse]) -> None:

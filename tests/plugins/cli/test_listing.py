@@ -35,6 +35,9 @@ def acme(tmp_path: Path) -> Iterator[None]:
         "limbeck.tasks": {"judge": "acme_broken:Judge", "text-generation": "acme_broken:Own"},
         "limbeck.llms": {"acme": "acme_broken:AcmeLLM"},
         "limbeck.steps": {"acme-sort": "acme_broken:Sort"},
+        "limbeck.embedders": {"acme-vectors": "acme_broken:Vectors"},
+        "limbeck.scorers": {"acme-scores": "acme_broken:Scores"},
+        "limbeck.image_generators": {"acme-pictures": "acme_broken:Pictures"},
         "limbeck.tools": {"acme-search": "acme_broken:search"},
     }
     modules = {"acme_broken": "raise RuntimeError('imported')\n"}
@@ -46,7 +49,16 @@ def acme(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("acme")
 @pytest.mark.parametrize(
-    ("command", "name"), [("tasks", "judge"), ("llms", "acme"), ("steps", "acme-sort"), ("tools", "acme-search")]
+    ("command", "name"),
+    [
+        ("tasks", "judge"),
+        ("llms", "acme"),
+        ("steps", "acme-sort"),
+        ("tools", "acme-search"),
+        ("embedders", "acme-vectors"),
+        ("scorers", "acme-scores"),
+        ("image-generators", "acme-pictures"),
+    ],
 )
 def test_a_listing_has_each_name_with_its_pack_and_imports_none(command: str, name: str) -> None:
     result = invoke(command)

@@ -128,7 +128,8 @@ def test_an_llm_is_shown_with_its_fields_and_capabilities() -> None:
     shown = invoke("show", "llm", "offline").stdout
     assert line_of(shown, "max_concurrency").startswith("max_concurrency int 64 requests in flight at most")
     assert line_of(shown, "rpm").startswith("rpm float | None null ")
-    assert "Capabilities\n  native_n, native_json_schema, tools, vision, audio, documents\n" in shown
+    listed = "native_n, native_json_schema, tools, vision, audio, documents, completions, prefill"
+    assert f"Capabilities\n  {listed}\n" in shown
 
 
 def test_an_llm_without_our_base_class_is_shown_by_its_constructor(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from limbeck import Task
 from limbeck.errors import BadRequestError, ConfigurationError, ContextLengthError, TransientError
-from limbeck.types import Generation, Usage
+from limbeck.types import Generation, GenerationRequest, Row, Usage
 from limbeck_huggingface import InferenceEndpointsLLM
 from support.asking import ask, failure, text_of
 from support.provider_server import Reply
@@ -52,6 +53,36 @@ def test_parts_that_are_all_text_are_joined(tgi: HuggingFaceServer, tokenizer_fo
     parts: Any = [{"type": "text", "text": "What is "}, {"type": "text", "text": "that?"}]
     ask(InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder), [{"role": "user", "content": parts}])
     assert tgi.requests[0].body["inputs"] == "[user] What is that? [assistant] "
+
+
+def test_the_beginning_of_an_answer_is_rendered_without_an_end(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
+    begun: Any = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Well,"}]
+    ask(InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder), begun)
+    assert tgi.requests[0].body["inputs"] == f"{PROMPT}Well,"
+
+
+def test_a_raw_prompt_is_sent_as_it_is(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:
+    (row,) = next(Continue(llm=InferenceEndpointsLLM(base_url=tgi.url, tokenizer_id=tokenizer_folder)).process([{}]))
+    assert row["generation"] == "ok"
+    assert tgi.requests[0].body["inputs"] == "Once upon"
+
+
+class Continue(Task):
+    """Goes on with a raw prompt."""
+
+    @property
+    def inputs(self) -> list[str]:
+        return []
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["generation"]
+
+    def format_input(self, input: Row) -> GenerationRequest:
+        return GenerationRequest(prompt="Once upon")
+
+    def format_output(self, output: str | None, input: Row) -> Row:
+        return {"generation": output}
 
 
 def test_the_answer_holds_the_finish_reason_and_the_tokens(tgi: HuggingFaceServer, tokenizer_folder: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LedgerError
 from ..types import GenerationResponse, Usage
+from .ledger.blobs import Blobs
 from .ledger.file import FILE, read_only
 from .ledger.stored_calls import ROW_ORDER, DamagedCallError, answer_columns, fetch_all, stored_answer
 from .ledger.turns import EFFECT_COLUMNS, effect_in, knows_turns, rebuilt_error, went_past
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..errors import GenerationError
-    from ..types import Generation, GenerationRequest, StoredEffect
+    from ..types import Generation, ModelKind, Request, StoredEffect
     from .calls.jobs import Turn
     from .calls.parties import Result, Tell
 
@@ -60,16 +61,17 @@ class Replay:
         self._columns = ""
         self._served: defaultdict[bytes, int] = defaultdict(int)
 
-    def backend(self, llm: Any) -> Backend:
+    def backend(self, llm: Any, kind: ModelKind = "llm") -> Backend:
         """A backend that stands in for `llm`."""
-        return _ReplayBackend(llm, self)
+        return _ReplayBackend(llm, self, kind)
 
     def answer(self, key: bytes, count: int) -> GenerationResponse | None:
         """The next `count` answers to the request with this key, or None where there is none."""
         try:
             columns = self._columns = self._columns or answer_columns(self._reader)
             query = f"SELECT {columns} FROM calls WHERE key = ? AND error IS NULL ORDER BY {ROW_ORDER}"
-            answers = [stored_answer(record) for record in fetch_all(self._reader, query, (key,))]
+            blobs = Blobs(self.folder)
+            answers = [stored_answer(record, blobs) for record in fetch_all(self._reader, query, (key,))]
         except DamagedCallError as exc:
             raise LedgerError(f"In the ledger in {str(self.folder)!r}, {exc}. Record the run again.") from exc
         except sqlite3.Error as exc:
@@ -139,7 +141,8 @@ class _ReplayBackend(Backend):
 
     billed = False
 
-    def __init__(self, llm: Any, replay: Replay) -> None:
+    def __init__(self, llm: Any, replay: Replay, kind: ModelKind) -> None:
+        self.kind = kind
         super().__init__(llm, portal())
         self._replay = replay
         # One at a time, so that equal requests are answered in the order of their rows; at no pace but its own.
@@ -150,14 +153,14 @@ class _ReplayBackend(Backend):
     def _endpoint(self) -> str:
         return f"replay {id(self)}"  # the limits of the real one are left alone
 
-    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:  # noqa: ARG002
+    async def ask(self, requests: list[Request], tell: Tell = told_nobody) -> list[Result]:  # noqa: ARG002
         return [self._recorded(request) for request in requests]
 
-    def _recorded(self, request: GenerationRequest) -> Result:
+    def _recorded(self, request: Request) -> Result:
         response = self._replay.answer(self.keyring.key(request), request.num_generations)
         if response is not None:
             return response
-        last = str(request.messages[-1].get("content"))[:80] if request.messages else ""
+        last = str(request.asked[-1].get("content"))[:80] if request.asked else ""
         return LedgerError(
             f"The ledger in {str(self._replay.folder)!r} has no answer to this request (…{last!r}). "
             "Record the run again, or undo what changed the prompt, the model or its parameters."

@@ -33,7 +33,14 @@ class OfflineLLM(LLM):
 
     stand_in: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_n=True, native_json_schema=True, tools=True, vision=True, audio=True, documents=True
+        native_n=True,
+        native_json_schema=True,
+        tools=True,
+        vision=True,
+        audio=True,
+        documents=True,
+        completions=True,
+        prefill=True,
     )
 
     model: str = "stand-in"
@@ -46,12 +53,14 @@ class OfflineLLM(LLM):
 
     def prime(self, examples: Iterable[tuple[ChatType, str]]) -> None:
         """Learn the answers to a task's own examples; a task calls it when it is loaded."""
-        self._known.update((_digest(sent_messages(messages)), answer) for messages, answer in examples)
+        self._known.update(
+            (_digest(sent_messages(getattr(asked, "asked", asked))), answer) for asked, answer in examples
+        )
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
-        digest = _digest(request.messages)
+        digest = _digest(request.asked)
         texts = [self._answer(request, digest, sample) for sample in range(request.num_generations)]
-        asked = sum(_words(message.get("content")) for message in request.messages)
+        asked = sum(_words(message.get("content")) for message in request.asked)
         return GenerationResponse(
             generations=[Generation(text=text, finish_reason="stop") for text in texts],
             usage=Usage(input_tokens=asked, output_tokens=sum(map(_words, texts))),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..errors import GenerationError
-    from ..types import GenerationRequest, GenerationResponse, PipelineInfo, Row, RunInfo, RunReport, RunStats, Usage
+    from ..types import PipelineInfo, Request, Response, Row, RunInfo, RunReport, RunStats, Usage
     from .index import Entry
     from .registry import Registry
 
@@ -35,9 +35,9 @@ class HookSpecs:
 
     @hookspec
     def limbeck_register(self, registry: Registrar) -> None:
-        """Register names that are known only at run time.
+        """Register names that are known only at run time, through `registry.task(name, cls)` and the like.
 
-        It is done through `registry.task(name, cls)`, `.llm`, `.step` and `.tool`.
+        Its methods are `task`, `step`, `tool`, `llm`, `embedder`, `scorer` and `image_generator`.
         """
 
     @hookspec
@@ -60,8 +60,8 @@ class HookSpecs:
         """A run ended; `stats` are its counters, `error` what stopped it or None."""
 
     @hookspec
-    def limbeck_request_started(self, run: RunInfo, request: GenerationRequest, id: str, turn: str | None) -> None:
-        """A request is about to be sent; called for every attempt.
+    def limbeck_request_started(self, run: RunInfo, request: Request, id: str, turn: str | None) -> None:
+        """A request is about to be sent; called for every attempt of every row, also where rows share one.
 
         `id` is the row's, and `turn` its place in the row's conversation, None for the one call of a row.
         """
@@ -70,8 +70,8 @@ class HookSpecs:
     def limbeck_request_finished(  # noqa: PLR0917 - an implementation names those it takes
         self,
         run: RunInfo,
-        request: GenerationRequest,
-        response: GenerationResponse,
+        request: Request,
+        response: Response,
         latency: float,
         id: str,
         turn: str | None,
@@ -82,7 +82,7 @@ class HookSpecs:
     def limbeck_request_failed(  # noqa: PLR0917 - as above
         self,
         run: RunInfo,
-        request: GenerationRequest,
+        request: Request,
         error: GenerationError,
         attempt: int,
         will_retry: bool,
@@ -122,6 +122,18 @@ class Registrar:
     def llm(self, name: str, cls: type) -> None:
         """Register an LLM class."""
         self._registry.register_dynamic("llm", name, cls, **self._owner)
+
+    def embedder(self, name: str, cls: type) -> None:
+        """Register an embedder class."""
+        self._registry.register_dynamic("embedder", name, cls, **self._owner)
+
+    def scorer(self, name: str, cls: type) -> None:
+        """Register a scorer class."""
+        self._registry.register_dynamic("scorer", name, cls, **self._owner)
+
+    def image_generator(self, name: str, cls: type) -> None:
+        """Register an image generator class."""
+        self._registry.register_dynamic("image_generator", name, cls, **self._owner)
 
     def step(self, name: str, cls: type) -> None:
         """Register a step class."""

@@ -22,11 +22,14 @@ from .problems import LoadReport, Problem, describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-Kind: TypeAlias = Literal["task", "llm", "step", "tool", "ledger"]
+Kind: TypeAlias = Literal["task", "llm", "embedder", "scorer", "image_generator", "step", "tool", "ledger"]
 
 GROUPS: Final[dict[Kind, str]] = {
     "task": "limbeck.tasks",
     "llm": "limbeck.llms",
+    "embedder": "limbeck.embedders",
+    "scorer": "limbeck.scorers",
+    "image_generator": "limbeck.image_generators",
     "step": "limbeck.steps",
     "tool": "limbeck.tools",
     "ledger": "limbeck.ledgers",
@@ -83,11 +86,22 @@ _KNOWN_NAMES = (
     ("task", "pairwise-comparison", "PairwiseComparison", "limbeck-judges"),
     ("task", "rubric-scorer", "RubricScorer", "limbeck-judges"),
     ("task", "panel-of-judges", "PanelOfJudges", "limbeck-judges"),
+    ("task", "generate-embeddings", "GenerateEmbeddings", "limbeck-tasks"),
+    ("task", "generate-images", "GenerateImages", "limbeck-tasks"),
+    ("task", "rank", "Rank", "limbeck-tasks"),
+    ("task", "score", "Score", "limbeck-tasks"),
     ("llm", "openai", "OpenAILLM", "limbeck-openai"),
     ("llm", "azure-openai", "AzureOpenAILLM", "limbeck-openai"),
     ("llm", "anthropic", "AnthropicLLM", "limbeck-anthropic"),
     ("llm", "huggingface", "InferenceEndpointsLLM", "limbeck-huggingface"),
     ("llm", "transformers", "TransformersLLM", "limbeck-huggingface"),
+    ("embedder", "openai", "OpenAIEmbedder", "limbeck-openai"),
+    ("embedder", "huggingface", "InferenceEmbedder", "limbeck-huggingface"),
+    ("embedder", "sentence-transformers", "SentenceTransformersEmbedder", "limbeck-huggingface"),
+    ("scorer", "huggingface", "InferenceScorer", "limbeck-huggingface"),
+    ("scorer", "sentence-transformers", "CrossEncoderScorer", "limbeck-huggingface"),
+    ("image_generator", "openai", "OpenAIImageGenerator", "limbeck-openai"),
+    ("image_generator", "huggingface", "InferenceImageGenerator", "limbeck-huggingface"),
     ("step", "combine-columns", "CombineColumns", "limbeck-data"),
     ("step", "deduplicate", "Deduplicate", "limbeck-data"),
     ("step", "drop-columns", "DropColumns", "limbeck-data"),

@@ -64,7 +64,7 @@ class _Dynamic:
 
 
 class Registry:
-    """The names of tasks, LLMs, steps, tools and stores, declared by distributions or registered in the process.
+    """The names of tasks, models, steps, tools and stores, declared by distributions or registered in the process.
 
     Args:
         path: where to look for distributions; `sys.path` by default.
@@ -420,6 +420,21 @@ def get_llm(name: str) -> type[Any]:
     return default_registry().get("llm", name)  # type: ignore[no-any-return]  # a plugin's class
 
 
+def get_embedder(name: str) -> type[Any]:
+    """The embedder class of that name. Raises as `get_task`."""
+    return default_registry().get("embedder", name)  # type: ignore[no-any-return]  # a plugin's class
+
+
+def get_scorer(name: str) -> type[Any]:
+    """The scorer class of that name. Raises as `get_task`."""
+    return default_registry().get("scorer", name)  # type: ignore[no-any-return]  # a plugin's class
+
+
+def get_image_generator(name: str) -> type[Any]:
+    """The image generator class of that name. Raises as `get_task`."""
+    return default_registry().get("image_generator", name)  # type: ignore[no-any-return]  # a plugin's class
+
+
 def get_step(name: str) -> type[Any]:
     """The step class of that name. Raises as `get_task`."""
     return default_registry().get("step", name)  # type: ignore[no-any-return]  # a plugin's class
@@ -433,6 +448,21 @@ def list_tasks() -> list[str]:
 def list_llms() -> list[str]:
     """The names of all LLMs; as `list_tasks`."""
     return default_registry().names("llm")
+
+
+def list_embedders() -> list[str]:
+    """The names of all embedders; as `list_tasks`."""
+    return default_registry().names("embedder")
+
+
+def list_scorers() -> list[str]:
+    """The names of all scorers; as `list_tasks`."""
+    return default_registry().names("scorer")
+
+
+def list_image_generators() -> list[str]:
+    """The names of all image generators; as `list_tasks`."""
+    return default_registry().names("image_generator")
 
 
 def list_steps() -> list[str]:
@@ -483,6 +513,9 @@ def _registrar(kind: Kind) -> Registrar:
 
 register_task = _registrar("task")
 register_llm = _registrar("llm")
+register_embedder = _registrar("embedder")
+register_scorer = _registrar("scorer")
+register_image_generator = _registrar("image_generator")
 register_step = _registrar("step")
 register_tool = cast("ToolRegistrar", _registrar("tool"))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .._engine.calls.jobs import Outcome
     from .._engine.calls.turns import Ask
     from ..types import Row
-    from .task import Task
+    from .task import ModelTask, Task
 
 
 class TaskTalk:
@@ -135,7 +135,7 @@ def parameters_of(llm: Any) -> Mapping[str, Any]:
     return dict(getattr(llm, "generation_kwargs", None) or {})
 
 
-def checked_parameters(task: Task, input: Row) -> Mapping[str, Any]:
+def checked_parameters(task: ModelTask, input: Row) -> Mapping[str, Any]:
     """The parameters that a task has for a row.
 
     Raises:
@@ -149,6 +149,6 @@ def checked_parameters(task: Task, input: Row) -> Mapping[str, Any]:
 
 
 def _default_parameters_for() -> Any:
-    from .task import Task
+    from .task import ModelTask
 
-    return Task.parameters_for
+    return ModelTask.parameters_for

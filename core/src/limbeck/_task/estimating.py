@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._engine.stream.parts import Work
     from .._registry.registry import Registry
     from ..types import Row, Usage
-    from .task import Task
+    from .task import ModelTask
 
 
 _MEASURED = "measured"
@@ -40,7 +40,7 @@ class Charged:
 
     Attributes:
         key: the same of one LLM in several tasks. price: US dollars, or None where that is unknown.
-        width: requests at once. rpm, tpm: of its allowance, or None.
+        width: rows at once. rpm, tpm: rows and tokens of its allowance, or None.
     """
 
     key: int
@@ -56,11 +56,13 @@ def charged(llms: Iterable[Any], *, table: PriceTable | None, registry: Registry
         Charged(
             id(llm),
             Pricing(llm, table=table, registry=registry).cost,
-            setting(llm, "max_concurrency", 64, whole=True, none=64),
-            setting(llm, "rpm", None),
+            setting(llm, "max_concurrency", 64, whole=True, none=64) * together,
+            None if rpm is None else rpm * together,
             setting(llm, "tpm", None),
         )
         for llm in llms
+        for together in [setting(llm, "batch_size", 1, whole=True, none=1)]  # rows that share a request
+        for rpm in [setting(llm, "rpm", None)]
     ]
 
 
@@ -142,7 +144,7 @@ class MeteredWork:
 
 
 def estimate(
-    task: Task,
+    task: ModelTask,
     rows: Iterable[Row],
     n: int,
     *,

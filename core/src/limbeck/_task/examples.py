@@ -12,18 +12,19 @@ from .conversing import TaskTalk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..types import ChatType, Example
-    from .task import Task
+    from ..types import Example
 
 
-def example_turns(task: Task, example: Example) -> Iterator[tuple[ChatType, str]]:
-    """Each call for an example, as its chat and its answer; of a conversation, up to an effect.
+def example_turns(task: Any, example: Example) -> Iterator[tuple[Any, Any]]:
+    """Each call for an example, as what is asked and its answer; of a conversation, up to an effect.
+
+    Args:
+        task: of any kind of model.
 
     Raises:
         RowError: `converse` cannot begin with the example's row.
     """
     if task.converse is None:
-        assert isinstance(example.raw_output, str)  # one call has one answer
         yield task.format_input(example.row), example.raw_output
         return
     answers = iter(answers_of(example))

@@ -21,11 +21,11 @@ from .work import TaskWork
 
 if TYPE_CHECKING:
     from .._engine.stream.retelling import Retelling
-    from ..types import Row
-    from .task import Task
+    from ..types import Request, Row
+    from .task import ModelTask
 
 
-def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
+def explain(task: ModelTask, row: Row | None, *, run_dir: str | Path, id: str) -> Explanation:
     """Explain a row's answer, or its conversation; see `Task.explain`."""
     retelling = retelling_of(task)
     if retelling is not None and row is not None:
@@ -39,15 +39,13 @@ def explain(task: Task, row: Row | None, *, run_dir: str | Path, id: str) -> Exp
     return _explained(task, Place(task.name, id), request, run_dir=run_dir)
 
 
-def _explained(
-    task: Task, place: Place, request: GenerationRequest, *, run_dir: str | Path, who: int = 0
-) -> Explanation:
+def _explained(task: ModelTask, place: Place, request: Request, *, run_dir: str | Path, who: int = 0) -> Explanation:
     llm = task._llms()[who]  # noqa: SLF001 - its own part
     keyring = Keyring(identity_of(llm))
     return explain_request(run_dir, place=place, request=request, keyring=keyring, config=noted_config(task))
 
 
-def _explain_turns(task: Task, retelling: Retelling, row: Row, *, run_dir: str | Path, id: str) -> Explanation:
+def _explain_turns(task: ModelTask, retelling: Retelling, row: Row, *, run_dir: str | Path, id: str) -> Explanation:
     """Go through what is stored, and explain the first turn that is not; the last where all are."""
     job = Job(0, id, row, task.num_generations)
     if retelling.talk is None:
@@ -69,7 +67,7 @@ def _explain_turns(task: Task, retelling: Retelling, row: Row, *, run_dir: str |
     return _explained(task, place, request, run_dir=run_dir, who=who)
 
 
-def _request_as_stored(task: Task, run_dir: str | Path, id: str) -> GenerationRequest:
+def _request_as_stored(task: ModelTask, run_dir: str | Path, id: str) -> GenerationRequest:
     """The prompt of the time, asked as the task would ask now."""
     return GenerationRequest(
         messages=stored_messages(run_dir, step=task.name, row=id),

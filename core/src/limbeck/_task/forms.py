@@ -12,7 +12,7 @@ from ..errors import PluginContractError
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from .task import Task
+    from .task import ModelTask
 
 _LATER = ("repair", "fallback", "max_turns")
 _ONE_CALL = ("format_input", "format_output", "format_generation")
@@ -28,16 +28,22 @@ def check_form(cls: type, base: type) -> None:
     Raises:
         PluginContractError: it has both, or its `converse` can be none.
     """
-    own = [name for name in _ONE_CALL if getattr(cls, name) is not getattr(base, name)]
+    own = [name for name in _ONE_CALL if _is_own(getattr(cls, name), getattr(base, name))]
     abstract = set(getattr(cls, "__abstractmethods__", ()))
     if getattr(cls, "converse", None) is not None:
         if own:
             raise _fault(cls, f"it defines `converse` and `{own[0]}`: a task asks in one form. Keep one of them")
+        if getattr(cls, "model_kind", "llm") != "llm":
+            raise _fault(cls, "it defines `converse`, and has no LLM to converse with. Make it a `Task`")
         arguments_of_converse(cls)
         abstract -= set(_ONE_CALL)
     elif "format_generation" in own:
         abstract -= {"format_output"}
     cls.__abstractmethods__ = frozenset(abstract)  # type: ignore[attr-defined]  # which `abc` reads again
+
+
+def _is_own(method: Any, default: Any) -> bool:
+    return method is not default and not getattr(method, "__isabstractmethod__", False)
 
 
 def check_complete(cls: type) -> None:
@@ -89,10 +95,11 @@ def _is_a_list(annotation: Any) -> bool:
     return getattr(annotation, "__origin__", None) is list
 
 
-def noted_config(task: Task) -> dict[str, Any]:
+def noted_config(task: ModelTask) -> dict[str, Any]:
     """A task's configuration as it is noted in a ledger; a field that came later stands there only where it is used."""
     config = task.model_dump(mode="json", fallback=str)
     for name in _LATER:
-        if config[name] == type(task).model_fields[name].get_default(call_default_factory=True):
+        field = type(task).model_fields.get(name)  # only tasks with an LLM have them
+        if field is not None and config[name] == field.get_default(call_default_factory=True):
             del config[name]
     return config

@@ -9,7 +9,7 @@ from .._engine.answers.condition import Condition
 from .._engine.answers.rerun import RerunPlan
 from .._engine.calls.keys import Keyring, identity_of
 from .._engine.stream.retelling import Retelling
-from .._llm.llm import resolve_llm
+from .._llm.resolving import resolve_model
 from ..errors import ConfigurationError
 from .forms import noted_config
 from .work import TaskWork
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._engine.answers.condition import Where
-    from .task import Task
+    from .task import ModelTask
 
 
 def plan_of(
-    task: Task, *, where: Where, llm: Any, parameters: Mapping[str, Any], from_turn: int | None = None
-) -> tuple[Task, RerunPlan]:
+    task: ModelTask, *, where: Where, llm: Any, parameters: Mapping[str, Any], from_turn: int | None = None
+) -> tuple[ModelTask, RerunPlan]:
     """The task that asks, and what it asks.
 
     Args:
@@ -36,10 +36,10 @@ def plan_of(
     """
     _check_turn(task, from_turn)
     condition = Condition(where)
-    asked = task.llm if llm is None else resolve_llm(llm)
+    asked = task.llm if llm is None else resolve_model(task.model_kind, llm)
     if parameters:
         asked = with_parameters(asked, parameters)
-    asking = task.model_copy(update={"llm": asked})
+    asking = task.model_copy(update={task.model_kind: asked})
     plan = RerunPlan(
         condition=condition,
         reader=TaskWork(task),
@@ -54,7 +54,7 @@ def plan_of(
     return asking, plan
 
 
-def retelling_of(task: Task) -> Retelling | None:
+def retelling_of(task: ModelTask) -> Retelling | None:
     """What goes through the stored turns of a task; None where it asks once about a row, whatever comes of that."""
     work, llms = TaskWork(task), task._llms()  # noqa: SLF001 - its own part
     talk, mending = work.talk(llms), work.mending(llms)
@@ -63,7 +63,7 @@ def retelling_of(task: Task) -> Retelling | None:
     return Retelling(task.name, len(llms), talk, mending, copy_context())
 
 
-def _check_turn(task: Task, from_turn: int | None) -> None:
+def _check_turn(task: ModelTask, from_turn: int | None) -> None:
     if from_turn is None:
         return
     if task.converse is None:

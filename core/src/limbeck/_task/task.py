@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, Po
 from .._keywords import check_keywords, spelt_out
 from .._step import Step, required_columns
 from ..errors import ConfigurationError, MissingColumnError
+from ..types import ModelKind
 from .forms import check_complete, check_form, is_llm_field, noted_config
 from .run_options import DEFAULTS, RunOptions
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .._engine.run import AsyncRowStream, RowStream, TaskRun
     from .._engine.stream.parts import Asking
     from ..protocols import LedgerProtocol
-    from ..types import ChatType, Example, Generation, Row
+    from ..types import ChatType, Example, Generation, GenerationRequest, Row
 
 M = TypeVar("M")
 
@@ -74,62 +75,48 @@ class _Loaded(tuple[Any, ...]):
         return _Loaded, ()
 
 
-class Task(Step):
-    """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
+class ModelTask(Step):
+    """A step that holds a model, and asks it about every row; `Task` holds an LLM, others a model of another kind.
 
-    A subclass defines `inputs`, `outputs`, and how it asks: `format_input` and `format_output` (or
-    `format_generation`) for one call a row, or `converse` for several. `examples`, `output_schema`,
-    `schema_for` and `parameters_for` are optional. Its class variable `needs` names the capabilities without
-    which no LLM can answer it, such as "vision".
+    A subclass defines `inputs`, `outputs`, `format_input` and `format_output` (or `format_generation`); `examples`
+    and `parameters_for` are optional. Its class variable `needs` names the capabilities without which no model can
+    answer it, such as "vision".
 
     Attributes:
-        llm: an object with the methods of a backend, `"provider/model"`, or the mapping
-            `{"provider": …, **fields}`.
-        repair: how often an answer that cannot be read is asked for again, with the reason in the chat.
-        fallback: other LLMs, asked one after another when one has failed for good, refused or run over
-            its length.
-        max_turns: of one conversation.
+        model_kind: (of the class) the kind of its model, and the name of the field that holds it.
         num_generations: answers for each row.
         group_generations: one row with lists instead of one row an answer.
         on_error: "keep" a failed generation as nulls with its error, "drop" it, or "raise".
-        add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
+        add_raw_output: keep the model's answer in the metadata. add_raw_input: what was asked too.
         add_statistics: tokens, latency and finish reason too, with reasoning, tool calls and
             logprobs where the model gave them.
     """
 
     _kind_of_class: ClassVar[str] = "task"
+    model_kind: ClassVar[ModelKind] = "llm"
 
     needs: ClassVar[tuple[str, ...]] = ()
+    converse: ClassVar[Any] = None
 
-    llm: LLMField
     num_generations: PositiveInt = 1
     group_generations: bool = False
     add_raw_output: bool = True
     add_raw_input: bool = False
     add_statistics: bool = False
-    repair: NonNegativeInt = 0
-    fallback: list[LLMField] = Field(default_factory=list)
-    max_turns: PositiveInt = 100
 
     _backends: tuple[Any, ...] = PrivateAttr(default=_Loaded())
-
-    converse: ClassVar[Any] = None
-    """In place of `format_input` and `format_output`, for a task that asks more than once about a row: a generator
-
-        def converse(self, input: Row, rng: random.Random): ...
-
-    that yields `ask(…)`, `do(…)` or a list of them, is sent what comes of them, and returns the output columns.
-    Both arguments may be left out; `rng` is seeded from the row's id, the sample, and the task's field `seed` where it
-    has one. It does no input or output of its own, and for the same row does the same:
-    a run that is resumed sends in what is stored."""
 
     if TYPE_CHECKING:
         output_schema: ClassVar[Any]
 
+        @property
+        def llm(self) -> Any:
+            """The model, whatever its kind."""
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        check_form(cls, Task)
+        check_form(cls, ModelTask)
 
     def __new__(cls, *_args: Any, **_fields: Any) -> Self:
         """Refuse a class that asks in no form."""
@@ -146,21 +133,23 @@ class Task(Step):
         return [*dict.fromkeys([*self.outputs, METADATA, MODEL_NAME])]
 
     @_needed
-    def format_input(self, input: Row) -> ChatType:
-        """The chat that asks the model about `input`, whose columns have the task's own names."""
+    def format_input(self, input: Row) -> Any:
+        """What the model is asked about `input`, whose columns have the task's own names."""
         raise NotImplementedError
 
     @_needed
-    def format_output(self, output: str | None, input: Row) -> Row:
-        """The output columns, from the model's text (None or "" where it gave none)."""
+    def format_output(self, output: Any, input: Row) -> Row:
+        """The output columns, from the model's answer."""
         raise NotImplementedError
 
     def format_generation(self, generation: Generation, input: Row) -> Row:
-        """The output columns, from the whole answer; in place of `format_output`, for more than its text."""
-        return self.format_output(generation.text, input)
+        """The output columns, from the whole answer; in place of `format_output`, for more than its text or value."""
+        from .kind_forms import FORMS
+
+        return self.format_output(FORMS[self.model_kind].answer(generation), input)
 
     def parameters_for(self, input: Row) -> Mapping[str, Any]:  # noqa: ARG002 - most rows have none
-        """The sampling parameters for a row, over those of the LLM. They are a part of what its answer is of."""
+        """The parameters for a row, over those of the model. They are a part of what its answer is of."""
         return {}
 
     def examples(self) -> Sequence[Example]:
@@ -186,7 +175,6 @@ class Task(Step):
                 self._load()
 
     def _load(self) -> None:
-        from .._engine.online.backend import backend_of
         from ..backends import check_capabilities
         from .examples import example_turns
 
@@ -198,18 +186,16 @@ class Task(Step):
         prime = getattr(self.llm, "prime", None)
         if prime is not None:
             prime([turn for example in self.examples() for turn in example_turns(self, example)])
-        self._backends = _Loaded(map(backend_of, self._llms()))
+        self._backends = _Loaded(map(self._backend_of, self._llms()))
+
+    def _backend_of(self, model: Any) -> Any:
+        from .._engine.online.backend import backend_of
+
+        return backend_of(model, self.model_kind)
 
     def _llms(self) -> list[Any]:
-        """All that it may ask: its own, its further ones, and those that it falls back to, at the end."""
-        further = [
-            value
-            for name, field in type(self).model_fields.items()
-            if name != "llm" and is_llm_field(field) and (value := getattr(self, name)) is not None
-        ]
-        others = [value for value in dict.fromkeys(map(id, further)) if value != id(self.llm)]
-        by_id = {id(value): value for value in further}
-        return [self.llm, *(by_id[each] for each in others), *self.fallback]
+        """All that it may ask, its own first."""
+        return [self.llm]
 
     def _tool_sets(self) -> list[Any]:
         """The sets of tools in its fields."""
@@ -298,14 +284,14 @@ class Task(Step):
         """
         from .._engine.run import RowStream
 
-        return RowStream(self._run_of(Task.run, rows, options))
+        return RowStream(self._run_of(ModelTask.run, rows, options))
 
     @spelt_out(RunOptions, DEFAULTS)
     def arun(self, rows: Iterable[Row] | AsyncIterable[Row], **options: Unpack[RunOptions]) -> AsyncRowStream:
         """Run in an event loop; see `run`. Iterate over the result with `async for`."""
         from .._engine.run import AsyncRowStream
 
-        return AsyncRowStream(self._run_of(Task.arun, rows, options))
+        return AsyncRowStream(self._run_of(ModelTask.arun, rows, options))
 
     def reparse(
         self, rows: Iterable[Row], *, run_dir: str | Path | None = None, ledger: LedgerProtocol | None = None
@@ -487,7 +473,6 @@ class Task(Step):
 
     def _asking(self, *, load: bool = True) -> Asking:
         """The task with what it asks with; `load` unless nothing will be asked."""
-        from .._engine.online.backend import backend_of
         from .._engine.replay import replaying
         from .._engine.stream.parts import Asking
         from .._registry.registry import default_registry
@@ -497,12 +482,12 @@ class Task(Step):
         _ = registry.hooks  # hook plugins are imported here, not on the engine's thread
         llms, replayed = self._llms(), replaying()
         if replayed is not None:
-            backends = [replayed.backend(llm) for llm in llms]
+            backends = [replayed.backend(llm, self.model_kind) for llm in llms]
         elif load:
             self.load()
             backends = [*self._backends]
         else:  # nothing will be asked: no SDK and no key are needed
-            backends = [*self._backends] if self._is_loaded() else [*map(backend_of, llms)]
+            backends = [*self._backends] if self._is_loaded() else [*map(self._backend_of, llms)]
         work = TaskWork(self)
         return Asking(
             *(work, backends[0], registry),
@@ -558,8 +543,67 @@ def _plain_rows(rows: Any) -> list[Any]:
     return [taken_row(row) for row in _several(rows)]
 
 
+class Task(ModelTask):
+    """A step that holds an LLM: it turns a row into a chat, and the model's text into columns.
+
+    A subclass defines `inputs`, `outputs`, and how it asks: `format_input` and `format_output` (or
+    `format_generation`) for one call a row, or `converse` for several. `examples`, `output_schema`,
+    `schema_for` and `parameters_for` are optional. Its class variable `needs` names the capabilities without
+    which no LLM can answer it, such as "vision".
+
+    Attributes:
+        llm: an object with the methods of a backend, `"provider/model"`, or the mapping
+            `{"provider": …, **fields}`.
+        repair: how often an answer that cannot be read is asked for again, with the reason in the chat.
+        fallback: other LLMs, asked one after another when one has failed for good, refused or run over
+            its length.
+        max_turns: of one conversation.
+        add_raw_output: keep the model's text in the metadata. add_raw_input: the messages too.
+    """
+
+    llm: LLMField
+    repair: NonNegativeInt = 0
+    fallback: list[LLMField] = Field(default_factory=list)
+    max_turns: PositiveInt = 100
+
+    converse: ClassVar[Any] = None
+    """In place of `format_input` and `format_output`, for a task that asks more than once about a row: a generator
+
+        def converse(self, input: Row, rng: random.Random): ...
+
+    that yields `ask(…)`, `do(…)` or a list of them, is sent what comes of them, and returns the output columns.
+    Both arguments may be left out; `rng` is seeded from the row's id, the sample, and the task's field `seed` where it
+    has one. It does no input or output of its own, and for the same row does the same:
+    a run that is resumed sends in what is stored."""
+
+    @_needed
+    def format_input(self, input: Row) -> ChatType | GenerationRequest:
+        """The chat that asks the model about `input`, whose columns have the task's own names.
+
+        A `GenerationRequest(prompt=…)` in its place is a raw prompt; parameters in it go before those of the LLM.
+        """
+        raise NotImplementedError
+
+    @_needed
+    def format_output(self, output: str | None, input: Row) -> Row:
+        """The output columns, from the model's text (None or "" where it gave none)."""
+        raise NotImplementedError
+
+    def _llms(self) -> list[Any]:
+        """All that it may ask: its own, its further ones, and those that it falls back to, at the end."""
+        further = [
+            value
+            for name, field in type(self).model_fields.items()
+            if name != "llm" and is_llm_field(field) and (value := getattr(self, name)) is not None
+        ]
+        others = [value for value in dict.fromkeys(map(id, further)) if value != id(self.llm)]
+        by_id = {id(value): value for value in further}
+        return [self.llm, *(by_id[each] for each in others), *self.fallback]
+
+
 # A subclass may write `output_schema = Verdict` (pydantic then takes it for what it is, not
 # for a field without an annotation), make it a property, or declare it as a field.
+ModelTask.__class_vars__.add("output_schema")
 Task.__class_vars__.add("output_schema")
 
 

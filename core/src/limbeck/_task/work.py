@@ -24,23 +24,25 @@ from ..errors import (
     has_message,
 )
 from ..structured import conform, json_schema_of, parsed
-from ..types import Generation, GenerationRequest
+from ..types import Generation, Image
 from .conversing import TaskTalk, checked_parameters, parameters_of
 from .grouping import MODEL_NAME, Sample, Shape
+from .kind_forms import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._engine.calls.jobs import Job, Outcome
-    from ..types import Row
-    from .task import Task
+    from ..types import Request, Row
+    from .task import ModelTask
 
 
 class TaskWork:
     """One run's view of a task: everything that is the same for all rows is computed once here."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: ModelTask) -> None:
         self._task = task
+        self._form = FORMS[task.model_kind]
         self.name = task.name
         self.num_generations = task.num_generations
         json_schema_of(getattr(task, "output_schema", None))  # a schema that is none is the author's, not the rows'
@@ -74,29 +76,27 @@ class TaskWork:
 
     # A row to a request
 
-    def prepare(self, row: Row) -> GenerationRequest:
+    def prepare(self, row: Row) -> Request:
         """The request for `row`.
 
         Raises:
-            RowError: the row lacks a required column, or the task cannot make a chat of it.
+            RowError: the row lacks a required column, or the task cannot make a request of it.
         """
         input = self._input(row)
         method = "format_input"
         try:
-            messages: Any = self._task.format_input(input)  # whatever an author returns
+            asked: Any = self._task.format_input(input)  # whatever an author returns
             method = "schema_for"
             schema = json_schema_of(self._task.schema_for(input)) if self._structured else None
         except MediaError as exc:
             raise self._placed(exc, row) from exc
         except BaseException as exc:  # an author's `sys.exit` too: on the engine's thread it would end every run
             raise RowError(f"`{method}` of task {self.name!r} raised {described(exc)}") from exc
-        if not isinstance(messages, list) or not messages:
-            what = "an empty list" if messages == [] else type(messages).__name__
-            raise RowError(f"`format_input` of task {self.name!r} returned {what}, not a list of messages.")
         parameters = self._parameters
         if self._varies:
             parameters = {**parameters, **checked_parameters(self._task, input)}
-        return GenerationRequest(messages=messages, parameters=parameters, output_schema=schema)
+        request: Any = self._form.requested(asked, parameters, self.name)
+        return request if schema is None else replace(request, output_schema=schema)  # type: ignore[no-any-return]
 
     def size(self, row: Row) -> float:
         """The size of what a row is asked about with, as far as that is known before; raises `RowError`."""
@@ -129,19 +129,20 @@ class TaskWork:
         Args:
             llms: all that it may ask, its own first, and those that it falls back to last.
         """
-        if self._task.converse is None:
+        task: Any = self._task
+        if task.converse is None:
             return None
         in_order = partial(self._in_order, generation=Generation(text=None))
-        return TaskTalk(self._task, llms, input_of=self._input, in_order=in_order)
+        return TaskTalk(task, llms, input_of=self._input, in_order=in_order)
 
     def mending(self, llms: Sequence[Any]) -> Mending | None:
         """The ways in which the task's answers may be mended."""
-        task = self._task
-        if not task.repair and not task.fallback:
+        repair, fallback = getattr(self._task, "repair", 0), getattr(self._task, "fallback", ())
+        if not repair and not fallback:
             return None
-        first = len(llms) - len(task.fallback)
-        fallbacks = [Fallback(first + number, llm.model_name) for number, llm in enumerate(task.fallback)]
-        return Mending(task.repair, self.read, fallbacks, [*map(parameters_of, llms)])
+        first = len(llms) - len(fallback)
+        fallbacks = [Fallback(first + number, llm.model_name) for number, llm in enumerate(fallback)]
+        return Mending(repair, self.read, fallbacks, [*map(parameters_of, llms)])
 
     def _placed(self, error: MediaError, row: Row) -> MediaError:
         """The error, with the column that has its value, where only one has it."""
@@ -200,22 +201,24 @@ class TaskWork:
 
     def _values(self, generation: Generation, row: Row) -> tuple[Any, ...]:
         input = self._own(row)
-        text = generation.text
+        answer = self._form.answer(generation)
         method = "schema_for"
         try:
             schema = self._task.schema_for(input) if self._structured else None
             if schema is not None:
-                text = conform(text, schema)
+                answer = conform(answer, schema)
             if self._whole:
                 method = "format_generation"
                 return self._in_order(
-                    self._task.format_generation(_conforming(generation, text, schema), input), generation
+                    self._task.format_generation(_conforming(generation, answer, schema), input), generation
                 )
             method = "format_output"
-            columns = self._task.format_output(text, input)
+            columns = self._task.format_output(answer, input)
         except GenerationError as exc:
             if not has_message(exc):
-                raise OutputError(f"`{method}` of task {self.name!r} raised {described(exc)}", raw=text) from exc
+                raise OutputError(
+                    f"`{method}` of task {self.name!r} raised {described(exc)}", raw=generation.text
+                ) from exc
             exc.raw = generation.text
             raise
         except BaseException as exc:  # as in `prepare`
@@ -250,9 +253,9 @@ class TaskWork:
     def _metadata(self, job: Job, outcome: Outcome) -> Row:
         metadata: Row = {}
         if self._raw_output is not None:
-            metadata[self._raw_output] = _raw_texts(outcome)
+            metadata[self._raw_output] = self._raw(outcome)
         if self._raw_input is not None:
-            metadata[self._raw_input] = None if job.request is None else noted(job.request.messages)
+            metadata[self._raw_input] = None if job.request is None else noted(job.request.asked)
         if self._statistics is not None:
             metadata[self._statistics] = _statistics(outcome)
         lineage = outcome.lineage
@@ -269,6 +272,16 @@ class TaskWork:
                 "attempts": outcome.attempts,
             }
         return metadata
+
+    def _raw(self, outcome: Outcome) -> Any:
+        """The answer as it came, or those of all the turns of a conversation; None of a picture."""
+        if outcome.turns is not None:
+            return [self._raw(turn) for turn in outcome.turns]
+        generation = outcome.generation
+        if generation is None:
+            return _raw_text(outcome.error)
+        answer = generation.text if generation.value is None else self._form.answer(generation)
+        return None if isinstance(answer, Image) else answer
 
     def _warn_of_overwriting(self, row: Row) -> None:
         overwritten = self._shape.overwritten(row)
@@ -288,22 +301,15 @@ class TaskWork:
         return self._columns[self._shape.outputs.index(column)]
 
 
-def _raw_texts(outcome: Outcome) -> Any:
-    """The text of an answer, or those of all the answers of a conversation."""
-    if outcome.turns is not None:
-        return [_raw_texts(turn) for turn in outcome.turns]
-    return _raw_text(outcome.error) if outcome.generation is None else outcome.generation.text
-
-
 def _conforming(generation: Generation, text: str | None, schema: Any) -> Generation:
     return generation if schema is None else replace(generation, text=text, parsed=parsed(text, schema))
 
 
-def overrides(task: Task, method: str) -> bool:
+def overrides(task: ModelTask, method: str) -> bool:
     """Tell whether a task's class has its own form of an optional method."""
-    from .task import Task
+    from .task import ModelTask
 
-    return getattr(type(task), method) is not getattr(Task, method)
+    return getattr(type(task), method) is not getattr(ModelTask, method)
 
 
 def _has_part(whole: Any, value: Any) -> bool:

@@ -11,6 +11,7 @@
 - `completion_in`, `decoded`, `events_in` and their like: a body of JSON, of server-sent events or of JSON
   lines, whichever came; `is_unreadable`, `unreadable_events`: events of it that are no piece of an answer.
 - `messages_in`, `text_in`, `reasoning_in`, `chat_usage`, `tokens_in`: the parts of an answer, whatever shape they have.
+- `media_type_of`: the type of an image, by its bytes.
 - `media_of`, `Media`: the images, audio and documents in messages; `sendable`: a request that a backend is given.
 - `chat_calls`, `chat_messages`, `with_extra`, `extra_in`: tool calls, and the thinking that goes back with results.
 - `Refusal`, `read_refusal`, `is_error_body`, `fault_of`: what a status and an error body say, of credit too.
@@ -35,6 +36,7 @@ from ._bodies import (
 from ._clients import ClientPerLoop
 from ._environment import check_environment
 from ._guard import body_sent, guard, typed_cause
+from ._images import media_type_of
 from ._legible import legible, legible_usage, tokens_in
 from ._media import Media, check_capabilities, media_of, sendable
 from ._parts import chat_usage, messages_in, reasoning_in, text_in
@@ -73,6 +75,7 @@ __all__ = [
     "legible",
     "legible_usage",
     "media_of",
+    "media_type_of",
     "messages_in",
     "quota_of",
     "read_refusal",

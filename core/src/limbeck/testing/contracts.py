@@ -14,6 +14,7 @@ import json
 import pickle
 import time
 import uuid
+from array import array
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,7 @@ from ..types import (
     Generation,
     GenerationRequest,
     GenerationResponse,
+    Image,
     PaidAnswer,
     StoredAnswer,
     StoredEffect,
@@ -54,8 +56,12 @@ class TaskContract:
         """The task under test, with this LLM and these further fields (`num_generations`, …)."""
         raise AssertionError("A TaskContract must define `make_task(self, llm, **fields)`.")
 
-    def _task(self, *answers: str, **fields: Any) -> Task:
-        return self.make_task(ScriptedLLM(script=list(answers)), **fields)
+    def _model(self, answers: Sequence[Any]) -> Any:
+        """A model that gives these answers."""
+        return ScriptedLLM(script=list(answers))
+
+    def _task(self, *answers: Any, **fields: Any) -> Any:
+        return self.make_task(self._model(answers), **fields)
 
     def test_the_class_has_what_a_task_must_have(self) -> None:
         assert class_faults("task", type(self._task())) == []
@@ -125,6 +131,7 @@ class LLMContract:
         (result,) = portal().wait(backend_of(llm).ask([request], left_out.append))
         if isinstance(result, Exception):
             raise result
+        assert isinstance(result, GenerationResponse)
         assert not left_out, f"Its answer holds what cannot be read: {'; '.join(left_out)}."
         return result
 
@@ -144,7 +151,7 @@ class LLMContract:
         llm = self.make_llm()
         identity = getattr(llm, "identity", None)
         assert identity is None or json.loads(json.dumps(identity)) == identity
-        for secret in _secrets(llm):
+        for secret in secrets_of(llm):
             assert secret not in json.dumps(identity)
             assert secret not in repr(llm)
 
@@ -335,6 +342,16 @@ class LedgerContract:
         assert _texts(part.find("2", b"key", 1)) == [None]
         part.close()
         ledger.close()
+
+    def test_answers_that_are_no_text_are_kept(self) -> None:
+        values = [array("f", [0.5, -1.25]), [0.1, 2.0], Image(content=b"\x89PNG", media_type="image/png")]
+        for row, value in enumerate(values):
+            response = GenerationResponse(generations=[Generation(text=None, value=value)])
+            self._kept(_answer(str(row), samples=[0], key=b"key %d" % row, response=response))
+        for row, value in enumerate(values):
+            (found,) = self._found(str(row), b"key %d" % row, 1)
+            assert found is not None
+            assert found.generation.value == value
 
     def test_all_that_stands_beside_an_answer_is_kept(self) -> None:
         generation = Generation(
@@ -540,6 +557,6 @@ def _texts(found: Sequence[StoredAnswer | None]) -> list[str | None]:
     return [None if answer is None else answer.generation.text for answer in found]
 
 
-def _secrets(llm: Any) -> list[str]:
+def secrets_of(llm: Any) -> list[str]:
     values = [getattr(llm, name) for name in getattr(type(llm), "model_fields", ())]
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

@@ -29,7 +29,7 @@ class EchoLLM(LLM):
         model: what it calls itself. latency: seconds each answer takes.
     """
 
-    capabilities: ClassVar[Capabilities] = _TAKES_ALL_MEDIA
+    capabilities: ClassVar[Capabilities] = replace(_TAKES_ALL_MEDIA, completions=True, prefill=True)
 
     model: str = "echo"
     latency: float = Field(default=0.0, ge=0)
@@ -41,7 +41,7 @@ class EchoLLM(LLM):
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         if self.latency:
             await asyncio.sleep(self.latency)
-        return respond(_text_of(request.messages[-1].get("content")))
+        return respond(_text_of(request.asked[-1].get("content")))
 
 
 def _text_of(content: str | list[dict[str, Any]] | None) -> str | None:
@@ -62,7 +62,7 @@ class ScriptedLLM(LLM):
         model: what it calls itself.
     """
 
-    capabilities: ClassVar[Capabilities] = replace(_TAKES_ALL_MEDIA, tools=True)
+    capabilities: ClassVar[Capabilities] = replace(_TAKES_ALL_MEDIA, tools=True, completions=True, prefill=True)
 
     script: Any = Field(exclude=True)
     latencies: list[float] = Field(default_factory=list)

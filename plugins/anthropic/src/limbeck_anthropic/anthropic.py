@@ -72,7 +72,8 @@ class AnthropicLLM(LLM):
 
     Without `api_key` the SDK finds the credentials: `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`,
     a profile. Sampling parameters go into `generation_kwargs`, under the names of the SDK's
-    `messages.create`; tools are in Anthropic's form, messages and tool calls in OpenAI's.
+    `messages.create`; tools are in Anthropic's form, messages and tool calls in OpenAI's. Models that take the
+    beginning of an answer go on with a last message of the assistant; others, the newest among them, refuse it.
 
     Attributes:
         model: the model's name, such as "claude-sonnet-5".
@@ -89,7 +90,7 @@ class AnthropicLLM(LLM):
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        native_json_schema=True, tools=True, vision=True, batches=True, documents=True
+        native_json_schema=True, tools=True, vision=True, batches=True, documents=True, prefill=True
     )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=100_000, bytes=250_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"stream", "max_response_bytes"})

@@ -432,6 +432,30 @@ def llms(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def embedders(as_json: AsJson = False) -> None:
+    """List the embedders."""
+    from .listing import show_names
+
+    show_names("embedder", as_json=as_json)
+
+
+@app.command()
+def scorers(as_json: AsJson = False) -> None:
+    """List the scorers."""
+    from .listing import show_names
+
+    show_names("scorer", as_json=as_json)
+
+
+@app.command("image-generators")
+def image_generators(as_json: AsJson = False) -> None:
+    """List the image generators."""
+    from .listing import show_names
+
+    show_names("image_generator", as_json=as_json)
+
+
+@app.command()
 def steps(as_json: AsJson = False) -> None:
     """List the steps."""
     from .listing import show_names
@@ -467,6 +491,30 @@ def show_llm(name: Name) -> None:
     from .show import show
 
     show("llm", name, [])
+
+
+@show_app.command("embedder")
+def show_embedder(name: Name) -> None:
+    """Show an embedder: its fields and what it can do."""
+    from .show import show
+
+    show("embedder", name, [])
+
+
+@show_app.command("scorer")
+def show_scorer(name: Name) -> None:
+    """Show a scorer: its fields and what it can do."""
+    from .show import show
+
+    show("scorer", name, [])
+
+
+@show_app.command("image-generator")
+def show_image_generator(name: Name) -> None:
+    """Show an image generator: its fields and what it can do."""
+    from .show import show
+
+    show("image_generator", name, [])
 
 
 @show_app.command("step")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from limbeck import plugins
+from limbeck.errors import LimbeckError
+
 from .exits import say
 from .pydantic_guard import make_pydantic_usable
 
@@ -97,11 +100,20 @@ def _recipe_of_file(path: str, settings: Sequence[str], *, source: str | None, o
     return recipe
 
 
+def _model_field(task: str) -> str:
+    """The field of a task that holds its model; that of LLMs where the task is not known, which is told later."""
+    try:
+        return str(getattr(plugins.get("task", task), "model_kind", "llm"))
+    except LimbeckError:
+        return "llm"
+
+
 def _recipe_of_task(model: str, task: TaskOptions, *, settings: Sequence[str], source: str, output: str) -> Recipe:
     from limbeck.recipes import recipe_of_task
 
     make_pydantic_usable()
-    entry = {"task": (task.name or "text-generation", "--task"), "llm": (model, "--model"), **task.fields}
+    name = task.name or "text-generation"
+    entry = {"task": (name, "--task"), _model_field(name): (model, "--model"), **task.fields}
     recipe = recipe_of_task(entry, settings, where="the command line")
     recipe.read_from(source, "--input")
     recipe.write_to(output, "--output")

@@ -1,4 +1,4 @@
-"""`limbeck tasks`, `llms`, `steps` and `tools`: what is installed. No plugin is imported, and nothing of pydantic."""
+"""`limbeck tasks`, `llms`, `steps` and so on: what is installed. No plugin is imported, and nothing of pydantic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def show_names(kind: Kind, *, as_json: bool) -> None:
             [[each.name, each.distribution, each.version, each.status, each.summary] for each in listings],
         )
     else:
-        say(f"No {kind} is installed.")
+        say(f"No {kind.replace('_', ' ')} is installed.")
     problems = plugins.problems()
     if problems:
         say(f"{len(problems)} problem{'s' * (len(problems) > 1)} with installed plugins; see: limbeck plugins list")

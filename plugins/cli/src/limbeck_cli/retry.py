@@ -37,21 +37,26 @@ class Retry:
         Raises:
             ConfigurationError: there is no such task, or a setting cannot be read.
         """
-        name = task_of(pipeline, self.step).name
-        return Rerun(self.where, step=name, llm=self._llm(name), from_turn=self.from_turn)
+        task = task_of(pipeline, self.step)
+        llm = self._model(task.name, task.model_kind)
+        return Rerun(self.where, step=task.name, llm=llm, from_turn=self.from_turn)
 
-    def _llm(self, name: str) -> Any:
-        """The LLM that is asked: as the file's own `--set` would make it. None for the one that there was."""
-        changes = [f"steps.{name}.{_of_llm(each)}" for each in self.settings]
+    def _model(self, name: str, field: str) -> Any:
+        """The model that is asked: as the file's own `--set` would make it. None for the one that there was.
+
+        Args:
+            name: of the step. field: of its model: `llm`, or what a task of another kind has.
+        """
+        changes = [f"steps.{name}.{_of_model(field, each)}" for each in self.settings]
         if self.model is not None:
-            changes.insert(0, f"steps.{name}.llm={self.model}")
-        return Run.named(self.run_dir).pipeline(changes).steps[name].llm if changes else None
+            changes.insert(0, f"steps.{name}.{field}={self.model}")
+        return getattr(Run.named(self.run_dir).pipeline(changes).steps[name], field) if changes else None
 
 
-def _of_llm(setting: str) -> str:
-    if not setting.startswith("llm."):
+def _of_model(field: str, setting: str) -> str:
+    if not setting.startswith(f"{field}."):
         key = setting.partition("=")[0]
         raise ConfigurationError(
-            f"--set {key}: a retry changes how the model is asked: `llm.NAME=VALUE`, or --model for another one."
+            f"--set {key}: a retry changes how the model is asked: `{field}.NAME=VALUE`, or --model for another one."
         )
     return setting

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from limbeck import plugins
 from limbeck.errors import ConfigurationError
+from limbeck.types import ModelKind
 
 from .exits import echo
 from .pydantic_guard import make_pydantic_usable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from limbeck.plugins import Kind
-    from limbeck.types import ChatType, Example
+    from limbeck.types import Example
 
 _WIDEST_DEFAULT = 60  # characters
 
@@ -34,7 +35,7 @@ def show(kind: Kind, name: str, settings: Sequence[str]) -> None:
     if kind == "tool":
         _show_tool(cls)
         return
-    if kind == "llm":
+    if kind in get_args(ModelKind):
         _show_fields(cls)
         _show_capabilities(cls)
         return
@@ -54,7 +55,7 @@ def _heading(text: str) -> None:
 
 
 def _show_source(kind: Kind, name: str, cls: Any) -> None:
-    echo(f"{kind} {name}", bold=True)
+    echo(f"{kind.replace('_', ' ')} {name}", bold=True)
     target = f"{cls.__module__}:{getattr(cls, '__qualname__', type(cls).__qualname__)}"
     listing = next((each for each in plugins.listings(kind) if name in (each.name, each.qualified)), None)
     owner = f"{listing.distribution} {listing.version}, " if listing and listing.distribution else ""
@@ -85,7 +86,7 @@ def _instance(kind: Kind, cls: type, name: str, settings: Sequence[str]) -> tupl
     """An instance on the offline model; or None, and what it cannot be made without."""
     from limbeck.recipes import build_one
 
-    fields = {"llm": "offline"} if kind == "task" else {}
+    fields = {getattr(cls, "model_kind", "llm"): "offline"} if kind == "task" else {}
     try:
         return build_one(cls, fields, settings, subject=f"the {kind} {name!r}"), ""
     except ConfigurationError as exc:
@@ -142,20 +143,34 @@ def _show_example(task: Any) -> None:
     _show_json(example.row)
     if task.converse is None:
         _show_prompt(task.format_input(example.row))
-    for answer in [example.raw_output] if isinstance(example.raw_output, str) else example.raw_output:
+    for answer in [example.raw_output] if task.converse is None else example.raw_output:
         _heading("A model's answer")
-        echo("\n".join(f"  {line}" for line in answer.splitlines()))
+        echo("\n".join(f"  {line}" for line in _shown(answer).splitlines()))
     _heading("Output columns")
     _show_json(example.output)
 
 
-def _show_prompt(messages: ChatType) -> None:
+def _show_prompt(asked: Any) -> None:
     _heading("Prompt")
-    for message in messages:
-        content = message.get("content")
-        echo(f"  {message.get('role')}:", fg="cyan")
+    for role, content in _parts(asked):
+        echo(f"  {role}:", fg="cyan")
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
         echo("\n".join(f"    {line}" for line in text.splitlines()))
+
+
+def _parts(asked: Any) -> list[tuple[str, Any]]:
+    """What a task asks, in parts with their names: a chat's messages, a text, or a query and its candidates."""
+    messages = getattr(asked, "asked", asked)  # of a whole request
+    if isinstance(messages, list):
+        return [(str(message.get("role")), message.get("content")) for message in messages]
+    if isinstance(asked, tuple):
+        query, candidates = asked
+        return [("query", query), *(("candidate", candidate) for candidate in candidates)]
+    return [("text", asked)]
+
+
+def _shown(answer: Any) -> str:
+    return answer if isinstance(answer, str) else repr(answer)
 
 
 def _show_json(value: Any) -> None:

@@ -117,8 +117,10 @@ class LocalModel:
         return [answers[place] for place in range(len(requests))]
 
     def _prompt(self, request: GenerationRequest, max_new_tokens: int | None) -> _Prompt:
-        # The template has put the special tokens there already.
-        tokens = self._tokenizer(render(self._tokenizer, request.messages), add_special_tokens=False)["input_ids"]
+        if request.prompt is not None:
+            tokens = self._tokenizer(request.prompt)["input_ids"]
+        else:  # the template has put the special tokens there already
+            tokens = self._tokenizer(render(self._tokenizer, request.messages), add_special_tokens=False)["input_ids"]
         options = self._options(request)
         limit = options.pop("max_new_tokens", None) or max_new_tokens
         differ = options.get("do_sample", self._model.generation_config.do_sample) or options.get("num_beams", 1) != 1

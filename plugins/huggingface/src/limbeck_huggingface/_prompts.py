@@ -52,17 +52,17 @@ def first_line(exc: Exception) -> str:
 
 
 def render(tokenizer: Any, messages: ChatType) -> str:
-    """The prompt that `messages` are, ready for the model's answer.
+    """The prompt that `messages` are, ready for the model's answer, or for the rest of one that they end with.
 
     Raises:
         BadRequestError: the template refuses them (a role it does not know, two turns of one role, images).
     """
     if any(map(_holds_media, messages)):  # a template would write them out, or leave them out
         raise BadRequestError("A prompt that is sent as text takes no images, audio or documents; send chats instead.")
+    begun = bool(messages) and messages[-1].get("role") == "assistant"
+    how = {"continue_final_message": True} if begun else {"add_generation_prompt": True}
     try:
-        prompt = tokenizer.apply_chat_template(
-            [_plain(message) for message in messages], tokenize=False, add_generation_prompt=True
-        )
+        prompt = tokenizer.apply_chat_template([_plain(message) for message in messages], tokenize=False, **how)
     except Exception as exc:
         raise BadRequestError(f"The chat template of the tokenizer refuses the messages: {exc}") from exc
     return str(prompt)

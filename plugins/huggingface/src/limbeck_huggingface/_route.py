@@ -25,6 +25,7 @@ from ._prompts import Prompter, load_tokenizer, require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from huggingface_hub.inference._common import RequestParameters
     from huggingface_hub.inference._providers._common import TaskProviderHelper
 
 _T = TypeVar("_T")
@@ -69,15 +70,45 @@ class Route:
 
     def prepare(self, inputs: Any, parameters: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """URL, headers and body of one request."""
-        request = self.helper.prepare_request(
-            inputs=inputs, parameters=parameters, headers=self.headers, model=self.model, api_key=self.key or _NO_KEY
-        )
+        request = self.request(inputs, parameters)
         payload = request.json
         assert isinstance(payload, dict)
         if "prompt" in payload and "max_new_tokens" in payload:
             # Some helpers leave TGI's name in a request of OpenAI's form, whose servers then cut the answer short.
             payload["max_tokens"] = payload.pop("max_new_tokens")
         return request.url, request.headers, payload
+
+    def request(self, inputs: Any, parameters: dict[str, Any]) -> RequestParameters:
+        """One request, as the SDK's helper makes it."""
+        return self.helper.prepare_request(
+            inputs=inputs, parameters=parameters, headers=self.headers, model=self.model, api_key=self.key or _NO_KEY
+        )
+
+    def content(self, answer: bytes, request: RequestParameters) -> bytes:
+        """The file that an answer holds, or tells the way to; the helper of some providers asks again, and blocks.
+
+        Raises:
+            TransientError: it holds none.
+        """
+        try:
+            content = self.helper.get_response(answer, request)
+        except Exception as exc:  # noqa: BLE001 - the isolation boundary of the SDK's helpers: one answer
+            reason = self.secrets.redact(f"{type(exc).__name__}: {exc}")
+            raise TransientError(f"{self.subject} sent an answer without a file: {reason}") from None
+        if not isinstance(content, bytes) or not content:
+            raise TransientError(f"{self.subject} sent an answer without a file.")
+        return content
+
+    def values(self, answer: Any) -> Any:
+        """The numbers in an answer, whichever provider's it is.
+
+        Raises:
+            TransientError: it is in no form that the helper knows.
+        """
+        try:
+            return self.helper.get_response(answer)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+            raise TransientError(f"{self.subject} sent an answer without vectors.") from None
 
     def generated(self, answer: Any) -> Any:
         """The answer of text generation in TGI's form, whichever provider's it is.
@@ -99,7 +130,7 @@ class RouteFinder:
 
     Attributes:
         key: the key that was given, or None. query: of the URL of `base_url`.
-        chat: whether chats are sent, or text.
+        chat: whether chats are sent, or text. task: what else is asked for, as the Hub names it; it needs no tokenizer.
     """
 
     model_id: str | None
@@ -115,10 +146,11 @@ class RouteFinder:
     chat: bool
     timeout: float
     needed_by: str
+    task: str | None = None
 
     @property
     def _task(self) -> str:
-        return "conversational" if self.chat else "text-generation"
+        return self.task or ("conversational" if self.chat else "text-generation")
 
     def check(self) -> None:
         """Check all that can be checked without the network.

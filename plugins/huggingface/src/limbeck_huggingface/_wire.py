@@ -186,7 +186,25 @@ class Wire:
             GenerationError: whatever kept the answer from coming.
         """
         url, headers, payload = route.prepare(inputs, parameters)
-        response = await self._send(route, "POST", url, headers, _encoded({**payload, **body}))
+        return await self._posted(route, url, headers, {**payload, **body})
+
+    async def post_to(self, route: Route, url: str, body: dict[str, Any]) -> Answer:
+        """As `post`, for a body that the SDK has no helper for, and another address of the server."""
+        headers = {"authorization": f"Bearer {route.key}", "content-type": "application/json", **route.headers}
+        known = {name: value for name, value in headers.items() if value is not None}
+        return await self._posted(route, url, known, body)
+
+    async def fetch(self, route: Route, inputs: Any, parameters: dict[str, Any]) -> bytes:
+        """As `post`, for an answer that is no JSON: the content of a file, by the way the SDK has to it."""
+        request = route.request(inputs, parameters)
+        assert isinstance(request.json, dict)  # of all helpers for texts
+        response = await self._send(route, "POST", request.url, request.headers, _encoded(request.json))
+        if response.status_code >= 300:
+            raise _failure(route, response)
+        return await asyncio.to_thread(route.content, response.content, request)  # some providers are asked again
+
+    async def _posted(self, route: Route, url: str, headers: dict[str, Any], body: dict[str, Any]) -> Answer:
+        response = await self._send(route, "POST", url, headers, _encoded(body))
         if response.status_code >= 300:
             raise _failure(route, response)
         return _answer(route, response)

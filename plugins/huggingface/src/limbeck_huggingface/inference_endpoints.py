@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from limbeck.types import GenerationRequest, GenerationResponse, JSONSchema
 
     from ._route import Route, RouteFinder
-    from ._wire import Wire  # noqa: TC004 - pydantic leaves the type of a private attribute alone
+    from ._wire import Answer, Wire  # noqa: TC004 - pydantic leaves the type of a private attribute alone
 
 _NAME = "InferenceEndpointsLLM"
 
@@ -64,8 +64,9 @@ class InferenceEndpointsLLM(LLM):
 
     Chats are sent as chats (`chat_completion`) and the server applies the model's template. With `tokenizer_id`
     beside `endpoint_name` or `base_url`, the prompt is rendered here with that tokenizer's chat template and sent as
-    text (`text_generation`); that needs the extra `limbeck-huggingface[tokenizer]`. Beside `model_id` the tokenizer
-    is not needed, because the providers take chat models as chats only: `use_chat_completion=False` insists.
+    text (`text_generation`), the beginning of an answer too; that needs the extra `limbeck-huggingface[tokenizer]`.
+    Beside `model_id` the tokenizer is not needed, because the providers take chat models as chats only:
+    `use_chat_completion=False` insists. A raw prompt is sent as text, or to a server's `/v1/completions`.
 
     The key is `api_key`, else HF_TOKEN, else the one that `hf auth login` saved. To a `base_url` outside Hugging Face
     only `api_key` is sent.
@@ -89,7 +90,9 @@ class InferenceEndpointsLLM(LLM):
         generation_kwargs: what `AsyncInferenceClient.chat_completion` takes, or `text_generation` for text.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(native_json_schema=True, tools=True, vision=True, logprobs=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        native_json_schema=True, tools=True, vision=True, logprobs=True, completions=True, prefill=True
+    )
     transport_fields: ClassVar[frozenset[str]] = frozenset({"bill_to", "max_response_bytes"})
 
     model_id: str | None = None
@@ -246,12 +249,37 @@ class InferenceEndpointsLLM(LLM):
             raise BadRequestError(str(exc)) from None
         wire = await self._wires.get(self._connect)
         route = await wire.route()
-        ask = self._chat if self._speaks_chat else self._text
-        return await ask(wire, route, request, parameters)
+        if not self._speaks_chat:
+            return await self._text(wire, route, request, parameters)
+        if request.prompt is not None:
+            return await self._completion(wire, route, request, parameters)
+        return await self._chat(wire, route, request, parameters)
+
+    async def _completion(
+        self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
+    ) -> GenerationResponse:
+        """Send a raw prompt to the `/v1/completions` beside the chat completions of a server of one's own."""
+        if route.root is None:
+            raise BadRequestError(
+                "Inference Providers take chats only, no raw `prompt`. Name a server or an endpoint, or send text: "
+                "`use_chat_completion=False` with `tokenizer_id`."
+            )
+        extra = parameters.pop("extra_body", None) or {}
+        body = {"model": route.payload_model or "dummy", "prompt": request.prompt, **parameters, **extra}
+        return self._read(await wire.post_to(route, f"{route.root}/v1/completions", body))
+
+    def _read(self, answer: Answer) -> GenerationResponse:
+        whole = read_chat(answer.body, quota=answer.quota, model_name=self.model_name)
+        return replace(whole, left_out=answer.left_out)
 
     async def _chat(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
     ) -> GenerationResponse:
+        if request.prefill is not None:
+            raise BadRequestError(
+                "A chat is sent as a chat, whose last message no server of this kind goes on with. Send text: "
+                "`tokenizer_id` renders the beginning of the answer too."
+            )
         extra = parameters.pop("extra_body", None) or {}
         parameters = {"model": route.payload_model, **parameters, **extra}
         form = _merged(
@@ -264,15 +292,13 @@ class InferenceEndpointsLLM(LLM):
             # The SDK puts TGI's form into every request to a URL, and other servers then constrain nothing, silently.
             body["response_format"] = _for_tgi(form) if (await wire.server(route)).is_tgi else form
         messages = chat_messages(request.messages, model=self.model_name)
-        answer = await wire.post(route, messages, parameters, **body)
-        whole = read_chat(answer.body, quota=answer.quota, model_name=self.model_name)
-        return replace(whole, left_out=answer.left_out)
+        return self._read(await wire.post(route, messages, parameters, **body))
 
     async def _text(
         self, wire: Wire, route: Route, request: GenerationRequest, parameters: dict[str, Any]
     ) -> GenerationResponse:
         assert route.prompter is not None
-        prompt = route.prompter.prompt(request.messages)
+        prompt = route.prompter.prompt(request.messages) if request.prompt is None else request.prompt
         tokens = route.prompter.count(prompt)
         keep_tokens = bool(parameters.get("details") or parameters.get("top_n_tokens"))
         grammar = _merged(parameters.pop("grammar", None), request.output_schema, _grammar, "grammar")

@@ -59,7 +59,7 @@ class TransformersLLM(LLM):
         timeout: seconds for one batch, which a processor may work on for hours.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(native_n=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(native_n=True, completions=True, prefill=True)
     transport_fields: ClassVar[frozenset[str]] = frozenset({"batch_size", "device"})
 
     model_id: str

@@ -4,6 +4,8 @@ The `openai` SDK is imported when a backend first needs it, not by this module.
 """
 
 from .azure import AzureOpenAILLM
+from .embedder import OpenAIEmbedder
+from .image_generator import OpenAIImageGenerator
 from .openai import OpenAILLM
 
-__all__ = ["AzureOpenAILLM", "OpenAILLM"]
+__all__ = ["AzureOpenAILLM", "OpenAIEmbedder", "OpenAIImageGenerator", "OpenAILLM"]

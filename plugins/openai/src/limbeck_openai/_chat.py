@@ -30,7 +30,7 @@ from ._response import model_in, read_completion
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
-    from limbeck.types import GenerationResponse
+    from limbeck.types import GenerationResponse, Quota
 
     from ._request import ChatQuery
 
@@ -87,7 +87,7 @@ class Chat:
         Raises:
             GenerationError: one of the types of `limbeck.errors`, without the key in it or in its cause.
         """
-        response = await self.guarded(self._post(query), model=query.model)
+        response = await self.post(query.path, query.body, query.options)
         left_out: list[str] = []
         payload = completion_in(response.content, left_out=left_out)
         answer = self.read(
@@ -122,12 +122,37 @@ class Chat:
         # Shortened last: a secret that is cut in two would not be found.
         return self._secrets.redact(text)[:_LONGEST_MESSAGE]
 
-    async def _post(self, query: ChatQuery) -> httpx2.Response:
+    async def post(self, path: str, body: dict[str, Any], options: dict[str, Any]) -> httpx2.Response:
+        """Post a body, once.
+
+        Raises:
+            GenerationError: as `complete`.
+        """
+        return await self.guarded(self._post(path, body, options), model=str(body.get("model")))
+
+    async def ask(
+        self, path: str, body: dict[str, Any], options: dict[str, Any], *, answer: str
+    ) -> tuple[dict[str, Any], Quota | None]:
+        """Post a body, once; the decoded body of the answer, which has the key `answer`, and what is left to ask.
+
+        Raises:
+            GenerationError: as `complete`.
+        """
+        response = await self.post(path, body, options)
+        payload, model = decoded(response.content), str(body.get("model"))
+        if is_error_body(payload, answer=answer):
+            raise self.refused(200, payload, model=model, headers=response.headers)
+        if not isinstance(payload, dict) or not isinstance(payload.get(answer), list):
+            shown = self._secrets.redact(str(payload))[:_LONGEST_BODY_SHOWN]
+            raise TransientError(f"{self._server} answered with something that has no `{answer}`: {shown!r}")
+        return payload, quota_of(response.headers.raw)
+
+    async def _post(self, path: str, body: dict[str, Any], options: dict[str, Any]) -> httpx2.Response:
         # `post` with the raw response is the SDK's documented way around its typed methods: it
         # keeps authentication, Azure's paths and typed errors, and skips building a pydantic
         # model of the answer, half the cost of a call (`python -m benchmarks.openai_transport`).
-        options: Any = {"security": {"bearer_auth": True}, **query.options}
-        return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=query.body, options=options)
+        all_options: Any = {"security": {"bearer_auth": True}, **options}
+        return await self._client.post(path, cast_to=httpx2.Response, body=body, options=all_options)
 
     def read(
         self, payload: Any, *, asked: int, model: str, headers: httpx2.Headers | None = None, sent: Any = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from limbeck.types import GenerationRequest
 
 # What Limbeck sets itself, and what to use instead.
-_SET_BY_LIMBECK = {
+_SET_BY_LIMBECK: Mapping[str, str] = {
     "model": "Use the field `model`.",
     "messages": "They come from the task's `format_input`.",
     "n": "Use the task's `num_generations`.",
@@ -51,6 +51,11 @@ class ChatQuery:
     def model(self) -> str:
         return str(self.body["model"])
 
+    @property
+    def path(self) -> str:
+        """The place of the call at the server."""
+        return "/completions" if "prompt" in self.body else "/chat/completions"
+
 
 def chat_query(
     request: GenerationRequest, *, model: str, generation_kwargs: Mapping[str, Any], max_choices: int
@@ -60,9 +65,12 @@ def chat_query(
     Raises:
         BadRequestError: an output schema and a `response_format` were both given.
     """
-    body = {**generation_kwargs, **request.parameters}
-    options = {theirs: body.pop(ours) for ours, theirs in _TRANSPORT.items() if ours in body}
-    body |= {"model": model, "messages": chat_messages(request.messages, model=model)}
+    body, options = split_options({**generation_kwargs, **request.parameters})
+    if request.prompt is None:
+        asks: dict[str, Any] = {"messages": chat_messages(request.messages, model=model)}
+    else:
+        asks = {"prompt": request.prompt}
+    body |= {"model": model, **asks}
     asked = min(request.num_generations, max_choices)
     if asked > 1:
         body["n"] = asked
@@ -79,8 +87,10 @@ def batch_entry(custom_id: str, query: ChatQuery) -> bytes:
     """A call as a line of a batch's input file, less the line break.
 
     Raises:
-        BadRequestError: JSON cannot hold it.
+        BadRequestError: JSON cannot hold it, or it is a raw prompt: a batch is of one endpoint, and this is another's.
     """
+    if "prompt" in query.body:
+        raise BadRequestError('A raw `prompt` goes into no provider batch. Leave the `mode` of its LLM at "online".')
     # As the SDK does it: what it calls extra JSON goes over the body.
     entry = {
         "custom_id": custom_id,
@@ -96,33 +106,56 @@ def batch_entry(custom_id: str, query: ChatQuery) -> bytes:
         raise BadRequestError(f"The request could not be written: {exc}.") from exc
 
 
-def check_parameters(generation_kwargs: Mapping[str, Any], *, owner: str) -> None:
-    """Raise `ConfigurationError` unless the installed SDK's chat completions take every parameter.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A method of the SDK that a backend calls.
+
+    Attributes:
+        name: what it is called in messages. place: `module:class.method`.
+        set_by_limbeck: its parameters that a user may not give, each with what to use instead.
+    """
+
+    name: str
+    place: str
+    set_by_limbeck: Mapping[str, str]
+
+
+CHAT = Method(
+    name="chat completions",
+    place="openai.resources.chat.completions:AsyncCompletions.create",
+    set_by_limbeck=_SET_BY_LIMBECK,
+)
+
+
+def check_parameters(generation_kwargs: Mapping[str, Any], *, owner: str, method: Method = CHAT) -> None:
+    """Raise `ConfigurationError` unless the installed SDK's method takes every parameter.
 
     Args:
         generation_kwargs: the parameters.
         owner: the class they were given to, for the message.
+        method: by default that of chat completions.
     """
-    known = sdk_parameters()
+    known = sdk_parameters(method.place)
     for name, value in generation_kwargs.items():
-        _refuse_what_is_set(name, owner)
+        _refuse_what_is_set(name, owner, method)
         if name not in known:
             raise ConfigurationError(
-                f"`generation_kwargs` of `{owner}`: the openai SDK's chat completions take no parameter {name!r}."
-                f"{did_you_mean(name, known - _SET_BY_LIMBECK.keys())} "
+                f"`generation_kwargs` of `{owner}`: the openai SDK's {method.name} take no parameter {name!r}."
+                f"{did_you_mean(name, known - method.set_by_limbeck.keys())} "
                 f"A parameter that only your server knows goes into `extra_body={{{name!r}: …}}`."
             )
-        _check_value(name, value, owner)
+        _check_value(name, value, owner, method)
     check_headers(generation_kwargs.get("extra_headers"), owner=owner)
     refuse_secrets(generation_kwargs, owner=owner, remedy=_FOR_SECRETS)
 
 
-def _refuse_what_is_set(name: str, owner: str) -> None:
-    if name in _SET_BY_LIMBECK:
-        raise ConfigurationError(f"`generation_kwargs` of `{owner}` may not hold {name!r}. {_SET_BY_LIMBECK[name]}")
+def _refuse_what_is_set(name: str, owner: str, method: Method) -> None:
+    if name in method.set_by_limbeck:
+        remedy = method.set_by_limbeck[name]
+        raise ConfigurationError(f"`generation_kwargs` of `{owner}` may not hold {name!r}. {remedy}")
 
 
-def _check_value(name: str, value: Any, owner: str) -> None:
+def _check_value(name: str, value: Any, owner: str, method: Method) -> None:
     if name == "response_format" and isinstance(value, dict) and value.get("type") == "json_schema":
         raise ConfigurationError(
             f"`generation_kwargs` of `{owner}` holds a JSON Schema in `response_format`. "
@@ -131,7 +164,7 @@ def _check_value(name: str, value: Any, owner: str) -> None:
     if name in _TRANSPORT:
         for key in _keys(value, name, owner):
             if name == "extra_body":
-                _refuse_what_is_set(key, owner)
+                _refuse_what_is_set(key, owner, method)
 
 
 def _keys(value: Any, name: str, owner: str) -> Iterable[str]:
@@ -142,12 +175,21 @@ def _keys(value: Any, name: str, owner: str) -> Iterable[str]:
     return map(str, value)
 
 
-@lru_cache(maxsize=1)
-def sdk_parameters() -> frozenset[str]:
-    """The keyword arguments of the installed SDK's `chat.completions.create`."""
+@lru_cache(maxsize=8)
+def sdk_parameters(place: str = CHAT.place) -> frozenset[str]:
+    """The keyword arguments of a method of the installed SDK."""
     import inspect
+    from importlib import import_module
 
     import_sdk()
-    from openai.resources.chat.completions import AsyncCompletions
+    module, _, path = place.partition(":")
+    method: Any = import_module(module)
+    for name in path.split("."):
+        method = getattr(method, name)
+    return frozenset(inspect.signature(method).parameters) - {"self"}
 
-    return frozenset(inspect.signature(AsyncCompletions.create).parameters) - {"self"}
+
+def split_options(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters as a body and the SDK's options for one request."""
+    body = dict(parameters)
+    return body, {theirs: body.pop(ours) for ours, theirs in _TRANSPORT.items() if ours in body}

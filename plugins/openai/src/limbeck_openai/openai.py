@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, PrivateAttr, SecretStr
 
 from limbeck import LLM
-from limbeck.backends import ClientPerLoop, ServerAddress, check_environment, find_key
-from limbeck.errors import MissingCredentialError
+from limbeck.backends import ClientPerLoop
 from limbeck.types import BatchLimits, Capabilities
 
 from ._media import check_media
 from ._request import batch_entry, chat_query, check_parameters
-from ._sdk import CUSTOM_HEADERS, account, import_sdk
-from ._url import checked_address
+from ._server import Server, place_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -28,16 +24,13 @@ if TYPE_CHECKING:
     from ._chat import Chat  # noqa: TC004 - pydantic leaves the type of a private attribute alone
     from ._request import ChatQuery
 
-_OPENAI = "https://api.openai.com/v1"
-# The SDK insists on a key; servers of one's own mostly want none.
-_NO_KEY = "no-key"
-
 
 class OpenAILLM(LLM):
     """A model behind OpenAI's chat-completions API, at OpenAI or at a compatible server.
 
     Several answers come from one request (`n`), and an output schema is enforced by the server
-    (`response_format`), in strict mode where the schema allows it.
+    (`response_format`), in strict mode where the schema allows it. A raw prompt goes to the server's `/completions`,
+    which OpenAI itself has for few models, and vLLM, SGLang, llama.cpp and most others for all.
 
     Example:
         >>> OpenAILLM(model="gpt-5-mini").model_name
@@ -69,6 +62,7 @@ class OpenAILLM(LLM):
         batches=True,
         audio=True,
         documents=True,
+        completions=True,
     )
     batch_limits: ClassVar[BatchLimits] = BatchLimits(requests=50_000, bytes=200_000_000, price_share=0.5)
     transport_fields: ClassVar[frozenset[str]] = frozenset(
@@ -87,11 +81,7 @@ class OpenAILLM(LLM):
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        if self.base_url is not None:
-            address = checked_address(self.base_url, name="`base_url`")
-            self.base_url = address.url
-            if address.query:
-                self.url_query = address.query_beside(self.url_query, name="`base_url`")
+        place_query(self)
 
     @property
     def model_name(self) -> str:
@@ -99,8 +89,7 @@ class OpenAILLM(LLM):
 
     @property
     def identity(self) -> dict[str, Any]:
-        address = self._address()
-        return {**super().identity, "base_url": address.url, **address.identity}
+        return {**super().identity, **Server.of(self).identity}
 
     def check_generation_kwargs(self, generation_kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` for a parameter that the installed SDK's chat completions do not take."""
@@ -114,10 +103,7 @@ class OpenAILLM(LLM):
             MissingCredentialError: there is no key, and the server is OpenAI's.
             ConfigurationError: an environment variable for proxies, certificates or headers cannot be used.
         """
-        import_sdk()
-        self._key()
-        self._account()
-        check_environment(self._address().url, headers=CUSTOM_HEADERS)
+        Server.of(self).check()
 
     async def agenerate(self, request: GenerationRequest) -> GenerationResponse:
         """Send one request, once."""
@@ -125,7 +111,7 @@ class OpenAILLM(LLM):
         return await chat.complete(self._query(request))
 
     def _query(self, request: GenerationRequest) -> ChatQuery:
-        if _is_openai(self._address().url):
+        if Server.of(self).is_openai:
             check_media(request.messages)
         return chat_query(
             request, model=self.model, generation_kwargs=self.generation_kwargs, max_choices=self.max_choices
@@ -172,52 +158,6 @@ class OpenAILLM(LLM):
         await self._connections.aclose()
 
     def _connect(self) -> Chat:
-        import_sdk()
-        import openai
-
-        from ._chat import Chat, http_client, timeouts
-
-        address, key = self._address(), self._key()
-        check_environment(address.url, headers=CUSTOM_HEADERS)
-        organization, project = self._account()
-        client = openai.AsyncOpenAI(
-            api_key=key,
-            base_url=address.url,
-            organization=organization,
-            project=project,
-            max_retries=0,
-            timeout=timeouts(self.timeout),
-            http_client=http_client(
-                address,
-                connections=self.max_concurrency,
-                timeout=self.timeout,
-                max_response_bytes=self.max_response_bytes,
-            ),
+        return Server.of(self).connect(
+            connections=self.max_concurrency, timeout=self.timeout, max_response_bytes=self.max_response_bytes
         )
-        secrets = [*address.secrets, *([] if key == _NO_KEY else [key])]
-        return Chat(client, server=urlsplit(address.url).netloc, secrets=secrets)
-
-    def _address(self) -> ServerAddress:
-        """The address of the server, with the query in effect."""
-        from_environment = os.environ.get("OPENAI_BASE_URL", "").strip()
-        if self.base_url is not None or not from_environment:
-            address = ServerAddress(self.base_url or _OPENAI)
-        else:
-            address = checked_address(from_environment, name="`OPENAI_BASE_URL`")
-        return address.with_query(self.url_query)
-
-    def _account(self) -> tuple[str | None, str | None]:
-        """The organization and the project, which travel as headers."""
-        return account(self.organization, self.project)
-
-    def _key(self) -> str:
-        if key := find_key(self.api_key.get_secret_value() if self.api_key else None, "OPENAI_API_KEY"):
-            return key
-        if _is_openai(self._address().url):
-            raise MissingCredentialError(needed_by=f"`{type(self).__name__}`", variable="OPENAI_API_KEY")
-        return _NO_KEY
-
-
-def _is_openai(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "api.openai.com" or host.endswith(".api.openai.com")

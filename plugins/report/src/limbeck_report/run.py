@@ -10,9 +10,10 @@ import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from limbeck.runs import find_run
+from limbeck.types import ModelKind
 
 from .figures import Calls, Reason, RunFigures, Spending, Spread, StepFigures, Timing
 from .noted import Noted, moment_in, text_in
@@ -146,7 +147,7 @@ def _counted_step(step: StepFigures, spent: Sequence[Spending], config: dict[str
 
 
 def _configured_model(config: dict[str, Any]) -> str | None:
-    llm = config.get("llm")
+    llm = next((config[kind] for kind in get_args(ModelKind) if config.get(kind)), None)
     if not isinstance(llm, dict):
         return text_in(llm)
     return next((text_in(llm[key]) for key in ("model", "model_id", "deployment") if llm.get(key)), None)

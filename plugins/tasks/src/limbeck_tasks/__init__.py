@@ -7,15 +7,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .chat_generation import ChatGeneration
+    from .generate_embeddings import GenerateEmbeddings
+    from .generate_images import GenerateImages
+    from .rank import Rank
+    from .score import Score
     from .structured_generation import StructuredGeneration
     from .text_classification import TextClassification
     from .text_generation import TextGeneration
     from .text_generation_with_image import TextGenerationWithImage
 
-__all__ = ["ChatGeneration", "StructuredGeneration", "TextClassification", "TextGeneration", "TextGenerationWithImage"]
+__all__ = [
+    "ChatGeneration",
+    "GenerateEmbeddings",
+    "GenerateImages",
+    "Rank",
+    "Score",
+    "StructuredGeneration",
+    "TextClassification",
+    "TextGeneration",
+    "TextGenerationWithImage",
+]
 
 _HOME = {
     "ChatGeneration": ".chat_generation",
+    "GenerateEmbeddings": ".generate_embeddings",
+    "GenerateImages": ".generate_images",
+    "Rank": ".rank",
+    "Score": ".score",
     "StructuredGeneration": ".structured_generation",
     "TextClassification": ".text_classification",
     "TextGeneration": ".text_generation",

@@ -22,7 +22,8 @@ class ChatGeneration(Task):
 
     Input column: `messages`, a list in the form of OpenAI's chat completions
     (https://platform.openai.com/docs/api-reference/chat/create); the last message is a
-    user's or a tool's. Output columns: `generation`, the model's text as it came; `model_name`.
+    user's or a tool's, or the beginning of the answer where the LLM goes on with that (the
+    capability `prefill`). Output columns: `generation`, the model's text as it came; `model_name`.
 
     Conversations that are malformed fail their row before anything is sent. Keys that are
     null, which Arrow tables put in where messages differ, are left out at any depth.
@@ -43,9 +44,14 @@ class ChatGeneration(Task):
         if not messages:
             raise ValueError("The column `messages` holds no message.")
         chat = [_checked(message, f"`messages[{place}]`") for place, message in enumerate(messages)]
-        if chat[-1]["role"] not in ("user", "tool"):
+        begun = chat[-1]["role"] == "assistant" and self._takes_prefill
+        if chat[-1]["role"] not in ("user", "tool") and not begun:
             raise ValueError(f"The last message must be from the user or a tool, not {chat[-1]['role']!r}.")
         return chat  # type: ignore[return-value]  # checked above: each is a ChatMessage
+
+    @property
+    def _takes_prefill(self) -> bool:
+        return bool(getattr(getattr(self.llm, "capabilities", None), "prefill", False))
 
     def format_output(self, output: str | None, input: Row) -> Row:  # noqa: ARG002 - the text is the answer
         return {"generation": output}

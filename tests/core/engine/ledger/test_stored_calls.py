@@ -23,6 +23,7 @@ from limbeck._engine.ledger.stored_calls import (
 from limbeck.errors import TransientError
 from limbeck.types import FailedCall, Generation, GenerationRequest, GenerationResponse, PaidAnswer, Usage
 
+_COST = INSERT_CALL.split(", ").index("cost")
 USAGE = Usage(input_tokens=10, output_tokens=5, cached_tokens=1, reasoning_tokens=2)
 REQUEST = GenerationRequest(messages=[])
 
@@ -66,7 +67,7 @@ def test_an_answer_comes_back_as_it_was(generation: Generation) -> None:
 def test_what_is_the_whole_responses_stands_on_the_first_sample_alone() -> None:
     first, second = stored(Generation(text="a"), Generation(text="b"))
     assert (first.usage, second.usage) == (USAGE, None)
-    assert [record[-6] for record in records_of(Generation(text="a"), Generation(text="b"))] == [1.5, None]
+    assert [record[_COST] for record in records_of(Generation(text="a"), Generation(text="b"))] == [1.5, None]
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_an_older_ledger_is_brought_up_to_date_and_its_answers_hold(
             old.execute(f"DROP VIEW {name}")
         for table in ("identity", "makers", "step_runs", "step_failures", "open_runs", "effects"):
             old.execute(f"DROP TABLE {table}")
-        for column in ("cost", "origin", "maker", "retried", "digest", "turn"):
+        for column in ("cost", "origin", "maker", "retried", "digest", "turn", "value"):
             old.execute(f"ALTER TABLE calls DROP COLUMN {column}")
         old.execute("ALTER TABLE results DROP COLUMN digest")
         old.execute("ALTER TABLE batch_entries DROP COLUMN turn")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import LedgerError, LimbeckWarning
+from ..ledger.blobs import Blobs
 from ..ledger.file import FILE, read_only
 from ..ledger.stored_calls import DamagedCallError, answer_columns, fetch_all, stored_answer
 
@@ -97,7 +98,8 @@ class ResponseCache:
         """A stored answer; None where it is damaged, which is told."""
         query = f"SELECT {self._columns[place]} FROM calls WHERE id = ?"
         try:
-            return stored_answer(fetch_all(self._readers[place], query, (call,))[0])
+            record = fetch_all(self._readers[place], query, (call,))[0]
+            return stored_answer(record, Blobs(self._folders[place]))
         except DamagedCallError as exc:
             warnings.warn(
                 f"An answer in the cache {str(self._folders[place])!r} is not used: {exc}. Look after the disk.",

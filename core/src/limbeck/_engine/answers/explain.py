@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..._media.inline import put_back
 from ...errors import LedgerError
+from ...types import ModelKind
 from ..calls.changes import changes
 from ..calls.keys import VERSION, Keyring
 from ..ledger.blobs import Blobs, blob_name
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from ...types import ChatType, GenerationRequest, StoredEffect
+    from ...types import ChatType, Request, StoredEffect
 
 # A response's request is stored with its first sample. In a conversation each turn has its own.
 _CALLS = """
@@ -155,7 +156,7 @@ class Place:
 
 
 def explain(
-    run_dir: str | Path, *, place: Place, request: GenerationRequest, keyring: Keyring, config: dict[str, Any]
+    run_dir: str | Path, *, place: Place, request: Request, keyring: Keyring, config: dict[str, Any]
 ) -> Explanation:
     """Compare a request with what a run directory holds; read only, so a run may go on in it meanwhile.
 
@@ -172,12 +173,12 @@ def explain(
         "identity": now.identity,
         "parameters": now.parameters,
         "output_schema": now.schema,
-        "messages": request.messages,
+        "messages": request.asked,
     }
     with reader_of(run_dir) as reader:
         found, call = _nearest(reader, place, key)
         same = call is not None and call[2] == key and call[4] is None
-        damage = _damage(reader, call[0]) if same else None
+        damage = _damage(reader, call[0], Blobs(Path(run_dir))) if same else None
         found = found and damage is None
         makers = stored_makers(reader, step)
         failure = latest_failure(reader, makers, step=step, row=row)
@@ -260,19 +261,17 @@ def _at_the_turn(reader: sqlite3.Connection, place: Place, key: bytes) -> Any:
     return call
 
 
-def _damage(reader: sqlite3.Connection, call: int) -> DamagedCallError | None:
+def _damage(reader: sqlite3.Connection, call: int, blobs: Blobs) -> DamagedCallError | None:
     """The damage of a stored answer that has the key, or None."""
     query = f"SELECT {answer_columns(reader)} FROM calls WHERE id = ?"
     try:
-        stored_answer(fetch_all(reader, query, (call,))[0])
+        stored_answer(fetch_all(reader, query, (call,))[0], blobs)
     except DamagedCallError as exc:
         return exc
     return None
 
 
-def _differences(
-    before: Maker | None, now: Maker, call: Any, request: GenerationRequest, run_dir: Path
-) -> Iterator[str]:
+def _differences(before: Maker | None, now: Maker, call: Any, request: Request, run_dir: Path) -> Iterator[str]:
     _, _, key, _, error, body = call
     if error is not None:
         yield f"that call failed ({error}), and failures are not used again"
@@ -281,11 +280,11 @@ def _differences(
         yield from changes(before.parameters, now.parameters, "parameters")
         if before.schema != now.schema:
             yield from changes(before.schema, now.schema, "output_schema") or ["output_schema"]
-        if before.key(request.messages) == key:
+        if before.key(request.asked) == key:
             return
     stored = None if body is None else _messages_in(body, run_dir)
     if stored is not None:
-        yield from _message_differences(stored, request.messages)
+        yield from _message_differences(stored, request.asked)
     elif error is None or before is not None:
         yield "messages (the prompts themselves are not stored with this call)"
 
@@ -306,7 +305,7 @@ def _message_differences(before: list[Any], now: list[Any]) -> Iterator[str]:
 
 def _without_llm(config: dict[str, Any]) -> dict[str, Any]:
     """The LLM's own fields are told as its identity; what is left of them concerns transport."""
-    return {name: value for name, value in config.items() if name != "llm"}
+    return {name: value for name, value in config.items() if name not in get_args(ModelKind)}
 
 
 def _flat(value: Any, place: str = "") -> Iterator[str]:

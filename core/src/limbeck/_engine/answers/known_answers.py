@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from ...protocols import StepLedgerProtocol, TurnLedgerProtocol
-    from ...types import GenerationRequest, RunStats, StoredAnswer
+    from ...types import Request, RunStats, StoredAnswer
     from ..calls.jobs import Job, Recorded
     from ..calls.keys import Keyring
     from .cache import ResponseCache
@@ -49,7 +49,7 @@ class KnownAnswers:
         self._recorded = recorded
         self._asks = asks
 
-    def fill_in(self, job: Job, request: GenerationRequest) -> Sequence[int]:
+    def fill_in(self, job: Job, request: Request) -> Sequence[int]:
         """The samples of a row that a model is to be asked for; the others are filled in.
 
         Raises:
@@ -143,7 +143,7 @@ class KnownAnswers:
                 self._use(job, sample, answer)
         return rest
 
-    def _from_cache(self, job: Job, request: GenerationRequest, samples: list[int], cache: ResponseCache) -> list[int]:
+    def _from_cache(self, job: Job, request: Request, samples: list[int], cache: ResponseCache) -> list[int]:
         """Take what the cache has, with a copy into the ledger; the samples that it has not."""
         rest = list(samples)
         for answer, origin in cache.take(job.key, len(samples)):
@@ -159,7 +159,7 @@ class KnownAnswers:
         self._stats.reused += 1
 
 
-def _copied(job: Job | Turn, sample: int, request: GenerationRequest, answer: StoredAnswer, origin: str) -> PaidAnswer:
+def _copied(job: Job | Turn, sample: int, request: Request, answer: StoredAnswer, origin: str) -> PaidAnswer:
     """An answer out of the cache as it is kept here: it was paid for elsewhere, so it has neither tokens nor cost."""
     return PaidAnswer(
         row=job.id,

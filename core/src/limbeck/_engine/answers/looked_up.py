@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ...types import GenerationRequest, StoredAnswer, StoredEffect
+    from ...types import Request, StoredAnswer, StoredEffect
     from ..calls.jobs import Turn
     from ..calls.keys import Keyring
 
@@ -53,7 +53,7 @@ class LookedUp:
         self.turns = 0
         self.missing: tuple[int, str | None] | None = None
         self.last: tuple[int, str | None] | None = None
-        self.asked: tuple[int, GenerationRequest] | None = None
+        self.asked: tuple[int, Request] | None = None
         self.done: StoredEffect | None = None
 
     def answer(self, who: int, turn: Turn) -> Outcome | None:

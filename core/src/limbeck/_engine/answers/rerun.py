@@ -20,7 +20,7 @@ from ..ledger.turns import place_of, rebuilt_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ...types import Generation, GenerationRequest, Row, StoredEffect
+    from ...types import Generation, Request, Row, StoredEffect
     from ..calls.jobs import Kept, Turn
     from ..calls.keys import Keyring
     from ..ledger.makers import Maker
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Reader(Protocol):
     """A task as it was, which makes the request of a row and reads the columns of an answer."""
 
-    def prepare(self, row: Row) -> GenerationRequest:
+    def prepare(self, row: Row) -> Request:
         """The request; raises `RowError`."""
         ...
 
@@ -110,7 +110,7 @@ class Rerun:
         for follower in plan.followers:
             plan.condition.expect(follower.columns)
 
-    def outcomes(self, job: Job, request: GenerationRequest | None) -> list[Outcome | None]:
+    def outcomes(self, job: Job, request: Request | None) -> list[Outcome | None]:
         """The outcome that each sample of a row keeps, or None where it is to be asked for.
 
         Args:
@@ -306,7 +306,7 @@ class _History:
         self,
         sample: int,
         turn: str | None,
-        request: GenerationRequest,
+        request: Request,
         *,
         before: bytes | None = None,
         past: bool = False,
@@ -338,7 +338,7 @@ class _History:
                 return self._answered(record)
         return None
 
-    def answer(self, request: GenerationRequest) -> Outcome | None:
+    def answer(self, request: Request) -> Outcome | None:
         """The latest answer to these messages, whichever sample's it is."""
         return next((self._answered(record) for record in self._alike(request, None) if record.error is None), None)
 
@@ -386,13 +386,13 @@ class _History:
         maker = self._makers.get(record.maker)
         return None if maker is None else maker.config
 
-    def _alike(self, request: GenerationRequest, before: bytes | None) -> Iterator[StoredCall]:
+    def _alike(self, request: Request, before: bytes | None) -> Iterator[StoredCall]:
         """The calls with these messages, whatever made them."""
         keys: dict[int | None, bytes | None] = {None: before}
         for record in self._records:
             if record.maker not in keys:
                 made = self._makers.get(record.maker)
-                keys[record.maker] = None if made is None else made.key(request.messages)
+                keys[record.maker] = None if made is None else made.key(request.asked)
             if keys[record.maker] == record.key:
                 yield record
 

@@ -25,7 +25,7 @@ from ...errors import (
     RateLimitError,
     TransientError,
 )
-from ...types import GenerationResponse
+from ...types import GenerationRequest, GenerationResponse
 from ..ledger.batch_records import Batch, records_of
 from ..online.window import for_samples
 from .calls import BatchCalls
@@ -219,7 +219,9 @@ class _Line:
         try:
             group = self._group_of(unit)
             batch = self._gathering.get(group) or Batch()
-            request = sendable(for_samples(unit), self._api)
+            request = for_samples(unit)
+            assert isinstance(request, GenerationRequest)  # only LLMs have batches
+            request = sendable(request, self._api)
             line: bytes = self._api.encode_batch_entry(batch.next_id(), request)
         except Exception as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             self._stream.refused(unit, self._calls.typed(exc))
@@ -369,10 +371,11 @@ class _Line:
                 checked = (
                     result if isinstance(result, Exception) else self._stream.backend.judged(result, self._stream.tell)
                 )
-                if isinstance(checked, GenerationResponse):
-                    results.answers[custom_id] = checked
-                else:
+                if isinstance(checked, Exception):
                     results.errors[custom_id] = self._calls.typed(checked)
+                else:
+                    assert isinstance(checked, GenerationResponse)  # only LLMs have batches
+                    results.answers[custom_id] = checked
 
     async def _commit(self, batch: Batch, results: _Results) -> None:
         """Have answers on disk. A row that comes meanwhile still finds its entry waiting."""

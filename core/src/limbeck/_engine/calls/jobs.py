@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ...errors import GenerationError
-    from ...types import Generation, GenerationRequest, GenerationResponse, Row, StoredEffect, Usage
+    from ...types import Generation, Request, Response, Row, StoredEffect, Usage
     from .parties import Requester
 
 
@@ -87,7 +87,7 @@ class Job:
         self.id = id
         self.row = row
         self.key = b""
-        self.request: GenerationRequest | None = None
+        self.request: Request | None = None
         self.outcomes: list[Outcome] = [Outcome()] * num_generations
         self.missing = num_generations
         self.carried = False  # a re-run takes it as it is
@@ -109,7 +109,7 @@ class Turn:
     __slots__ = ("follows", "id", "key", "missing", "outcomes", "request", "sample", "told", "turn", "used")
 
     def __init__(
-        self, id: str, sample: int, turn: str | None, request: GenerationRequest, told: Callable[[Outcome], object]
+        self, id: str, sample: int, turn: str | None, request: Request, told: Callable[[Outcome], object]
     ) -> None:
         self.id = id
         self.sample = sample
@@ -141,9 +141,10 @@ class Unit:
         "share",
         "spared",
         "stream",
+        "together",
     )
 
-    def __init__(self, stream: Requester, job: Job | Turn, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def __init__(self, stream: Requester, job: Job | Turn, request: Request, samples: Sequence[int]) -> None:
         self.stream = stream
         self.job = job
         self.request = request
@@ -156,7 +157,8 @@ class Unit:
         self.sent_at = 0.0
         self.deadline: float | None = None  # on the loop's clock; None while it has only been in a provider batch
         self.share = 1.0  # of the price online
-        self.priced: GenerationResponse | GenerationError | None = None  # what `cost` is of
+        self.together: int | None = None  # how many may share its next request, once it was refused with others
+        self.priced: Response | GenerationError | None = None  # what `cost` is of
         self.cost: float | None = None
 
 

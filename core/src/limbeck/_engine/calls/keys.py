@@ -1,7 +1,7 @@
 """The key of a request: a digest of everything that can change its answer, and of nothing else.
 
 Version 1: BLAKE2b, 16 bytes, over the canonical JSON of the backend's identity, the sampling
-parameters and the output schema, then over that of the messages. Canonical is: keys sorted,
+parameters and the output schema, then over that of what is asked: the messages of a chat. Canonical is: keys sorted,
 no white space, UTF-8, lone surrogates kept as such.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import RowError
 
 if TYPE_CHECKING:
-    from ...types import GenerationRequest
+    from ...types import Request
 
 VERSION = 1
 KEY_SIZE = 16
@@ -30,17 +30,17 @@ class Keyring:
         self._identity = canonical(identity)
         self._last: tuple[Any, Any, Any] | None = None  # parameters, schema, and the digest of both
 
-    def key(self, request: GenerationRequest) -> bytes:
+    def key(self, request: Request) -> bytes:
         """The key of `request`, which is the same for each of its samples.
 
         Raises:
             RowError: the request holds a value that JSON cannot.
         """
         digest = self._prefix(request).copy()
-        digest.update(canonical(request.messages))
+        digest.update(canonical(request.asked))
         return bytes(digest.digest())
 
-    def _prefix(self, request: GenerationRequest) -> Any:
+    def _prefix(self, request: Request) -> Any:
         """The digest of all but the messages, kept while parameters and schema stay the same objects."""
         last = self._last
         if last is not None and last[0] is request.parameters and last[1] is request.output_schema:

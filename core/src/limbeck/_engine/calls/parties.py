@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ...errors import GenerationError, LedgerError
-from ...types import GenerationResponse
+from ...types import Response
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, RunInfo, RunStats
+    from ...types import Request, RunInfo, RunStats
     from .jobs import Unit
 
-Result: TypeAlias = GenerationResponse | GenerationError | LedgerError
+Result: TypeAlias = Response | GenerationError | LedgerError
 """What comes of one request."""
 Tell: TypeAlias = "Callable[[str], object]"
 """Takes a word for what was left out of an answer."""
+
+
+class Shared(list[Any]):
+    """The results of requests that were sent together, where one word from the server is that of all."""
 
 
 class UnitSender(Protocol):
@@ -51,7 +55,7 @@ class Answerer(Protocol):
     @property
     def endpoint(self) -> str: ...
 
-    async def ask(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
+    async def ask(self, requests: list[Request], tell: Tell) -> list[Result]:
         """Send requests together, once; never raises but when cancelled."""
         ...
 
@@ -115,6 +119,10 @@ class Requester(Protocol):
         """The next request to send, or None while there is none."""
         ...
 
+    def gather(self, size: int) -> bool:
+        """Have `size` requests ready to be sent together; False where there are some, and more may come very soon."""
+        ...
+
     def reserve(self, unit: Unit) -> bool:
         """Reserve room in the budget for `unit`; if there is none (False), `next_unit` gives it when there is."""
         ...
@@ -127,17 +135,21 @@ class Requester(Protocol):
         """As `started`, for what an earlier run has sent."""
         ...
 
-    def keep(self, unit: Unit, response: GenerationResponse, latency: float) -> Awaitable[None] | None:
+    def keep(self, unit: Unit, response: Response, latency: float) -> Awaitable[None] | None:
         """Have an answer on disk, and wait for it; None where there is no ledger."""
         ...
 
+    def keep_all(self, answers: Sequence[tuple[Unit, Response]], latency: float) -> Awaitable[None] | None:
+        """As `keep`, for what was sent together; None where the ledger takes them one by one."""
+        ...
+
     def keep_entry(
-        self, entry: Claimed, response: GenerationResponse, latency: float, *, batch: str, share: float
+        self, entry: Claimed, response: Response, latency: float, *, batch: str, share: float
     ) -> Awaitable[None]:
         """As `keep`, for an entry of a provider batch, whose row may not have come."""
         ...
 
-    def answered(self, unit: Unit, response: GenerationResponse, latency: float) -> Unit | None:
+    def answered(self, unit: Unit, response: Response, latency: float) -> Unit | None:
         """Give an answer to its row; the unit that asks for generations still missing, if any."""
         ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import LedgerError
 from .kept import IDENTITY_MIGRATION
-from .stored_calls import DIGEST_MIGRATION
+from .stored_calls import DIGEST_MIGRATION, VALUE_MIGRATION
 from .views import FAILURES_MIGRATION, MENDING_MIGRATION, MIGRATION, YIELDS_MIGRATION
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ MIGRATIONS = (
     CREATE INDEX effects_by_key ON effects (step, key);
 """,
     MENDING_MIGRATION,
+    VALUE_MIGRATION,
 )
 
 # Made when a ledger that holds calls is opened again: a first run only appends.

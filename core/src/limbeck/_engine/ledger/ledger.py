@@ -165,8 +165,15 @@ class Ledger:
         with suppress(MediaError):  # its file was changed meanwhile: what was sent is not there any more
             self.blobs.put(part.content(), part["media_type"])
 
-    def submit(self, statement: str, records: list[tuple[Any, ...]] | None = None, done: Any = None) -> None:
+    def submit(
+        self,
+        statement: str,
+        records: list[tuple[Any, ...]] | Callable[[], list[tuple[Any, ...]]] | None = None,
+        done: Any = None,
+    ) -> None:
         """Hand a statement to the writer; `done` (a future, or an event) is told when it is committed.
+
+        Records that take long to make, since files are written with them, are given as what makes them.
 
         Raises:
             LedgerError: an earlier one could not be written.
@@ -205,7 +212,7 @@ class Ledger:
                 elif records is None:
                     self._writer.execute(statement)
                 else:
-                    self._writer.executemany(statement, records)
+                    self._writer.executemany(statement, records() if callable(records) else records)
             self._writer.execute("COMMIT")
         except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it instead of waiting
             self._failure = LedgerError(

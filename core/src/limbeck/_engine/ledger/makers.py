@@ -15,7 +15,7 @@ from .stored_calls import fetch_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ...types import ChatType, GenerationRequest
+    from ...types import ChatType, Request
 
 _INSERT = "INSERT OR REPLACE INTO makers (id, step, identity, parameters, schema, config) VALUES (?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT id, identity, parameters, schema, config FROM makers"
@@ -75,7 +75,7 @@ class Makers:
             if _is_intact(id, step, made):  # another is written anew
                 self._ids[made] = id
 
-    def id_of(self, request: GenerationRequest, identity: Mapping[str, Any] | None = None) -> int:
+    def id_of(self, request: Request, identity: Mapping[str, Any] | None = None) -> int:
         """The id of the maker of the answers to `request`; kept while parameters and schema stay the same objects.
 
         Args:

@@ -7,7 +7,7 @@ import sqlite3
 import time
 import warnings
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from .stored_calls import (
     answer_records,
     failure_records,
     fetch_all,
+    holds_files,
     request_text,
     stored_answer,
 )
@@ -37,10 +38,10 @@ from .turns import StoredTurns
 from .views import CLOSE_RUN, INSERT_FAILURES, INSERT_RUN, OPEN_RUN, SPENT, UNPRICED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from ...errors import GenerationError
-    from ...types import FailedCall, GenerationRequest, PaidAnswer, RunStats, StoredAnswer, StoredEffect
+    from ...types import FailedCall, PaidAnswer, Request, RunStats, StoredAnswer, StoredEffect
     from .ledger import Ledger
 
 
@@ -125,7 +126,7 @@ class StepLedger:
     def _intact(self, record: tuple[Any, ...]) -> StoredAnswer | None:
         """The answer in a record of `ANSWER_COLUMNS`; None where it is damaged, which is told."""
         try:
-            return stored_answer(record)
+            return stored_answer(record, self._ledger.blobs)
         except DamagedCallError as exc:
             self._tell_damage(exc)
             return None
@@ -181,11 +182,23 @@ class StepLedger:
 
     def keep(self, answer: PaidAnswer) -> asyncio.Future[None]:
         """Hand an answer to the writer; the future is done when it is on disk, or failed with the `LedgerError`."""
+        return self.keep_all([answer])
+
+    def keep_all(self, answers: Sequence[PaidAnswer]) -> asyncio.Future[None]:
+        """As `keep`, for answers that came together."""
         self._note_start()
-        body, maker = self._asked(answer.request, answer.identity)
         done = _Commit(loop=asyncio.get_running_loop())
-        records = answer_records(self._name, answer, body=body, maker=maker, at=time.time())
-        self._ledger.submit(INSERT_CALL, records, done)
+        at, blobs = time.time(), self._ledger.blobs
+        makers = [
+            partial(
+                answer_records, self._name, answer, **self._asked(answer.request, answer.identity), at=at, blobs=blobs
+            )
+            for answer in answers
+        ]
+        if any(holds_files(answer.response) for answer in answers):  # which the writer's thread writes
+            self._ledger.submit(INSERT_CALL, lambda: [record for make in makers for record in make()], done)
+        else:
+            self._ledger.submit(INSERT_CALL, [record for make in makers for record in make()], done)
         return done
 
     def find_turn(self, row: str, sample: int, turn: str | None, key: bytes) -> StoredAnswer | GenerationError | None:
@@ -287,26 +300,24 @@ class StepLedger:
     def keep_failure(self, failure: FailedCall) -> None:
         """Hand a call that brought no answer to the writer; nobody waits for it."""
         self._note_start()
-        body, maker = self._asked(failure.request, failure.identity)
-        self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, body=body, maker=maker, at=time.time()))
+        asked = self._asked(failure.request, failure.identity)
+        self._ledger.submit(INSERT_CALL, failure_records(self._name, failure, **asked, at=time.time()))
 
-    def _asked(
-        self, request: GenerationRequest | None, identity: Mapping[str, Any] | None
-    ) -> tuple[str | None, int | None]:
-        """A request's text, where prompts are stored, and what its answers are made by."""
+    def _asked(self, request: Request | None, identity: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A request's text, where prompts are stored (`body`), and what its answers are made by (`maker`)."""
         if request is None:
-            return None, None
+            return {"body": None, "maker": None}
         body = self._stored(request) if self._ledger.stores_requests else None
-        return body, None if self._makers is None else self._makers.id_of(request, identity)
+        return {"body": body, "maker": None if self._makers is None else self._makers.id_of(request, identity)}
 
-    def _stored(self, request: GenerationRequest) -> str:
+    def _stored(self, request: Request) -> str:
         """A request's text, whose images and the like are kept beside the ledger."""
-        messages, contents = taken_out(request.messages)
+        messages, contents = taken_out(request.asked)
         for content, media_type in contents:
             self._ledger.keep_bytes(content, media_type)
         for part in media_in(messages):
             self._ledger.keep_content(part)
-        return request_text(request if messages is request.messages else replace(request, messages=messages))
+        return request_text(request, messages)
 
     def batches(self, endpoint: str) -> BatchRecords:
         """The step's provider batches at one server."""
@@ -347,7 +358,7 @@ class StepLedger:
             LedgerError: it is damaged.
         """
         try:
-            return stored_answer(call.answer)
+            return stored_answer(call.answer, self._ledger.blobs)
         except sqlite3.Error as exc:
             raise self._ledger.unreadable(exc) from exc
 

@@ -6,21 +6,25 @@ import json
 import math
 import sqlite3
 import struct
+import sys
+from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from ...types import Generation, StoredAnswer, Usage
+from ...errors import LedgerError
+from ...types import Generation, GenerationResponse, Image, ImageResponse, StoredAnswer, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...types import FailedCall, GenerationRequest, PaidAnswer
+    from ...types import FailedCall, PaidAnswer, Request, Response
+    from .blobs import Blobs
 
 _CALL_COLUMNS = (
     *("step", "row", "sample", "key", "text", "finish_reason", "detail", "request", "model"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
     *("latency", "attempts", "error", "message", "at", "batch"),
-    *("cost", "origin", "maker", "retried", "digest", "turn"),
+    *("cost", "origin", "maker", "retried", "digest", "turn", "value"),
 )
 INSERT_CALL = f"INSERT INTO calls ({', '.join(_CALL_COLUMNS)}) VALUES ({', '.join('?' * len(_CALL_COLUMNS))})"
 ROW_ORDER = "CAST(row AS INTEGER), sample, id"
@@ -28,13 +32,15 @@ _ANSWER_COLUMNS = (
     "id, sample, key, text, finish_reason, detail, model,"
     " input_tokens, output_tokens, cached_tokens, reasoning_tokens, latency, attempts, step, row"
 )
-ANSWER_COLUMNS = f"{_ANSWER_COLUMNS}, turn, cost, digest"
+ANSWER_COLUMNS = f"{_ANSWER_COLUMNS}, turn, cost, digest, value"
 ANSWER_WIDTH = ANSWER_COLUMNS.count(",") + 1
 # A checksum of all that an answer is taken for, in the column `digest`; null in calls of earlier versions.
 DIGEST_MIGRATION = """
     ALTER TABLE calls ADD COLUMN digest INTEGER;
     ALTER TABLE results ADD COLUMN digest INTEGER;
 """
+# A vector, as 32-bit floats with the least significant byte first; null for answers of other kinds.
+VALUE_MIGRATION = "ALTER TABLE calls ADD COLUMN value BLOB;"
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -72,6 +78,7 @@ class StoredCall(NamedTuple):
     turn: str | None
     cost: float | None
     digest: int | None
+    value: bytes | None
     error: str | None
     message: str | None
     maker: int | None
@@ -82,17 +89,24 @@ class StoredCall(NamedTuple):
         return self[:ANSWER_WIDTH]
 
 
-def answer_records(step: str, answer: PaidAnswer, *, body: str | None, maker: int | None, at: float) -> list[Any]:
+def answer_records(
+    step: str, answer: PaidAnswer, *, body: str | None, maker: int | None, at: float, blobs: Blobs | None = None
+) -> list[Any]:
     """A record for each sample that has a generation; what is the whole response's stands on the first.
 
     Args:
         body: the request's text, where it is stored. maker: what made it. at: Unix time.
+        blobs: where images are put.
+
+    Raises:
+        LedgerError: an image cannot be written.
     """
     response = answer.response
     usage, cost, model = response.usage, answer.cost, storable(response.model)
     records = []
     for sample, generation in zip(answer.samples, response.generations, strict=False):
-        content = (storable(generation.text), storable(generation.finish_reason), _detail(generation))
+        content = (storable(generation.text), storable(generation.finish_reason), _detail(generation, blobs))
+        value = _vector_bytes(generation.value)
         took = (*_tokens(usage), answer.latency, answer.attempts)
         records.append(
             (
@@ -100,8 +114,11 @@ def answer_records(step: str, answer: PaidAnswer, *, body: str | None, maker: in
                 *(*content, body, model, *took),
                 *(None, None, at, answer.batch),
                 *(cost, answer.origin, maker, None),
-                _call_checksum((sample, answer.key, *content, model, *took, step, answer.row, answer.turn, cost)),
+                _call_checksum(
+                    (sample, answer.key, *content, model, *took, step, answer.row, answer.turn, cost), value
+                ),
                 answer.turn,
+                value,
             )
         )
         usage = cost = body = None
@@ -128,6 +145,7 @@ def failure_records(step: str, failure: FailedCall, *, body: str | None, maker: 
                 *(cost, None, maker, retried),
                 _call_checksum((sample, failure.key, *content, model, *took, step, failure.row, failure.turn, cost)),
                 failure.turn,
+                None,
             )
         )
         usage = cost = body = None
@@ -146,7 +164,7 @@ def checksum(key: bytes, *texts: str | bytes | None, numbers: bytes = b"") -> in
 _PACK = struct.Struct("<8d").pack
 
 
-def _call_checksum(values: Sequence[Any]) -> int | None:
+def _call_checksum(values: Sequence[Any], value: bytes | None = None) -> int | None:
     """Of a call's `ANSWER_COLUMNS` between its id and its checksum; None where there is a number that none can hold."""
     sample, key, text, finish_reason, detail, model, *tokens, latency, attempts, step, row, turn, cost = values
     try:
@@ -154,7 +172,9 @@ def _call_checksum(values: Sequence[Any]) -> int | None:
     except OverflowError:
         return None
     place = (row,) if turn is None else (row, turn)
-    return checksum(key, text, finish_reason, detail, model, step, *place, numbers=numbers)
+    return checksum(
+        key, text, finish_reason, detail, model, step, *place, numbers=numbers + value if value else numbers
+    )
 
 
 def _packed(*numbers: float | None) -> bytes:
@@ -167,9 +187,8 @@ def _packed(*numbers: float | None) -> bytes:
 def answer_columns(reader: sqlite3.Connection) -> str:
     """`ANSWER_COLUMNS` of a ledger that is only read, and may be of an earlier version."""
     known = {name for _, name, *_ in reader.execute("PRAGMA table_info(calls)")}
-    if "digest" not in known:
-        return f"{_ANSWER_COLUMNS}, NULL, NULL, NULL"
-    return ANSWER_COLUMNS if "turn" in known else f"{_ANSWER_COLUMNS}, NULL, cost, digest"
+    later = [name if name in known else "NULL" for name in ("turn", "cost", "digest", "value")]
+    return ", ".join([_ANSWER_COLUMNS, *later])
 
 
 def fetch_all(reader: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -186,32 +205,37 @@ def fetch_all(reader: sqlite3.Connection, query: str, values: Sequence[Any]) -> 
         reader.text_factory = str
 
 
-def stored_answer(record: tuple[Any, ...]) -> StoredAnswer:
+def stored_answer(record: tuple[Any, ...], blobs: Blobs | None = None) -> StoredAnswer:
     """The answer in a record of `ANSWER_COLUMNS`.
+
+    Args:
+        blobs: where its image is, if it is one.
 
     Raises:
         DamagedCallError: it is not what was written.
     """
-    id, sample, _, text, finish_reason, detail, model, *tokens, latency, attempts, _, row, _, _, digest = record
+    id, sample, _, text, finish_reason, detail, model, *tokens, latency, attempts, _, row, _, _, digest, value = record
     try:
-        _check(record[1:-1], digest)
+        _check(record[1:-2], digest, value)
         usage = None if tokens[0] is None else Usage(**dict(zip(TOKENS, tokens, strict=True)))
-        extra = json.loads(detail) if detail else {}
+        extra = _stored_detail(detail, blobs) if detail else {}
+        if value is not None:
+            extra["value"] = _vector(value)
         generation = Generation(text=stored_text(text), finish_reason=stored_text(finish_reason), **extra)
         model = stored_text(model)
-    except (ValueError, TypeError, struct.error) as exc:
+    except (ValueError, TypeError, KeyError, struct.error, LedgerError) as exc:
         raise DamagedCallError(id, row, str(exc)) from exc
     if type(sample) is not int:
         raise DamagedCallError(id, row, f"its sample is {sample!r}")
     return StoredAnswer(generation=generation, usage=usage, model=model, latency=latency, attempts=attempts)
 
 
-def _check(values: tuple[Any, ...], digest: int | None) -> None:
+def _check(values: tuple[Any, ...], digest: int | None, vector: bytes | None) -> None:
     if digest is None:  # of an earlier version: as much as can be seen
         for value in values:
             if isinstance(value, str) and not value.isascii():
                 value.encode()
-    elif _call_checksum(values) != digest:
+    elif _call_checksum(values, vector) != digest:
         raise ValueError("its checksum is another")
 
 
@@ -221,7 +245,49 @@ def _tokens(usage: Usage | None) -> tuple[int | None, ...]:
     return (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
 
 
-def _detail(generation: Generation) -> str | None:
+def _vector_bytes(value: Any) -> bytes | None:
+    return _little_endian(value).tobytes() if type(value) is array else None
+
+
+def _vector(stored: bytes) -> array[float]:
+    vector = array("f")
+    vector.frombytes(stored)
+    return _little_endian(vector)
+
+
+def _little_endian(vector: array[float]) -> array[float]:
+    if sys.byteorder == "little":
+        return vector
+    turned = array(vector.typecode, vector)
+    turned.byteswap()
+    return turned
+
+
+def _stored_detail(detail: str, blobs: Blobs | None) -> dict[str, Any]:
+    """The fields of a `Generation` that `_detail` has written."""
+    fields: dict[str, Any] = json.loads(detail)
+    scores, image = fields.pop("scores", None), fields.pop("image", None)
+    if scores is not None:
+        fields["value"] = scores
+    elif image is not None and blobs is not None:
+        fields["value"] = Image(content=blobs.get(image["file"]), media_type=image["media_type"])
+    return fields
+
+
+def holds_files(response: Response) -> bool:
+    """Tell whether an answer of a response is kept as a file."""
+    if isinstance(response, GenerationResponse):  # an answer of any kind out of a cache, too
+        return any(type(generation.value) is Image for generation in response.generations)
+    return isinstance(response, ImageResponse)
+
+
+def _detail(generation: Generation, blobs: Blobs | None) -> str | None:
+    value = generation.value
+    if isinstance(value, Image) and blobs is not None:
+        image = {"file": blobs.put(value.content, value.media_type), "media_type": value.media_type}
+        return json.dumps({"image": image})
+    if isinstance(value, list):
+        return json.dumps({"scores": value})
     if generation.reasoning is None and generation.tool_calls is None and generation.logprobs is None:
         return None
     detail = {
@@ -235,9 +301,10 @@ def _detail(generation: Generation) -> str | None:
         return json.dumps({name: repr(value) for name, value in detail.items()})
 
 
-def request_text(request: GenerationRequest) -> str:
+def request_text(request: Request, messages: Any) -> str:
+    """A request as it is stored, with `messages` in place of what it asks."""
     body = {
-        "messages": request.messages,
+        "messages": messages,
         "parameters": dict(request.parameters),
         "output_schema": request.output_schema,
     }

@@ -39,7 +39,9 @@ class Retry:
         refused = isinstance(error, RateLimitError)
         if spared or (refused and unit.deadline is not None):
             unit.attempts -= 1
-        if spared:
+        if spared and not isinstance(error, RateLimitError | TransientError):
+            delay = 0.0  # it was refused together with others, and is sent without them
+        elif spared:
             delay = backoff(unit.spared, self.rng, retry_after=_asked_for(error))
         elif refused and unit.deadline is not None:
             unit.refusals += 1

@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..._media.parts import MediaPart
 from ...errors import BudgetError, ConfigurationError, UnknownPriceError
+from ...types import EmbeddingRequest, ScoreRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, Usage
+    from ...types import Request, Usage
     from ..calls.jobs import Unit
     from .prices import Pricing
 
@@ -256,9 +257,9 @@ class Account:
         output = output_bound * len(unit.samples)
         return Amount(self._pricing.bound(prompt, output) or 0.0, prompt + output, 1)
 
-    def _prompt_bound(self, request: GenerationRequest) -> int:
+    def _prompt_bound(self, request: Request) -> int:
         fixed = self._size_of(request.parameters) + self._size_of(request.output_schema)
-        return fixed + sum(_message_bound(message) for message in request.messages)
+        return fixed + sum(_message_bound(message) for message in request.asked)
 
     def _size_of(self, shared: Any) -> int:
         """The bytes of what many requests have in common, computed once."""
@@ -272,7 +273,9 @@ class Account:
             known = self._shared[id(shared)] = (shared, len(json.dumps(plain, default=str)))
         return known[1]
 
-    def _answer_bound(self, request: GenerationRequest) -> int:
+    def _answer_bound(self, request: Request) -> int:
+        if isinstance(request, EmbeddingRequest | ScoreRequest):
+            return 0  # it writes nothing
         maximum = _maximum(request)
         if maximum is not None:
             return maximum
@@ -339,9 +342,9 @@ def open_account(
     return Account(budget, pricing, owner=owner, earlier=earlier)
 
 
-def prompt_size(request: GenerationRequest) -> int:
+def prompt_size(request: Request) -> int:
     """The length of a prompt as it is known before it is sent: bytes of text, and a guess for images."""
-    return sum(_message_bound(message) for message in request.messages)
+    return sum(_message_bound(message) for message in request.asked)
 
 
 def _message_bound(message: Any) -> int:
@@ -367,7 +370,7 @@ def _bytes(text: Any) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _maximum(request: GenerationRequest) -> int | None:
+def _maximum(request: Request) -> int | None:
     for name in _MAXIMA:
         value = request.parameters.get(name)
         if isinstance(value, int) and not isinstance(value, bool):

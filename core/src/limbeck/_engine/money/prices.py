@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from ...errors import ConfigurationError, MissingDependencyError, did_you_mean
-from ...types import Usage
+from ...types import ModelKind, Usage
 from ..calls.keys import identity_of
 
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ class Pricing:
     def __init__(self, llm: Any, *, table: PriceTable | None, registry: Registry) -> None:
         identity = identity_of(llm)
         self.model = str(llm.model_name)
-        provider = registry.name_of("llm", type(llm)) or str(identity.get("provider"))
+        names = (registry.name_of(kind, type(llm)) for kind in get_args(ModelKind))
+        provider = next(filter(None, names), None) or str(identity.get("provider"))
         self._price = table.price(self.model, f"{provider}/{self.model}") if table is not None else None
         self._ask = registry.hooks.asker("limbeck_price", check=_check_cost)
         self._facts = {"model": self.model, "provider": provider, "base_url": identity.get("base_url")}

@@ -8,15 +8,26 @@ import json
 import math
 import weakref
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...backends import legible, legible_usage, sendable
-from ...errors import BackendError, GenerationError, LedgerError, TransientError, described, has_message
-from ...protocols import check_batch_api, check_llm
+from ...errors import (
+    BackendError,
+    BadRequestError,
+    GenerationError,
+    LedgerError,
+    TransientError,
+    described,
+    has_message,
+)
+from ...protocols import check_batch_api, check_model
 from ...types import Capabilities, Generation, GenerationResponse
 from ..calls.keys import Keyring, identity_of
+from ..calls.kinds import KINDS
 from ..calls.log import log
+from ..calls.parties import Shared
 from ..limits.allowances import batched, setting, wait_of
 from ..limits.retry import Retry
 from ..threads.blocking import watched
@@ -27,7 +38,7 @@ from .window import window_at
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ...types import GenerationRequest
+    from ...types import GenerationRequest, ModelKind, Request
     from ..calls.parties import RequestWindow, Result, Tell
     from ..threads.portal import Portal
 
@@ -50,9 +61,10 @@ class Backend:
     """
 
     billed: ClassVar[bool] = True
+    kind: ModelKind = "llm"
 
     def __init__(self, llm: Any, home: Portal) -> None:
-        check_llm(llm)
+        check_model(self.kind, llm)
         self.llm = llm
         self.home = home
         self.timeout: float = setting(llm, "timeout", 600.0, none=math.inf)
@@ -62,6 +74,8 @@ class Backend:
         self.max_concurrency: int = setting(llm, "max_concurrency", 64, whole=True, none=64)
         capabilities = getattr(llm, "capabilities", None)
         self.native_n = isinstance(capabilities, Capabilities) and capabilities.native_n
+        self._chat_only = isinstance(capabilities, Capabilities) and not capabilities.completions
+        self._no_prefill = isinstance(capabilities, Capabilities) and not capabilities.prefill
         self._batches = callable(getattr(llm, "generate_batch", None))
         together = setting(llm, "batch_size", 16, whole=True, none=16) if self._batches else 1
         self.batch_size = int(min(together, _MOST))
@@ -94,17 +108,31 @@ class Backend:
         """The server and the model, in a form that holds in another process too."""
         return json.dumps([self.identity.get(name) for name in ("provider", "base_url", "model_name")])
 
-    async def ask(self, requests: list[GenerationRequest], tell: Tell = told_nobody) -> list[Result]:
+    async def ask(self, requests: list[Any], tell: Tell = told_nobody) -> list[Result]:
         """Send requests together (one, unless the backend takes batches), once; never raises but when cancelled."""
         if self._batches:
             return await self._ask_those_sendable(requests, tell)
         task = asyncio.current_task()
         try:
+            self._check_form(requests[0])
             request = sendable(requests[0], self.llm)
             return [_checked(await self._within_timeout(self._agenerate or self._generate, request), tell)]
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
             _reraise_cancellation(exc, task)
             return [self.typed(exc, tell)]
+
+    def _check_form(self, request: GenerationRequest) -> None:
+        """Raise for a form of request that the backend says it cannot take."""
+        if request.prompt is not None and self._chat_only:
+            what, capability = "a raw `prompt`", "completions"
+        elif self._no_prefill and request.prefill is not None:
+            what, capability = "a last message of the assistant to go on with", "prefill"
+        else:
+            return
+        raise BadRequestError(
+            f"`{type(self.llm).__name__}` does not take {what} (it lacks the capability `{capability}`). Use a backend "
+            "that has it; `limbeck show llm NAME` lists what each can do."
+        )
 
     async def _within_timeout(self, call: Callable[[Any], Awaitable[Any]], argument: Any) -> Any:
         """Return the result of a call, or raise `TimeoutError`.
@@ -164,12 +192,12 @@ class Backend:
     async def _ask_batch(self, requests: list[GenerationRequest], tell: Tell) -> list[Result]:
         task = asyncio.current_task()
         try:
+            for request in requests:
+                self._check_form(request)
             results = await self._within_timeout(self._generate_batch, requests)
         except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one batch
             _reraise_cancellation(exc, task)
-            error = self.typed(exc, tell)
-            others = len(requests) - 1
-            return [error, *[_without_usage(error)] * others] if others else [error]
+            return _for_each(self.typed(exc, tell), len(requests))
         return [
             self.typed(result, tell) if isinstance(result, Exception) else self.judged(result, tell)
             for result in results
@@ -317,18 +345,66 @@ def _checked(response: Any, tell: Tell) -> GenerationResponse:
     return whole
 
 
-_backends: weakref.WeakValueDictionary[int, Backend] = weakref.WeakValueDictionary()
+class KindBackend(Backend):
+    """A model that writes no text, as the engine uses it: a request may be that of several rows."""
+
+    def __init__(self, model: Any, home: Portal, kind: ModelKind) -> None:
+        self.kind = kind
+        self._kind = KINDS[kind]
+        super().__init__(model, home)
+        if self._kind.joined is not None:
+            self.batch_size = int(min(setting(model, "batch_size", 1, whole=True, none=1), _MOST))
+        self._native: Callable[[Any], Awaitable[Any]] | None = getattr(model, self._kind.native, None)
+
+    async def ask(self, requests: list[Any], tell: Tell = told_nobody) -> list[Result]:
+        """Send requests as one, once; each gets a response of its own. Never raises but when cancelled."""
+        task = asyncio.current_task()
+        try:
+            response = await self._within_timeout(self._native or self._blocking, self._joined(requests))
+            return self._parted(response, requests, tell)
+        except BaseException as exc:  # noqa: BLE001 - the isolation boundary of backends: one request
+            _reraise_cancellation(exc, task)
+            return _for_each(self.typed(exc, tell), len(requests))
+
+    def judged(self, result: Any, tell: Tell = told_nobody) -> Result:
+        raise NotImplementedError(f"there are no provider batches of {self.kind}s: {result!r}, {tell}")
+
+    def _joined(self, requests: list[Any]) -> Request:
+        return requests[0] if self._kind.joined is None else self._kind.joined(requests)
+
+    def _parted(self, response: Any, requests: list[Any], tell: Tell) -> list[Result]:
+        wanted = self._kind.response
+        if not isinstance(response, wanted):
+            raise BackendError(f"The backend returned {type(response).__name__}, not {wanted.__name__}.")
+        usage, odd = legible_usage(response.usage)
+        if odd:
+            tell(odd)
+        model = response.model if isinstance(response.model, str) else None
+        return [*self._kind.parted(replace(response, usage=usage, model=model), requests)]
+
+    def _blocking(self, request: Request) -> Awaitable[Any]:
+        return self._in_thread(getattr(self.llm, self._kind.blocking), request)
 
 
-def backend_of(llm: Any) -> Backend:
-    """The backend of this LLM object, shared by every task that holds it.
+def _for_each(error: GenerationError | LedgerError, count: int) -> list[Result]:
+    """The error of several requests for each of them; what was paid for it is counted once."""
+    others = [_without_usage(error)] * (count - 1) if count > 1 else []
+    return Shared([error, *others])
 
-    It lives as long as somebody holds it; then the LLM's client is closed on the loop that made it.
+
+_backends: weakref.WeakValueDictionary[tuple[int, str], Backend] = weakref.WeakValueDictionary()
+
+
+def backend_of(llm: Any, kind: ModelKind = "llm") -> Backend:
+    """The backend of this object of a model, shared by every task that holds it.
+
+    It lives as long as somebody holds it; then the model's client is closed on the loop that made it.
     """
     home = portal()
-    backend = _backends.get(id(llm))
+    backend = _backends.get((id(llm), kind))
     if backend is None or backend.home is not home:
-        backend = _backends[id(llm)] = Backend(llm, home)
+        backend = Backend(llm, home) if kind == "llm" else KindBackend(llm, home, kind)
+        _backends[id(llm), kind] = backend
         home.on_shutdown(id(backend), _closer(llm))
         weakref.finalize(backend, _close_later, home, id(backend), llm).atexit = False
     return backend

@@ -24,25 +24,36 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from ...errors import BackendError, GenerationError, LedgerError, RateLimitError, TransientError, UnavailableError
-from ...types import GenerationResponse
+from ...errors import (
+    BackendError,
+    BadRequestError,
+    GenerationError,
+    LedgerError,
+    RateLimitError,
+    TransientError,
+    UnavailableError,
+)
+from ...types import Response
 from ..calls.log import log
+from ..calls.parties import Shared
 from ..ledger.batch_records import refusal_of_online
 from ..limits.allowances import quota_of
 from ..limits.controller import Controller
 from ..limits.cycle import Cycle
 from ..limits.outage import Outage
+from .gathering import Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from contextvars import Context
 
-    from ...types import GenerationRequest
+    from ...types import Request
     from ..calls.jobs import Unit
     from ..calls.parties import Requester, Result
     from ..threads.portal import Portal
     from .backend import Backend
 
+_SMALLEST_FIRST_SECONDS = 1000.0
 _PAUSE_SECONDS = 1.0  # after a refusal that says nothing of one, where the request itself is given up
 
 
@@ -89,6 +100,9 @@ class Window:
         self._later: list[tuple[float, int, Unit]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering = Gathering()
+        self._failing_together = False  # what is told now is one word for several units
+        self._next_together: float | None = None  # when they are sent again
 
     # Admission
 
@@ -167,8 +181,8 @@ class Window:
             self._outage.probe = unit
         self.controller.sent(now)
         self._cycle.sent(now, self.wake)
-        size = unit.stream.backend.batch_size
-        while len(units) < size and (unit := units[0].stream.next_unit()) is not None:
+        size = unit.together or unit.stream.backend.batch_size
+        while len(units) < size and (unit := self._companion(units[0], now)) is not None:
             units.append(unit)
         for unit in units:
             unit.sent_at = now  # the controller's word for it: a task begins a little later
@@ -195,6 +209,10 @@ class Window:
         for _ in range(len(self._streams)):
             self._turn = (self._turn + 1) % len(self._streams)
             stream = self._streams[self._turn]
+            ready = self._gathering.ready_at(stream, now)
+            if ready > now:
+                self._wake_at(ready)
+                continue
             unit = stream.next_unit()
             if unit is not None:
                 return unit
@@ -202,6 +220,17 @@ class Window:
                 self._streams = [other for other in self._streams if not other.ended]
                 return self._next_unit(now)
         return None
+
+    def _companion(self, first: Unit, now: float) -> Unit | None:
+        """A unit to send together with `first`: one that is due again, as small a part as it, else a new one."""
+        stream = first.stream
+        if self._later:
+            due, _, unit = self._later[0]
+            if due <= now and unit.stream is stream and unit.together == first.together and not stream.ended:
+                heapq.heappop(self._later)
+                stream.waits(unit, for_it=False)
+                return unit if stream.reserve(unit) else None
+        return stream.next_unit() if first.together is None else None
 
     def _due(self, now: float) -> Unit | None:
         while self._later:
@@ -288,8 +317,16 @@ class Window:
             return
         finally:
             stream.running.discard(task)
+        if _refused_together(hand):
+            self._divide(hand)
+            return
+        answered = self._measure(hand)
+        self._failing_together = isinstance(hand.results, Shared)
         for unit, result in zip(hand.units, hand.results or (), strict=False):
             self._ended(unit, result, hand.latency)
+        self._failing_together, self._next_together = False, None
+        if answered and len(self._workers) < self.controller.limit:
+            self.wake()
 
     def _started(self, units: list[Unit], stream: Requester) -> float:
         """Say that requests are on their way, and when they went."""
@@ -338,8 +375,43 @@ class Window:
 
     # Taking in the result
 
+    def _measure(self, hand: _Hand) -> bool:
+        """Tell the controller of the answers to what was sent together, one request to the server; False for none."""
+        answers = [
+            (unit, result)
+            for unit, result in zip(hand.units, hand.results or (), strict=False)
+            if isinstance(result, Response)
+        ]
+        if not answers:
+            return False
+        unit, response = answers[0]
+        self._heard(unit)
+        used = [usage.input_tokens + usage.output_tokens for _, each in answers if (usage := each.usage) is not None]
+        self.controller.answered(
+            self._loop.time(),
+            latency=hand.latency,
+            sent_at=unit.sent_at,
+            in_flight=len(self._workers),
+            tokens=sum(used) if used else None,
+            quota=quota_of(response.quota, longest=unit.stream.backend.deadline),
+        )
+        return True
+
+    def _divide(self, hand: _Hand) -> None:
+        """Send in halves what was refused together, so that what is at fault is alone in the end.
+
+        The smallest are sent first: rows that fail for good are heard of early, should it be the fault of all.
+        """
+        now, half = self._loop.time(), (len(hand.units) + 1) // 2
+        self._heard(hand.units[0])
+        for unit, error in zip(hand.units, hand.results or (), strict=True):
+            assert isinstance(error, GenerationError)  # it was refused
+            unit.together = half
+            if unit.stream.failed(unit, error, now, spared=True) is not None:
+                self._send_later(unit, -_SMALLEST_FIRST_SECONDS / half)
+
     def _ended(self, unit: Unit, result: Result, latency: float) -> None:
-        if isinstance(result, GenerationResponse):
+        if isinstance(result, Response):
             self._answered(unit, result, latency)
         elif isinstance(result, LedgerError):
             unit.stream.withdrawn(unit)
@@ -347,22 +419,10 @@ class Window:
         else:
             self._failed(unit, result)
 
-    def _answered(self, unit: Unit, response: GenerationResponse, latency: float) -> None:
-        stream, usage = unit.stream, response.usage
-        self._heard(unit)
-        self.controller.answered(
-            self._loop.time(),
-            latency=latency,
-            sent_at=unit.sent_at,
-            in_flight=len(self._workers),
-            tokens=usage.input_tokens + usage.output_tokens if usage is not None else None,
-            quota=quota_of(response.quota, longest=stream.backend.deadline),
-        )
-        again = stream.answered(unit, response, latency)
+    def _answered(self, unit: Unit, response: Response, latency: float) -> None:
+        again = unit.stream.answered(unit, response, latency)
         if again is not None:
             self._send_later(again, 0.0)
-        if len(self._workers) < self.controller.limit:
-            self.wake()
 
     def _failed(self, unit: Unit, error: GenerationError) -> None:
         now = self._loop.time()
@@ -376,7 +436,7 @@ class Window:
             if spared and self._outage.away:
                 delay = 0.0  # a probe decides when the server is asked again
             log.info("row %s is asked again in %.1f s: %s", unit.job.id, delay, error)
-            self._send_later(unit, delay)
+            self._send_at(unit, self._together_at(now + delay))
 
     def _is_away(self, unit: Unit, error: GenerationError, now: float) -> bool:
         """Tell whether `error` says nothing of the request, since nobody is there to take it."""
@@ -430,9 +490,18 @@ class Window:
             "%s refused a request for rate; its pace is %s a second", unit.stream.info.model_name, self.controller.pace
         )
 
+    def _together_at(self, when: float) -> float:
+        """The time at which a unit is sent again: that of the first of those that have failed with it."""
+        if not self._failing_together:
+            return when
+        self._next_together = when if self._next_together is None else self._next_together
+        return self._next_together
+
     def _send_later(self, unit: Unit, delay: float) -> None:
+        self._send_at(unit, self._loop.time() + delay)
+
+    def _send_at(self, unit: Unit, when: float) -> None:
         if not unit.stream.ended:
-            when = self._loop.time() + delay
             unit.stream.waits(unit, for_it=True)
             heapq.heappush(self._later, (when, next(self._sequence), unit))
             self._wake_at(when)
@@ -443,11 +512,13 @@ async def _commit(hand: _Hand, stream: Requester) -> None:
     assert hand.results is not None  # it was asked
     try:
         if hand.commit is None:
-            commits = [
-                stream.keep(unit, result, hand.latency)
+            answers = [
+                (unit, result)
                 for unit, result in zip(hand.units, hand.results, strict=True)
-                if isinstance(result, GenerationResponse)
+                if isinstance(result, Response)
             ]
+            together = stream.keep_all(answers, hand.latency) if len(answers) > 1 else None
+            commits = [together] if together is not None else [stream.keep(*answer, hand.latency) for answer in answers]
             hand.commit = _together([commit for commit in commits if commit is not None])
         await hand.commit
     except LedgerError as exc:
@@ -460,6 +531,12 @@ def _together(commits: list[Awaitable[None]]) -> asyncio.Future[Any]:
     return asyncio.gather(*commits)
 
 
+def _refused_together(hand: _Hand) -> bool:
+    """Tell whether several requests were refused with one word, which says of none that it is at fault."""
+    shared = isinstance(hand.results, Shared) and len(hand.units) > 1
+    return shared and hand.results is not None and isinstance(hand.results[0], BadRequestError)
+
+
 def _withdraw(units: list[Unit]) -> None:
     for unit in units:
         unit.stream.withdrawn(unit)
@@ -470,10 +547,12 @@ def _stop(units: list[Unit], error: BaseException) -> None:
         unit.stream.stop(error)
 
 
-def for_samples(unit: Unit) -> GenerationRequest:
+def for_samples(unit: Unit) -> Request:
     """The request of `unit`, for as many generations as it has samples."""
     wanted = len(unit.samples)
-    return unit.request if unit.request.num_generations == wanted else replace(unit.request, num_generations=wanted)
+    if unit.request.num_generations == wanted:
+        return unit.request
+    return replace(unit.request, num_generations=wanted)  # type: ignore[arg-type]  # only of what has several
 
 
 _windows: weakref.WeakValueDictionary[str, Window] = weakref.WeakValueDictionary()

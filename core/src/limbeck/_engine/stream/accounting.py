@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ...errors import GenerationError
-    from ...types import GenerationResponse, RunStats
+    from ...types import Response, RunStats
     from ..calls.jobs import Unit
     from ..calls.parties import Claimed
     from .parts import Terms
@@ -44,18 +44,18 @@ class Accounting:
         """
         return self._account is None or self._account.reserve(unit, self._wake)
 
-    def cost_of(self, unit: Unit, response: GenerationResponse | GenerationError) -> float | None:
+    def cost_of(self, unit: Unit, response: Response | GenerationError) -> float | None:
         """US dollars for what came of `unit`, looked up once, or None where that is unknown."""
         if unit.priced is not response:
             unit.priced, unit.cost = response, self.price(response, unit.share)
         return unit.cost
 
-    def price(self, response: GenerationResponse | GenerationError, share: float) -> float | None:
+    def price(self, response: Response | GenerationError, share: float) -> float | None:
         """US dollars for a response, at `share` of the price online, or None where that is unknown."""
         cost = None if self._pricing is None else self._pricing.cost(response.usage)
         return None if cost is None else cost * share
 
-    def answered(self, unit: Unit, response: GenerationResponse) -> None:
+    def answered(self, unit: Unit, response: Response) -> None:
         """An answer came."""
         usage, cost = response.usage, self.cost_of(unit, response)
         if usage is not None:

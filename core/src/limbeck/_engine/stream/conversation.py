@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from contextvars import Context
 
-    from ...types import GenerationRequest, Row, StoredEffect
+    from ...types import Request, Row, StoredEffect
     from ..calls.jobs import Job
     from .mending import Call, Mending
 
@@ -53,7 +53,7 @@ class Talk(Protocol):
         """The conversation about a sample of a row; raises `RowError`."""
         ...
 
-    def request(self, asked: Ask, row: Row) -> tuple[int, GenerationRequest]:
+    def request(self, asked: Ask, row: Row) -> tuple[int, Request]:
         """Who is asked, by its place among the task's LLMs, and what; raises `ConfigurationError`."""
         ...
 
@@ -88,7 +88,7 @@ class Asked(Protocol):
     def backend(self) -> Limits: ...
     @property
     def known(self) -> Known: ...
-    def ask(self, job: Turn, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def ask(self, job: Turn, request: Request, samples: Sequence[int]) -> None:
         """Have a request sent."""
         ...
 
@@ -361,7 +361,7 @@ class Conversation:
         follows = self._stored and self._place > 1  # of the first, the row itself has changed
         talks.call(self.job, self.sample, (who, turn, request), told, lacks=self._fail, follows=follows)
 
-    def _first_answer(self, number: int, who: int, turn: str, request: GenerationRequest, outcome: Outcome) -> None:
+    def _first_answer(self, number: int, who: int, turn: str, request: Request, outcome: Outcome) -> None:
         """Read an answer, and have it mended where that is to be done."""
         talks, asked = self._talks, self._yielded[number]
         assert talks.talk is not None  # it has begun

@@ -6,19 +6,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import OutputError, SchemaError
+from ...types import GenerationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import Any
 
-    from ...types import GenerationRequest, Row
+    from ...types import Request, Row
     from ..calls.jobs import Outcome
 
 # How providers say that an answer was cut short, and that it was refused.
 _CUT_SHORT = frozenset({"length", "max_tokens", "max_output_tokens", "MAX_TOKENS", "model_length"})
 _REFUSED = frozenset({"content_filter", "content_filtered", "refusal", "SAFETY", "safety", "guardrail_intervened"})
 
-Call: TypeAlias = "tuple[int, str, GenerationRequest]"
+Call: TypeAlias = "tuple[int, str, Request]"
 """Who is asked (its place among the task's LLMs), at which turn, and what."""
 
 
@@ -50,7 +51,7 @@ class Mending:
         return bool(self.fallbacks) and place < self.fallbacks[-1].place
 
     def mended(
-        self, who: int, turn: str | None, request: GenerationRequest, outcome: Outcome, read: Callable[[Outcome], None]
+        self, who: int, turn: str | None, request: Request, outcome: Outcome, read: Callable[[Outcome], None]
     ) -> Generator[Call, Outcome, Outcome]:
         """Yield what is to be asked until an answer can be used; `outcome` is the first. Return the last.
 
@@ -72,14 +73,14 @@ class Mending:
                 best = outcome
         return best if best is outcome else _with_costs_of(outcome, best)
 
-    def _parameters_of(self, fallback: Fallback, who: int, request: GenerationRequest) -> Mapping[str, Any]:
+    def _parameters_of(self, fallback: Fallback, who: int, request: Request) -> Mapping[str, Any]:
         """What a fallback is asked with: its own parameters, under those of the row and of the call."""
         own = self.parameters[who]
         asked = {name: value for name, value in request.parameters.items() if name not in own or own[name] != value}
         return {**self.parameters[fallback.place], **asked}
 
     def _repaired(
-        self, who: int, turn: str | None, request: GenerationRequest, outcome: Outcome, read: Callable[[Outcome], None]
+        self, who: int, turn: str | None, request: Request, outcome: Outcome, read: Callable[[Outcome], None]
     ) -> Generator[Call, Outcome, Outcome]:
         read(outcome)
         for number in range(1, self.repairs + 1):
@@ -110,11 +111,14 @@ def _needs_another(outcome: Outcome) -> bool:
     return generation is not None and generation.finish_reason in _CUT_SHORT | _REFUSED
 
 
-def _told_what_was_wrong(request: GenerationRequest, outcome: Outcome) -> GenerationRequest:
+def _told_what_was_wrong(request: Request, outcome: Outcome) -> Request:
     """The request with the answer that could not be used, and the reason."""
+    assert isinstance(request, GenerationRequest)  # only texts are mended
     text = None if outcome.generation is None else outcome.generation.text
-    answer: list[Any] = [{"role": "assistant", "content": text}] if text and text.strip() else []
     reason = f"That answer cannot be used: {outcome.error}\nAnswer the same question again, in the form it asks for."
+    if request.prompt is not None:
+        return replace(request, prompt="\n\n".join([f"{request.prompt}{text or ''}", reason, ""]))
+    answer: list[Any] = [{"role": "assistant", "content": text}] if text and text.strip() else []
     return replace(request, messages=[*request.messages, *answer, {"role": "user", "content": reason}])
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ..._registry.registry import Registry
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, PipelineInfo, Row
+    from ...types import PipelineInfo, Request, Row
     from ..answers.cache import ResponseCache
     from ..answers.rerun import Rerun
     from ..calls.jobs import Job, Recorded
@@ -35,7 +35,7 @@ class Work(Protocol):
         """The columns of its rows that it declares to read."""
         ...
 
-    def prepare(self, row: Row) -> GenerationRequest:
+    def prepare(self, row: Row) -> Request:
         """The request for one sample of `row`; raises `RowError`."""
         ...
 

@@ -14,6 +14,7 @@ from ...errors import (
     IncompleteResponseError,
     LimbeckWarning,
     RateLimitError,
+    TransientError,
     UnavailableError,
 )
 from ...types import PaidAnswer
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from ...errors import GenerationError
     from ...protocols import StepLedgerProtocol
-    from ...types import GenerationRequest, GenerationResponse, RunInfo, RunStats
+    from ...types import Request, Response, RunInfo, RunStats
     from ..calls.jobs import Job, Turn
     from ..calls.observers import Observers
     from ..calls.parties import Claimed
@@ -133,7 +134,7 @@ class Requests:
 
     # Handing out
 
-    def ask(self, job: Job | Turn, request: GenerationRequest, samples: Sequence[int]) -> None:
+    def ask(self, job: Job | Turn, request: Request, samples: Sequence[int]) -> None:
         """Have a request sent when its turn has come."""
         self._units.append(Unit(self, job, request, samples))
 
@@ -157,6 +158,13 @@ class Requests:
                 return None
         unit = self._units.popleft()
         return unit if self.reserve(unit) else None
+
+    def gather(self, size: int) -> bool:
+        """Admit rows until `size` requests wait to be sent together; False where more may come very soon."""
+        while len(self._units) < size:
+            if not self._takes_rows or not self._rows.admit_next():
+                return not self._units or self.exhausted
+        return True
 
     def reserve(self, unit: Unit) -> bool:
         """Reserve room for `unit`, to be sent now; if False, it comes again later, or the run has stopped."""
@@ -203,23 +211,30 @@ class Requests:
         """The server does not answer since then, and is tried again then (Unix time); None: it does again."""
         self.stats.away_since, self.stats.next_try = since, next_try
 
-    def keep(self, unit: Unit, response: GenerationResponse, latency: float) -> Awaitable[None] | None:
+    def keep(self, unit: Unit, response: Response, latency: float) -> Awaitable[None] | None:
         """Have an answer on disk, and wait for it; None where there is no ledger."""
-        if self.ledger is None:
+        return None if self.ledger is None else self.ledger.keep(self._paid(unit, response, latency))
+
+    def keep_all(self, answers: Sequence[tuple[Unit, Response]], latency: float) -> Awaitable[None] | None:
+        """As `keep`, for what was sent together; None where the ledger takes them one by one."""
+        keep_all = getattr(self.ledger, "keep_all", None)
+        if keep_all is None:
             return None
-        return self.ledger.keep(
-            PaidAnswer(
-                row=unit.job.id,
-                samples=unit.samples,
-                turn=unit.job.turn,
-                key=unit.job.key,
-                request=unit.request,
-                response=response,
-                latency=latency,
-                attempts=unit.attempts,
-                cost=self._accounting.cost_of(unit, response),
-                identity=self._identity,
-            )
+        kept: Awaitable[None] = keep_all([self._paid(unit, response, latency) for unit, response in answers])
+        return kept
+
+    def _paid(self, unit: Unit, response: Response, latency: float) -> PaidAnswer:
+        return PaidAnswer(
+            row=unit.job.id,
+            samples=unit.samples,
+            turn=unit.job.turn,
+            key=unit.job.key,
+            request=unit.request,
+            response=response,
+            latency=latency,
+            attempts=unit.attempts,
+            cost=self._accounting.cost_of(unit, response),
+            identity=self._identity,
         )
 
     def tell(self, word: str) -> None:
@@ -236,7 +251,7 @@ class Requests:
             # Not `warn`, which tells a text once a process.
             warnings.warn_explicit(message, LimbeckWarning, __file__, 1)
 
-    def answered(self, unit: Unit, response: GenerationResponse, latency: float) -> Unit | None:
+    def answered(self, unit: Unit, response: Response, latency: float) -> Unit | None:
         """Give the samples of `unit` their generations; returns a unit that asks for those still missing."""
         self._fly(-1)
         job = unit.job
@@ -256,7 +271,7 @@ class Requests:
             return None
         return self._ask_again(unit, response)
 
-    def _ask_again(self, unit: Unit, response: GenerationResponse) -> Unit | None:
+    def _ask_again(self, unit: Unit, response: Response) -> Unit | None:
         got = len(response.generations)
         again = Unit(self, unit.job, unit.request, unit.samples[got:])
         again.attempts, again.deadline = unit.attempts, unit.deadline
@@ -284,7 +299,7 @@ class Requests:
         self._fly(-1)
         self._accounting.unanswered(unit, error, spared=spared)
         delay: float | None = None
-        if not (spared and self.gives_way):
+        if not (spared and self.gives_way and isinstance(error, TransientError)):  # else it was refused with others
             delay = self.backend.retry.delay(unit, error, now, spared=spared)
         unit.limited = isinstance(error, RateLimitError)
         self.stats.rate_limited += unit.limited
@@ -344,7 +359,7 @@ class Requests:
     # Entries of provider batches, whose rows may not have come
 
     def keep_entry(
-        self, entry: Claimed, response: GenerationResponse, latency: float, *, batch: str, share: float
+        self, entry: Claimed, response: Response, latency: float, *, batch: str, share: float
     ) -> Awaitable[None]:
         """As `keep`; of all the samples that the entry was for."""
         assert self.ledger is not None  # or there would be no batches

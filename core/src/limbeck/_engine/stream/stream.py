@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from ...types import GenerationRequest
+    from ...types import Request
     from ..calls.policy import Policy
     from .mending import Mending
     from .parts import Asking, Receiver, Source, Terms
@@ -177,7 +177,7 @@ class Stream:
         else:
             self._complete(job)
 
-    def _prepared(self, job: Job) -> tuple[GenerationRequest, Sequence[int]]:
+    def _prepared(self, job: Job) -> tuple[Request, Sequence[int]]:
         """The request for a row, and the samples that a model is to be asked for."""
         job.request = request = self._work.prepare(job.row)
         samples = self._own.known.fill_in(job, request)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr, ValidationError
 
-from ..._llm.llm import resolve_llm
-from ..._registry.registry import default_registry, get_llm
+from ..._llm.resolving import WORDS, model_kind_of, resolve_model
+from ..._registry.registry import default_registry
 from ..._step import GeneratorStep, Sink, open_pipeline
 from ...errors import ConfigurationError, LimbeckError, MissingColumnError, UnknownNameError, did_you_mean
 from .endpoints import FirstRows
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ..._registry.index import Kind
+    from ...types import ModelKind
     from ..graph.graph import Graph
     from .recipe import Recipe, StepSpec
     from .text.interpolation import Environment
@@ -154,7 +155,7 @@ class _StepBuilder:
         spec = self._spec
         cls = _located(spec.where, self._environment, lambda: _class_of(spec))
         annotations = fields_of(cls)
-        self._apply_settings(annotations)
+        self._apply_settings(annotations, model_kind_of(cls))
         for name in self._fields:
             if name != "name":
                 refuse_unknown(name, annotations, what=spec.subject, where=self._origin(name))
@@ -163,7 +164,8 @@ class _StepBuilder:
         if "name" in annotations:
             values["name"] = spec.name  # under which `--set` knows it, whatever else the class is registered as
         if spec.kind == "task":
-            values["llm"] = self._llm(values.get("llm"), self._fields.get("llm"))
+            kind = model_kind_of(cls)
+            values[kind] = self._model(kind, values.get(kind), self._fields.get(kind))
         hidden = {name for name, value in self._fields.items() if refers(value)}
         step = construct(cls, values, self._origin, subject=spec.subject, environment=self._environment, hidden=hidden)
         if "name" not in annotations and getattr(step, "name", None) != spec.name:
@@ -174,11 +176,11 @@ class _StepBuilder:
     def _origin(self, name: str) -> str:
         return self._origins.get(name, self._spec.where)
 
-    def _apply_settings(self, annotations: Mapping[str, Any]) -> None:
+    def _apply_settings(self, annotations: Mapping[str, Any], kind: ModelKind) -> None:
         spec = self._spec
         for setting in spec.settings:
             name = setting.keys[0]
-            if name == "name" or (name == "llm" and len(setting.keys) > 1):
+            if name == "name" or (name == kind and len(setting.keys) > 1):
                 continue
             refuse_unknown(name, annotations, what=spec.subject, where=setting.flag)
             put(self._fields, setting, setting.keys, annotations)
@@ -205,53 +207,58 @@ class _StepBuilder:
                     _placed_reference(written, folder) if refers(written) else placed(values[name], Path.cwd())
                 )
 
-    # The LLM
+    # The model
 
-    def _llm(self, given: Any, written: Any) -> Any:
+    def _model(self, kind: ModelKind, given: Any, written: Any) -> Any:
         spec, environment = self._spec, self._environment
-        where = self._origin("llm")
-        settings = [setting for setting in spec.settings if setting.keys[0] == "llm" and len(setting.keys) > 1]
+        where = self._origin(kind)
+        settings = [setting for setting in spec.settings if setting.keys[0] == kind and len(setting.keys) > 1]
         if not isinstance(given, str | dict) or not given:
+            listed = f"limbeck {kind.replace('_', '-')}s"
             raise ConfigurationError(
-                f"{where}: the task {spec.name!r} names no LLM. Give it `llm: provider/model` (see `limbeck llms`), "
-                "or `llm: offline` to try it without a model."
+                f"{where}: the task {spec.name!r} names no {WORDS[kind]}. Give it `{kind}: provider/model` (see "
+                f"`{listed}`), or `{kind}: offline` to try it without a model."
             )
         config: Any = given
         limits = self._recipe.run.limits()
         if isinstance(given, dict) or settings or limits:
-            config, origins = self._llm_config(given, written, settings, where)
+            config, origins = self._model_config(kind, given, written, settings, where)
             where = ", ".join(dict.fromkeys([where, *origins.values()]))
-        key = _text_of(config)
+        key = f"{kind} {_text_of(config)}"
         if key not in self._llms:
-            self._llms[key] = _located(where, environment, lambda: resolve_llm(config), hide=refers(written))
+            resolve = partial(resolve_model, kind, config)
+            self._llms[key] = _located(where, environment, resolve, hide=refers(written))
         return self._llms[key]
 
-    def _llm_config(
-        self, given: Any, written: Any, settings: list[Setting], where: str
+    def _model_config(
+        self, kind: ModelKind, given: Any, written: Any, settings: list[Setting], where: str
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """The LLM's fields, and where those were said that do not stand with it."""
+        """The model's fields, and where those were said that do not stand with it."""
         config = dict(given) if isinstance(given, dict) else {"provider": given}
         kept = dict(written) if isinstance(written, dict) else {"provider": written}
         provider = config.get("provider")
         if not isinstance(provider, str):
             raise ConfigurationError(
-                f"{where}: an `llm` given as a mapping needs the key `provider`, such as `openai/gpt-5-mini`."
+                f"{where}: {'a' if kind == 'scorer' else 'an'} `{kind}` given as a mapping needs the key `provider`, "
+                "such as `openai/gpt-5-mini`."
             )
-        cls = _located(where, self._environment, lambda: get_llm(_provider_of(provider)), hide=refers(written))
+        name = _provider_of(kind, provider)
+        get = partial(default_registry().get, kind, name)
+        cls = _located(where, self._environment, get, hide=refers(written))
         annotations = fields_of(cls)
         shown = str(kept.get("provider"))
         for name in config:
             if name != "provider":
-                refuse_unknown(name, annotations, what=f"the LLM {shown!r}", where=where)
+                refuse_unknown(name, annotations, what=f"the {WORDS[kind]} {shown!r}", where=where)
                 if isinstance(kept.get(name), str) and refers(kept[name]):
                     config[name] = self._value_of_llm(name, kept[name], annotations, where)
-        origins = self._apply_limits(config, kept, annotations, shown)
+        origins = self._apply_limits(kind, config, kept, annotations, shown)
         for setting in settings:
             for fields in (config, kept):
                 _set_on_llm(fields, setting, annotations, shown)
             origins[setting.keys[1]] = setting.flag
         if settings or self._recipe.firm:
-            self._fields["llm"] = kept
+            self._fields[kind] = kept
         return config, origins
 
     def _value_of_llm(self, name: str, written: str, annotations: Mapping[str, Any], where: str) -> Any:
@@ -260,13 +267,20 @@ class _StepBuilder:
         )
 
     def _apply_limits(
-        self, config: dict[str, Any], kept: dict[str, Any], annotations: Mapping[str, Any], shown: str
+        self,
+        kind: ModelKind,
+        config: dict[str, Any],
+        kept: dict[str, Any],
+        annotations: Mapping[str, Any],
+        shown: str,
     ) -> dict[str, str]:
         recipe, origins = self._recipe, {}
         for name, value in recipe.run.limits().items():
+            if kind != "llm" and name not in annotations:
+                continue  # provider batches are of LLMs
             firm = name in recipe.firm
             where = _flag(name) if firm else recipe.origins.get(name, recipe.where)
-            refuse_unknown(name, annotations, what=f"the LLM {shown!r}", where=where)
+            refuse_unknown(name, annotations, what=f"the {WORDS[kind]} {shown!r}", where=where)
             if firm or name not in config:
                 config[name] = value
                 origins[name] = where
@@ -318,11 +332,11 @@ def _placed_reference(written: Any, folder: Path) -> Any:
     return placed(written, folder.absolute())
 
 
-def _provider_of(text: str) -> str:
+def _provider_of(kind: ModelKind, text: str) -> str:
     """The registered name in `provider/model`, which may itself be qualified with a distribution."""
     first, _, rest = text.partition("/")
     qualified = f"{first}/{rest.partition('/')[0]}"
-    return qualified if rest and default_registry().declares("llm", qualified) else first
+    return qualified if rest and default_registry().declares(kind, qualified) else first
 
 
 def _set_on_llm(config: dict[str, Any], setting: Setting, annotations: Any, provider: str) -> None:

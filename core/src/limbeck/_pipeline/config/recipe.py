@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ...errors import ConfigurationError, did_you_mean
+from ...types import ModelKind
 from .endpoints import input_step, output_step
 from .run_keys import RUN_KEYS, read_run_settings
 from .run_settings import RunSettings
@@ -177,8 +178,10 @@ def recipe_of_task(entry: Mapping[str, tuple[Any, str]], settings: Sequence[str]
 def _setting_of_task(argument: str) -> Setting:
     key, text = split_setting(argument)
     owner, *rest = key.split(".")
-    if owner not in ("task", "llm") or not all(rest) or not rest:
-        raise ConfigurationError(f"--set {key}: expected `task.FIELD` or `llm.NAME`.")
+    if owner not in ("task", *get_args(ModelKind)) or not all(rest) or not rest:
+        raise ConfigurationError(
+            f"--set {key}: expected `task.FIELD` or `llm.NAME` (`embedder.NAME` and so on, of a task that has one)."
+        )
     return Setting(f"--set {key}", tuple(rest if owner == "task" else [owner, *rest]), text)
 
 

@@ -6,12 +6,14 @@ A plugin that cannot be imported costs only itself: its names are known, its fie
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from ..._llm.resolving import model_kind_of
 from ..._registry.registry import default_registry
+from ...types import ModelKind
 from .docstrings import field_docs
 from .settings import fields_of
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..._registry.index import Kind
 
+MODEL_KINDS: tuple[ModelKind, ...] = get_args(ModelKind)
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _AFTER = "The step, or the list of steps, whose rows it takes; by default the entry before."
@@ -74,10 +77,11 @@ _TOP: dict[str, dict[str, Any]] = {
 def file_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a pipeline's file, for what is installed here."""
     definitions: dict[str, Any] = {"reference": _REFERENCE}
-    for kind in ("task", "step", "llm"):
+    kinds: tuple[Kind, ...] = ("task", "step", *MODEL_KINDS)
+    for kind in kinds:
         for name in _names(kind):
             definitions |= _definition(kind, name)
-    definitions["llm"] = _llm()
+    definitions |= {kind: _model(kind) for kind in MODEL_KINDS}
     definitions["entry"] = _entry()
     entries = {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/entry"}}
     return {
@@ -139,8 +143,8 @@ def _entry() -> dict[str, Any]:
     }
 
 
-def _llm() -> dict[str, Any]:
-    names = _names("llm")
+def _model(kind: ModelKind) -> dict[str, Any]:
+    names = _names(kind)
     return {
         "anyOf": [
             {"type": "string", "description": "`provider/model`."},
@@ -151,7 +155,7 @@ def _llm() -> dict[str, Any]:
                 "allOf": [
                     {
                         "if": {"properties": {"provider": {"pattern": f"^{name}(/|$)"}}, "required": ["provider"]},
-                        "then": {"$ref": f"#/$defs/{_key('llm', name)}"},
+                        "then": {"$ref": f"#/$defs/{_key(kind, name)}"},
                     }
                     for name in names
                 ],
@@ -177,17 +181,19 @@ def _definition(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def _of_class(kind: Kind, cls: type, schema: dict[str, Any]) -> dict[str, Any]:
+    docs = field_docs(cls, fields_of(cls))
     properties: dict[str, Any] = {
-        name: _described(cls, name, _or_reference(each)) for name, each in schema.get("properties", {}).items()
+        name: _described(docs.get(name), _or_reference(each)) for name, each in schema.get("properties", {}).items()
     }
-    if kind == "llm":
+    if kind in MODEL_KINDS:
         beside: dict[str, Any] = {"provider": True}
         required: Sequence[str] = ()  # `provider/model` may hold any of them
     else:
         beside = {kind: True, "after": True, "name": {"type": "string"}}
         required = schema.get("required", ())
-    if kind == "task" and "llm" in properties:
-        properties["llm"] = {"$ref": "#/$defs/llm", "description": "The model: `provider/model`, or a mapping."}
+    model = model_kind_of(cls)
+    if kind == "task" and model in properties:
+        properties[model] = {"$ref": f"#/$defs/{model}", "description": "The model: `provider/model`, or a mapping."}
     return {
         "description": (inspect.getdoc(cls) or "").partition("\n\n")[0],
         "type": "object",
@@ -197,8 +203,7 @@ def _of_class(kind: Kind, cls: type, schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _described(cls: type, name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    text = field_docs(cls, fields_of(cls)).get(name)
+def _described(text: str | None, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": text, **schema} if text else schema
 
 

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticSerializationError
 
 from ..._configured import Configured
+from ..._llm.resolving import WORDS, model_kind_of
 from ..._registry.registry import default_registry
 from ..._step import GeneratorStep, Sink
 from ...errors import ConfigurationError, LimbeckError
@@ -22,6 +23,7 @@ from .text.interpolation import escaped, refers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ...types import ModelKind
     from ..graph.graph import Graph
     from .run_settings import RunSettings
     from .text.interpolation import Environment
@@ -221,8 +223,9 @@ class _Entry:
         for name in secret & (written.fields if written else {}).keys():
             if written is not None and refers(written.fields[name]):
                 fields[name] = written.fields[name]
-        if "llm" in fields:
-            fields["llm"] = self._llm(fields["llm"])
+        kind = model_kind_of(step)
+        if kind in fields and self._kind == "task":
+            fields[kind] = self._model(kind, fields[kind])
         return fields
 
     def _stored(self, name: str, value: Any) -> Any:
@@ -236,22 +239,22 @@ class _Entry:
             )
         return placed(value, Path.cwd()) if name in path_fields(type(self._step)) else value
 
-    def _llm(self, written: Any) -> Any:
-        llm = self._step.llm
-        if self._written is None or "llm" not in self._written.fields or written is not self._written.fields["llm"]:
-            _name_of("llm", type(llm), f"The LLM of the step {self._name!r}")
-            if not isinstance(llm, Configured):
+    def _model(self, kind: ModelKind, written: Any) -> Any:
+        model = getattr(self._step, kind)
+        if self._written is None or kind not in self._written.fields or written is not self._written.fields[kind]:
+            _name_of(kind, type(model), f"The {WORDS[kind]} of the step {self._name!r}")
+            if not isinstance(model, Configured):
                 raise ConfigurationError(
-                    f"The LLM of the step {self._name!r} is of `{_path(type(llm))}`, which is no `limbeck.LLM`, so its "
-                    "fields cannot be written to a file."
+                    f"The {WORDS[kind]} of the step {self._name!r} is of `{_path(type(model))}`, which is of no class "
+                    "of Limbeck's, so its fields cannot be written to a file."
                 )
         if not isinstance(written, dict):
             return written
-        secret = secret_fields(type(llm))
+        secret = secret_fields(type(model))
         kept = {name: value for name, value in written.items() if name not in secret or refers(value)}
         for keys in _secrets(kept):
             raise ConfigurationError(
-                f"`{'.'.join(('llm', *keys))}` of the step {self._name!r} may hold a secret, which is not written to a "
+                f"`{'.'.join((kind, *keys))}` of the step {self._name!r} may hold a secret, which is not written to a "
                 "file. Put it into the environment, and write `${env:NAME}` in its place."
             )
         return kept
@@ -280,7 +283,7 @@ def _kind(step: Any) -> Literal["task", "step"]:
     return "task" if hasattr(step, "format_input") else "step"
 
 
-def _name_of(kind: Literal["task", "step", "llm"], cls: type, subject: str) -> str:
+def _name_of(kind: Literal["task", "step"] | ModelKind, cls: type, subject: str) -> str:
     """The name by which `cls` is found again.
 
     Raises:
@@ -303,7 +306,7 @@ def _name_of(kind: Literal["task", "step", "llm"], cls: type, subject: str) -> s
     return next((each for each in qualified if _is(kind, each, cls)), name)
 
 
-def _is(kind: Literal["task", "step", "llm"], name: str, cls: type) -> bool:
+def _is(kind: Literal["task", "step"] | ModelKind, name: str, cls: type) -> bool:
     try:
         return default_registry().get(kind, name) is cls
     except LimbeckError:

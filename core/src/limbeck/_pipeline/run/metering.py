@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..._engine.stream.parts import Work
     from ..._registry.registry import Registry
     from ..._task.estimating import Charged
-    from ..._task.task import Task
+    from ..._task.task import ModelTask
     from ...types import Row
 
 
@@ -30,7 +30,7 @@ class Meter:
         self.rows = [Measured(size) for size in sizes]
         self.llms: dict[int, Charged] = {}
 
-    def on(self, work: Work, task: Task, registry: Registry, prices: PriceTable | None) -> MeteredWork:
+    def on(self, work: Work, task: ModelTask, registry: Registry, prices: PriceTable | None) -> MeteredWork:
         """A task's work, measured."""
         llms = charged(task._llms(), table=prices, registry=registry)  # noqa: SLF001 - a task's own LLMs
         self.llms.update({llm.key: llm for llm in llms})

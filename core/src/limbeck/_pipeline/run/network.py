@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._engine.threads.reading import let_go
 from ..._step import GeneratorStep, GlobalStep, Sink
-from ..._task.task import Task
+from ..._task.task import ModelTask
 from ..graph.kinds import declared_columns, is_source, kind_of
 from ..graph.layout import regions_of
 from ..steps.rows import Rows
@@ -78,7 +78,7 @@ class Network:
 
     def _node(self, step: Any, ledger: Ledger | None) -> Node:
         kind = kind_of(step)
-        if isinstance(step, Task):
+        if isinstance(step, ModelTask):
             return TaskNode(self._run, step, ledger)
         if isinstance(step, GeneratorStep):
             rows = getattr(step, "rows", None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..._engine.answers.rerun import RerunPlan
     from ..._engine.money.budget import Budget
     from ..._engine.money.prices import PriceSource, PriceTable
-    from ..._task.task import Task
+    from ..._task.task import ModelTask
     from ...types import Durability, StoredRequests
     from .metering import Meter
 
@@ -58,7 +58,7 @@ class PipelineOptions:
     prices: PriceTable | None = None
     budget: Budget | None = None
     cache: CacheSource = None
-    reruns: Mapping[str, tuple[Task, RerunPlan]] = field(default_factory=dict)
+    reruns: Mapping[str, tuple[ModelTask, RerunPlan]] = field(default_factory=dict)
     meter: Meter | None = None
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._engine.answers.rerun import Follower
 from ..._task.rerunning import plan_of, retelling_of
-from ..._task.task import Task
+from ..._task.task import ModelTask
 from ..._task.work import TaskWork
 from ...errors import ConfigurationError, did_you_mean
 
@@ -27,7 +27,7 @@ def plan_for(
     llm: Any,
     parameters: Mapping[str, Any],
     from_turn: int | None = None,
-) -> dict[str, tuple[Task, RerunPlan]]:
+) -> dict[str, tuple[ModelTask, RerunPlan]]:
     """The task that asks in place of the one as it was, with the plan, under its name.
 
     Raises:
@@ -46,20 +46,20 @@ def _downstream(graph: Graph, name: str) -> list[Follower]:
         if behind.isdisjoint(graph.before(each)):
             continue
         behind.add(each)
-        if isinstance(step, Task):
+        if isinstance(step, ModelTask):
             columns = [step.output_mappings.get(column, column) for column in step.outputs]
             retold, talks = retelling_of(step), step.converse is not None
             found.append(Follower(each, TaskWork(step), columns, retold=retold, talks=talks))
     return found
 
 
-def task_of(graph: Graph, step: str | None) -> Task:
+def task_of(graph: Graph, step: str | None) -> ModelTask:
     """The task of that name, or the only one.
 
     Raises:
         ConfigurationError: there is no such task, or there are several and none is named.
     """
-    tasks = {name: task for name, task in graph.steps.items() if isinstance(task, Task)}
+    tasks = {name: task for name, task in graph.steps.items() if isinstance(task, ModelTask)}
     listed = ", ".join(map(repr, tasks)) or "none"
     if step is None and len(tasks) != 1:
         raise ConfigurationError(f"The pipeline {graph.name!r} has {len(tasks)} tasks ({listed}); name the step.")

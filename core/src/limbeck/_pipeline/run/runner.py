@@ -28,7 +28,7 @@ from ..._files.drafts import mark_of
 from ..._files.places import is_url
 from ..._registry.registry import default_registry
 from ..._step import Sink
-from ..._task.task import Task
+from ..._task.task import ModelTask
 from ...errors import ConfigurationError, LimbeckError, MissingColumnError, RowError, described
 from ...types import PipelineInfo, RunInfo
 from ..directory.report import Reporter
@@ -126,7 +126,7 @@ class Runner:
         self._open_sinks()
         for step in self._steps.values():
             self._loaded.append(step)
-            if hasattr(step, "load") and (self.options.ask or not isinstance(step, Task)):
+            if hasattr(step, "load") and (self.options.ask or not isinstance(step, ModelTask)):
                 step.load()
         self.cache = open_cache(self.options.cache, own=None if self.folder is None else self.folder.path)
         if self.folder is not None:  # last, so that a run that cannot begin leaves no directory behind
@@ -156,7 +156,7 @@ class Runner:
         """Raise before anything is opened where a cap on the cost cannot be kept."""
         prices, budget = self.options.prices, self.options.budget
         for step in self._steps.values():
-            if budget is not None and isinstance(step, Task):
+            if budget is not None and isinstance(step, ModelTask):
                 check_priced(budget, Pricing(step.llm, table=prices, registry=default_registry()))
 
     def _made_here(self, sink: Sink) -> bool:

@@ -16,7 +16,7 @@ from .node import Node
 
 if TYPE_CHECKING:
     from ...._engine.ledger.ledger import Ledger
-    from ...._task.task import Task
+    from ...._task.task import ModelTask
     from ....types import Row
     from ..items.lineage import Item
     from .node import Run
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class TaskNode(Node):
     """A task: its rows go through the window of its LLM."""
 
-    def __init__(self, run: Run, task: Task, ledger: Ledger | None) -> None:
+    def __init__(self, run: Run, task: ModelTask, ledger: Ledger | None) -> None:
         super().__init__(run, task, "task")
         options = run.options
         asking = task._asking(load=options.ask)  # noqa: SLF001 - as the task itself would
