@@ -481,8 +481,8 @@ class Capabilities:
         native_json_schema: the provider constrains its answer to a JSON Schema.
         tools: tool calls. vision: image parts in messages.
         logprobs: token log-probabilities. batches: a provider-side batch API.
-        completions: a raw `prompt` in place of messages. prefill: it goes on with a last message of the assistant.
         audio, documents: such parts in messages, as `limbeck.types.audio` and `document` make them.
+        completions: a raw `prompt` in place of messages. prefill: it goes on with a last message of the assistant.
     """
 
     native_n: bool = False
@@ -491,10 +491,10 @@ class Capabilities:
     vision: bool = False
     logprobs: bool = False
     batches: bool = False
-    completions: bool = False
-    prefill: bool = False
     audio: bool = False
     documents: bool = False
+    completions: bool = False
+    prefill: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
