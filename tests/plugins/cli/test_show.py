@@ -128,7 +128,7 @@ def test_an_llm_is_shown_with_its_fields_and_capabilities() -> None:
     shown = invoke("show", "llm", "offline").stdout
     assert line_of(shown, "max_concurrency").startswith("max_concurrency int 64 requests in flight at most")
     assert line_of(shown, "rpm").startswith("rpm float | None null ")
-    listed = "native_n, native_json_schema, tools, vision, completions, prefill, audio, documents"
+    listed = "native_n, native_json_schema, tools, vision, audio, documents, completions, prefill"
     assert f"Capabilities\n  {listed}\n" in shown
 
 
