@@ -445,3 +445,38 @@ def test_a_form_that_a_backend_does_not_take_fails_its_row_unsent(task: Any, cap
 def test_a_request_has_messages_or_a_prompt() -> None:
     with pytest.raises(ConfigurationError, match="not both"):
         GenerationRequest(messages=[{"role": "user", "content": "a"}], prompt="a")
+
+
+class GoesOn(Task):
+    """Gives a raw prompt, and takes one answer only."""
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["text"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["rest"]
+
+    def format_input(self, input: Row) -> GenerationRequest:
+        return GenerationRequest(prompt=input["text"])
+
+    def format_output(self, output: str | None, input: Row) -> Row:
+        if output != "right":
+            raise OutputError("That is not right.")
+        return {"rest": output}
+
+
+def test_a_raw_prompt_is_mended_by_a_longer_one() -> None:
+    llm = ScriptedLLM(script=["wrong", "right"])
+    (row,) = GoesOn(llm=llm, repair=1).run([{"text": "Once"}])
+    assert row["rest"] == "right"
+    assert str(llm.requests[1].prompt).startswith("Once" + "wrong")
+
+
+def test_only_a_task_with_an_llm_converses() -> None:
+    with pytest.raises(PluginContractError, match="no LLM to converse with"):
+
+        class Talks(Embed):
+            def converse(self, input: Row) -> Any:
+                yield input

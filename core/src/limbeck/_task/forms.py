@@ -31,10 +31,10 @@ def check_form(cls: type, base: type) -> None:
     own = [name for name in _ONE_CALL if _is_own(getattr(cls, name), getattr(base, name))]
     abstract = set(getattr(cls, "__abstractmethods__", ()))
     if getattr(cls, "converse", None) is not None:
-        if own:
-            raise _fault(cls, f"it defines `converse` and `{own[0]}`: a task asks in one form. Keep one of them")
         if getattr(cls, "model_kind", "llm") != "llm":
             raise _fault(cls, "it defines `converse`, and has no LLM to converse with. Make it a `Task`")
+        if own:
+            raise _fault(cls, f"it defines `converse` and `{own[0]}`: a task asks in one form. Keep one of them")
         arguments_of_converse(cls)
         abstract -= set(_ONE_CALL)
     elif "format_generation" in own:
