@@ -40,18 +40,18 @@ def test_every_lookup_of_another_name_still_works(bad: Path) -> None:
         "    try:\n        get_task(name)\n"
         "    except ImportError:\n        pass\n"
         "good = [name for name in list_tasks() if name not in ('raises', 'exits')]\n"
-        "result = [get_task(name).__name__ for name in good]\n"
+        "result = [get_task(name).__name__ for name in good if name in ('judge', 'text-generation', 'evol-instruct')]\n"
+        "result.append(all(isinstance(get_task(name), type) for name in good))\n"
         "result += [get_llm(name).__name__ for name in list_llms()]\n"
         "result += [get_step(name).__name__ for name in list_steps() if name.startswith('load-data-from-d')]\n"
         "result.append(all(isinstance(get_step(name), type) for name in list_steps()))\n"
     )
 
     assert result_of(program, bad) == [
-        "ChatGeneration",
+        "EvolInstruct",
         "Judge",
-        "StructuredGeneration",
-        "TextClassification",
         "TextGeneration",
+        True,
         "AnthropicLLM",
         "AzureOpenAILLM",
         "InferenceEndpointsLLM",

@@ -24,10 +24,10 @@ def example_turns(task: Any, example: Example) -> Iterator[tuple[Any, Any]]:
     Raises:
         RowError: `converse` cannot begin with the example's row.
     """
-    if task.converse is None:
+    if getattr(task, "converse", None) is None:
         yield task.format_input(example.row), example.raw_output
         return
-    answers = iter(answers_of(example))
+    answers = iter(answers_of(task, example))
     conversation = TaskTalk(task, (), input_of=dict, in_order=tuple).begin(example.row, "0", 0)
     sent: Any = None
     try:
@@ -47,9 +47,10 @@ def example_turns(task: Any, example: Example) -> Iterator[tuple[Any, Any]]:
         conversation.close()
 
 
-def answers_of(example: Example) -> list[str]:
-    """The answers of an example, one a call."""
-    return [example.raw_output] if isinstance(example.raw_output, str) else [*example.raw_output]
+def answers_of(task: Any, example: Example) -> list[Any]:
+    """The answers of a task's example, one a call: of a conversation perhaps several."""
+    raw = example.raw_output
+    return [raw] if isinstance(raw, str) or getattr(task, "converse", None) is None else [*raw]
 
 
 def _generation(asked: Ask, text: str) -> Generation:

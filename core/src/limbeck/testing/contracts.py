@@ -80,8 +80,9 @@ class TaskContract:
                 assert json.loads(json.dumps(messages)) == messages
 
     def test_each_example_gives_its_output_as_one_row(self) -> None:
-        for example in self._task().examples():
-            (row,) = next(self._task(*answers_of(example)).process([deepcopy(example.row)]))
+        task = self._task()
+        for example in task.examples():
+            (row,) = next(self._task(*answers_of(task, example)).process([deepcopy(example.row)]))
             assert {name: row[name] for name in example.output} == example.output
             assert {name: row[name] for name in example.row} == example.row
 
@@ -92,8 +93,9 @@ class TaskContract:
             assert set(declared) <= set(example.output)
 
     def test_a_group_holds_lists_in_sample_order(self) -> None:
-        for example in self._task().examples():
-            answers = answers_of(example)
+        made = self._task()
+        for example in made.examples():
+            answers = answers_of(made, example)
             samples = 3 if len(answers) == 1 else 1  # side by side, the turns of several would come in any order
             task = self._task(*answers * samples, num_generations=samples, group_generations=True)
             (row,) = next(task.process([example.row]))

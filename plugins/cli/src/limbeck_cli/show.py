@@ -141,9 +141,10 @@ def _show_example(task: Any) -> None:
         return
     _heading("Example row")
     _show_json(example.row)
-    if task.converse is None:
+    converses = getattr(task, "converse", None) is not None
+    if not converses:
         _show_prompt(task.format_input(example.row))
-    for answer in [example.raw_output] if task.converse is None else example.raw_output:
+    for answer in example.raw_output if converses else [example.raw_output]:
         _heading("A model's answer")
         echo("\n".join(f"  {line}" for line in _shown(answer).splitlines()))
     _heading("Output columns")

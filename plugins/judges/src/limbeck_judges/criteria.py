@@ -26,7 +26,8 @@ class Criterion(BaseModel):
         weight: of its value in a score of several criteria.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # `defer_build`: fetching a task by name must not pay for it.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     description: str
     values: tuple[int, int] | list[str] | Literal["yes-no"] = (1, 5)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from limbeck.types import ChatType, Row
 
-_CRITERION = Criterion(description="Is the text correct, and does it do what the instruction asks?", values="yes-no")
+
+def _correct() -> Criterion:
+    return Criterion(description="Is the text correct, and does it do what the instruction asks?", values="yes-no")
 
 
 class PanelOfJudges(Task):
@@ -60,7 +62,7 @@ class PanelOfJudges(Task):
     third: LLMField | None = None
     fourth: LLMField | None = None
     fifth: LLMField | None = None
-    criterion: CriterionField = Field(default=_CRITERION)
+    criterion: CriterionField = Field(default_factory=_correct)
     quorum: PositiveInt | None = None
     reference: bool = False
 
