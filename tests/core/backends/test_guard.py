@@ -7,7 +7,6 @@ import logging
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pytest
 
 from limbeck.backends import body_sent, guard, typed_cause
@@ -15,6 +14,10 @@ from limbeck.errors import BadRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx2
+else:
+    httpx2 = pytest.importorskip("httpx2", reason="the client that is guarded comes with a provider's SDK")
 
 QUERY = "token=TOP+SECRET%!&tenant=a"
 

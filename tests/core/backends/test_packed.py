@@ -6,13 +6,17 @@ import asyncio
 import gzip
 import json
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pytest
 
 from limbeck.backends import guard
 from limbeck.errors import BadRequestError, TransientError
+
+if TYPE_CHECKING:
+    import httpx2
+else:
+    httpx2 = pytest.importorskip("httpx2", reason="the client that is guarded comes with a provider's SDK")
 
 TEXT = json.dumps({"answer": "pay\u00e9"}, ensure_ascii=False)
 BODY = TEXT.encode()

@@ -8,9 +8,9 @@ from typing import Any
 
 from limbeck import LLMField, Task, ask, do
 from limbeck.errors import ContentFilteredError
-from limbeck.tasks import TextGeneration
 from limbeck.testing import ScriptedLLM
 from limbeck.types import GenerationRequest, Row, RunStats
+from support.questions import Ask
 
 
 class Judged(Task):
@@ -84,14 +84,14 @@ def test_requests_in_flight_are_counted_by_model_where_a_task_asks_several() -> 
 def test_requests_to_a_fallback_are_counted_as_its_own() -> None:
     watch = Watch()
     careful = named("careful", watch, answer=ContentFilteredError("No."))
-    watch.run(TextGeneration(llm=careful, fallback=[named("bold", watch)]), [{"instruction": "tea"}])
+    watch.run(Ask(llm=careful, fallback=[named("bold", watch)]), [{"question": "tea"}])
     assert [(name, seen[name]) for name, seen in watch.seen] == [("careful", 1), ("bold", 1)]
     assert +watch.stats.in_flight_of == {}
 
 
 def test_requests_of_a_task_with_one_llm_are_not_counted_by_model() -> None:
     watch = Watch()
-    watch.run(TextGeneration(llm=named("writer", watch)), [{"instruction": "tea"}])
+    watch.run(Ask(llm=named("writer", watch)), [{"question": "tea"}])
     assert watch.seen == [("writer", {})]
 
 
