@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from limbeck import ask, do, task
+from limbeck import Task, ask, do, task
 from limbeck._engine.ledger.file import MIGRATIONS
 from limbeck.errors import BudgetError, ContentFilteredError, TransientError
-from limbeck.tasks import TextGeneration
 from limbeck.testing import ScriptedLLM
-from limbeck.types import Generation, GenerationRequest, GenerationResponse, Usage
+from limbeck.types import ChatType, Generation, GenerationRequest, GenerationResponse, Row, Usage
 from limbeck_report import read_run
 from limbeck_report.command import app
 from limbeck_report.messages import Message, messages_of
@@ -26,6 +25,27 @@ from limbeck_report.page import write_page
 from limbeck_report.samples import FAILED_NOT_STORED, NOT_STORED, Sample, StepSamples, read_with_samples
 
 from .conversed_runs import answer, converse
+
+
+class TextGeneration(Task):
+    """One call a row, as that of the standard pack, which need not be installed."""
+
+    system_prompt: str | None = None
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["instruction"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["generation"]
+
+    def format_input(self, input: Row) -> ChatType:
+        chat: ChatType = [{"role": "user", "content": input["instruction"]}]
+        return [{"role": "system", "content": self.system_prompt}, *chat] if self.system_prompt else chat
+
+    def format_output(self, output: str | None, input: Row) -> Row:
+        return {"generation": output}
 
 
 def step_of(folder: Path, *, count: int = 20) -> StepSamples:
